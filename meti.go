@@ -3,5 +3,15 @@
 //
 // Import [github.com/meti-go/meti/api] to call the service and
 // [github.com/meti-go/meti/authn] for its tokens. This package holds the
-// contract alone: openapi.yaml, from which the rest is generated.
+// contract alone: openapi.yaml, from which package gen is generated.
 package meti
+
+import _ "embed"
+
+//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config oapi-codegen.yaml openapi.yaml
+//go:generate go run ./internal/specgen openapi.yaml gen/spec.gen.go
+
+// OpenAPI is openapi.yaml, the contract that package gen is generated from.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
