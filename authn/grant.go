@@ -1,0 +1,102 @@
+package authn
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// Grant is one access token with all that Auth0 said of it. It never changes,
+// and prints without its token.
+type Grant struct {
+	token  *oauth2.Token
+	header *[1]string // "Bearer …", behind a pointer so that fmt does not print it
+	scopes []string
+	known  bool
+	quota  Quota
+	life   time.Duration
+}
+
+// newGrant builds the grant of a token that was asked for at start.
+func newGrant(token string, start time.Time, life time.Duration, scopes []string, known bool, quota Quota) *Grant {
+	t := &oauth2.Token{
+		AccessToken: token,
+		TokenType:   "Bearer",
+		Expiry:      start.Add(life),
+		ExpiresIn:   int64(life / time.Second),
+	}
+	return &Grant{
+		token:  t.WithExtra(map[string]any{"scope": strings.Join(scopes, " ")}),
+		header: &[1]string{"Bearer " + token},
+		scopes: scopes,
+		known:  known,
+		quota:  quota,
+		life:   life,
+	}
+}
+
+// AccessToken returns the token itself.
+func (g *Grant) AccessToken() string { return g.token.AccessToken }
+
+// Header returns the value of the Authorization header, ready for
+//
+//	req.Header["Authorization"] = g.Header()
+//
+// Every request shares it: it must not be changed.
+func (g *Grant) Header() []string { return g.header[:] }
+
+// Expiry returns when the token ends, counted from the moment before it was
+// asked for. A token without a usable lifetime ended when it was asked for.
+func (g *Grant) Expiry() time.Time { return g.token.Expiry }
+
+// Scopes returns the granted scopes, and whether Auth0 named them.
+//
+// An answer without "scope" means, by RFC 6749 section 5.1, that all that was
+// asked for was granted: then these are the scopes of [Config]. Auth0 is known
+// to leave "scope" out also when it granted nothing, so a caller who checks
+// scopes learns the truth from the service's 403. Where none were asked for
+// either, nothing is known and the list is nil.
+//
+// The claims "scope" and "permissions" of the token play no part: they are
+// unverified, and [Grant.UnverifiedClaims] shows them.
+func (g *Grant) Scopes() (scopes []string, named bool) { return slices.Clone(g.scopes), g.known }
+
+// Require returns a [ScopeError] if one of the scopes that operation needs was
+// not granted. Where nothing is known of the granted scopes it returns nil.
+func (g *Grant) Require(operation string, need ...string) error {
+	if !g.known && len(g.scopes) == 0 {
+		return nil
+	}
+	for _, scope := range need {
+		if !slices.Contains(g.scopes, scope) {
+			return &ScopeError{Operation: operation, Need: need, Have: slices.Clone(g.scopes)}
+		}
+	}
+	return nil
+}
+
+// UnverifiedClaims reads what the token says of itself, without verifying it.
+// A token that is no JWT gives [ErrOpaqueToken].
+func (g *Grant) UnverifiedClaims() (UnverifiedClaims, error) {
+	return ParseUnverifiedClaims(g.token.AccessToken)
+}
+
+// Quota returns what the answer that brought this token said of how many more
+// there are.
+func (g *Grant) Quota() Quota { return g.quota }
+
+// String describes the grant without its token.
+func (g *Grant) String() string {
+	return fmt.Sprintf("token with scopes %q until %s", strings.Join(g.scopes, " "), g.token.Expiry.UTC().Format(time.RFC3339))
+}
+
+// Format writes what [Grant.String] returns, whatever the verb.
+func (g *Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, g.String()) }
+
+// LogValue logs what [Grant.String] returns.
+func (g *Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }
