@@ -1,0 +1,75 @@
+package meti_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/meti-go/meti"
+
+// allowed says which packages of this module each one may import, directly or
+// not. A package that is not listed fails the test until it is.
+var allowed = map[string][]string{
+	"":                  {},
+	"wire":              {},
+	"gen":               {"wire"},
+	"authn":             {},
+	"api":               {"gen", "wire", "authn"},
+	"ledger":            {},
+	"ledger/countries":  {"ledger"},
+	"register":          {"api", "gen", "wire", "authn", "ledger", "internal/features"},
+	"emulator":          {"", "gen", "wire", "ledger"},
+	"internal/specgen":  {},
+	"internal/features": {},
+	"cmd/meti": {"", "api", "authn", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
+		"internal/features"},
+}
+
+// light packages stay free of what only the others need.
+var light = []string{"wire", "gen", "authn", "api"}
+
+var heavy = []string{
+	"github.com/getkin/kin-openapi", "github.com/peterstace/simplefeatures", "github.com/tidwall",
+	"modernc.org", "github.com/spf13", "github.com/vbauerster", "github.com/go-jose", "github.com/paulmach",
+	"go.opentelemetry.io", "github.com/oapi-codegen/oapi-codegen",
+}
+
+func list(t *testing.T, arguments ...string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list"}, arguments...)...).Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v", arguments, err)
+	}
+	return strings.Fields(string(out))
+}
+
+func short(path string) (string, bool) {
+	name, ours := strings.CutPrefix(path, module)
+	return strings.TrimPrefix(name, "/"), ours
+}
+
+func TestArrowsBetweenPackages(t *testing.T) {
+	for _, path := range list(t, "./...") {
+		name, _ := short(path)
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("package %q is not in the table of allowed imports", name)
+			continue
+		}
+		for _, dependency := range list(t, "-deps", path) {
+			if other, ours := short(dependency); ours && other != name && !slices.Contains(may, other) {
+				t.Errorf("%s imports %s", name, dependency)
+			}
+			if !slices.Contains(light, name) {
+				continue
+			}
+			for _, prefix := range heavy {
+				if strings.HasPrefix(dependency, prefix) {
+					t.Errorf("%s compiles %s", name, dependency)
+				}
+			}
+		}
+	}
+}
