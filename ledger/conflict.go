@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"math"
+
+	"github.com/peterstace/simplefeatures/geom"
+)
+
+// Source is what the rules about conflicts see of a source. Account,
+// methodology and attributes play no part [D].
+type Source struct {
+	Shape  *Shape
+	Period Period
+	// Country is the name of the country of the shape's centroid. A source of
+	// unknown country, the empty string, conflicts with nothing.
+	Country string
+}
+
+// Meets reports whether two sources are of the same known country at the same
+// time, the cheap part of each rule about them.
+func (s Source) Meets(o Source) bool {
+	return s.Country != "" && s.Country == o.Country && s.Period.Overlaps(o.Period)
+}
+
+// Conflicts judges a newcomer against the stored sources that the caller
+// gives, and returns the indexes of those it conflicts with, in order: same
+// known country, overlapping time, and the stored shape intersects the
+// newcomer's less 9 metres [D]. Each of them then gets the reciprocal entry.
+//
+// Only the newcomer is shrunk, so the order of registration matters. All
+// candidates whose box intersects [Shape.SearchBox] must be among those given;
+// others do no harm.
+func Conflicts(newcomer Source, stored []Source) []int {
+	var hits []int
+	for i, s := range stored {
+		if Conflict(newcomer, s) {
+			hits = append(hits, i)
+		}
+	}
+	return hits
+}
+
+// Conflict judges a newcomer against one stored source, as [Conflicts] does.
+func Conflict(newcomer, stored Source) bool {
+	return newcomer.Meets(stored) && newcomer.Shape.shrinkIntersects(stored.Shape)
+}
+
+// Neighbours gives the indexes of the sources that intersect s, in the same
+// known country at the same time, without the 9 metres. It is the rule after a
+// deletion [D]: when X is deleted, percent_overlap is computed anew for each of
+// X's neighbours that still has a conflict, over all of that one's neighbours,
+// and is null for those that have none left. s itself must not be among the
+// others.
+func Neighbours(s Source, others []Source) []int {
+	var hits []int
+	for i, o := range others {
+		if s.Meets(o) && s.Shape.Intersects(o.Shape) {
+			hits = append(hits, i)
+		}
+	}
+	return hits
+}
+
+// Intersects reports whether the shapes share a point, in the plane of
+// degrees; touching counts.
+func (s *Shape) Intersects(o *Shape) bool {
+	if s.Empty() || o.Empty() || !s.box.Intersects(o.box) {
+		return false
+	}
+	return geom.Intersects(s.g, o.g)
+}
+
+// shrinkIntersects reports whether o intersects s less 9 metres.
+func (s *Shape) shrinkIntersects(o *Shape) bool {
+	if box, ok := s.SearchBox(); !ok || o.Empty() || !box.Intersects(o.box) {
+		return false
+	}
+	return s.shrink().Intersects(o)
+}
+
+// SearchBox is where the candidates of a newcomer are: a stored source whose
+// [Shape.Box] does not intersect it cannot conflict with the shape. It is a
+// little smaller than the box, by 8 metres on each side, so that neighbours
+// along a straight boundary are not even found. ok is false when nothing can
+// conflict.
+func (s *Shape) SearchBox() (box Box, ok bool) {
+	if s.Empty() {
+		return Box{}, false
+	}
+	if !s.plain() {
+		small := s.shrink()
+		return small.box, !small.Empty()
+	}
+	// 8 metres, not 9: at 70 degrees 9 metres of the plane are 8.86 true ones,
+	// and an edge of 2 km bends by up to 0.2 m.
+	const metres = 8
+	const perDegree = 111700.0 // no degree of latitude or longitude is longer
+	box = s.box
+	equatorward := 0.0
+	if box.South > 0 {
+		equatorward = box.South
+	} else if box.North < 0 {
+		equatorward = box.North
+	}
+	lat := metres / perDegree
+	lon := lat / math.Cos(equatorward*rad)
+	box = Box{box.West + lon, box.South + lat, box.East - lon, box.North - lat}
+	return box, box.West <= box.East && box.South <= box.North
+}
+
+// plain reports whether the shape is small and away from the poles and the
+// antimeridian, so that its 9 metres can be bounded in degrees.
+func (s *Shape) plain() bool {
+	b := s.box
+	const small = 0.018 // degrees of latitude, 2 km
+	return s.polys != nil && b.West >= -180 && b.East <= 180 && b.South > -85 && b.North < 85 &&
+		b.North-b.South < small && (b.East-b.West)*math.Cos(b.South*rad) < small
+}
