@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+
+	"github.com/meti-go/meti/gen"
+)
+
+// SourcesService are the operations on sources.
+type SourcesService struct{ client *Client }
+
+// Filter says which sources to list. Its zero value is all of the account.
+type Filter struct {
+	Methodology          Methodology // [A][E]
+	StewardID            string      // [E]
+	ProjectID            string      // [E]
+	OutcomeReportingYear int         // [E]
+	ID                   SSID        // [S]
+	AltID                string      // the caller's own id [S]
+	AccountID            string      // for admins [L]
+}
+
+// ListParams are the parameters of [SourcesService.List].
+type ListParams struct {
+	Filter
+	Limit  int // at most this many; 0 sends no limit, and the answer may be the whole account
+	Offset int // leave this many out first
+}
+
+// query writes the parameters as they go over the wire.
+func (p ListParams) query() url.Values {
+	q := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	number := func(name string, value int) {
+		if value != 0 {
+			q.Set(name, strconv.Itoa(value))
+		}
+	}
+	set("methodology", string(p.Methodology))
+	set("steward_id", p.StewardID)
+	set("project_id", p.ProjectID)
+	number("outcome_reporting_year", p.OutcomeReportingYear)
+	set("id", p.ID)
+	set("alt_id", p.AltID)
+	set("account_id", p.AccountID)
+	number("limit", p.Limit)
+	number("offset", p.Offset)
+	return q
+}
+
+// List gets one page of sources, in no promised order.
+func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source, error) {
+	var page []*Source
+	err := s.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", query: params.query(), read: func(body io.Reader) (err error) {
+		page, err = readSources(body)
+		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// Get gets one source of the account. Its error is [ErrNotFound] where the
+// account has none of that id.
+func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
+	path, err := sourcePath(id)
+	if err != nil {
+		return nil, err
+	}
+	var source *Source
+	err = s.client.do(ctx, call{operation: gen.OperationGetSource, path: path, read: func(body io.Reader) (err error) {
+		source, err = readSource(body)
+		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return source, nil
+}
+
+// Create registers features, whole or not at all, and returns the sources in
+// their order. Without shared attributes the bare collection is sent.
+//
+// It is not repeated after an answer that was lost; see [ErrOutcomeUnknown].
+func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
+	body, err := encodeFeatures(request)
+	if err != nil {
+		return nil, err
+	}
+	return s.create(ctx, body, len(request.FeatureCollection.Features))
+}
+
+// CreateOne registers one source.
+//
+// It is not repeated after an answer that was lost; see [ErrOutcomeUnknown].
+func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*Source, error) {
+	body, err := encodeOne(request)
+	if err != nil {
+		return nil, err
+	}
+	sources, err := s.create(ctx, body, 1)
+	if err != nil {
+		return nil, err
+	}
+	return sources[0], nil
+}
+
+func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*Source, error) {
+	var sources []*Source
+	err := s.client.do(ctx, call{operation: gen.OperationCreateSources, path: "/sources", body: body, read: func(body io.Reader) (err error) {
+		if sources, err = readSources(body); err == nil && len(sources) != sent {
+			err = fmt.Errorf("%d sources were sent, and %d came back", sent, len(sources))
+		}
+		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return sources, nil
+}
+
+// Delete deletes one source of the account.
+func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
+	path, err := sourcePath(id)
+	if err != nil {
+		return err
+	}
+	return s.client.do(ctx, call{operation: gen.OperationDeleteSource, path: path})
+}
+
+// DeleteByAltID deletes every source of the account that has this alt_id.
+func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error {
+	if altID == "" {
+		return &Error{Operation: gen.OperationDeleteSourcesByAltID.ID, Message: "alt_id is empty", kind: ErrInvalid}
+	}
+	return s.client.do(ctx, call{operation: gen.OperationDeleteSourcesByAltID, path: "/sources", query: url.Values{"alt_id": {altID}}})
+}
+
+// sourcePath refuses the ids that would name another operation.
+func sourcePath(id SSID) (string, error) {
+	if id == "" || id == "." || id == ".." {
+		return "", &Error{Operation: gen.OperationGetSource.ID, Message: "source id " + strconv.Quote(id) + " names no source", kind: ErrInvalid}
+	}
+	return "/sources/" + url.PathEscape(id), nil
+}
