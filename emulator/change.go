@@ -1,0 +1,138 @@
+package emulator
+
+import (
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// register stores the newcomers of an account, all or none, and returns each
+// as METI answers it.
+func (st *store) register(account string, news []newcomer) (answers [][]byte, err error) {
+	now := rfc3339(st.options.Now())
+	err = st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
+		planned, err := v.planRegistration(news, m)
+		return func(tx *sql.Tx) error {
+			answers, err = st.insert(tx, account, now, news, planned)
+			return err
+		}, err
+	})
+	return answers, err
+}
+
+func (st *store) insert(tx *sql.Tx, account, now string, news []newcomer, planned registration) ([][]byte, error) {
+	var last int64
+	if err := tx.QueryRow("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'").Scan(&last); err != nil {
+		return nil, err
+	}
+	idOf := func(ref int64) int64 {
+		if ref < 0 {
+			return last - ref
+		}
+		return ref
+	}
+	insert, insertBox := tx.Stmt(st.sql.insert), tx.Stmt(st.sql.insertBox)
+	answers := make([][]byte, len(news))
+	for i, n := range news {
+		id := idOf(refOf(i))
+		ssid := st.ssid(id)
+		a := n.attributes
+		_, err := insert.Exec(ssid, account, n.altID, a.Methodology, a.StewardID, a.ProjectID, a.OutcomeReportingYear,
+			n.Country, int64(n.Period.Start), int64(n.Period.End), now, n.document, n.geometry, n.shape, id)
+		if err != nil {
+			return nil, err
+		}
+		if box, ok := n.Shape.Box(); ok {
+			if _, err := insertBox.Exec(id, box.West, box.East, box.South, box.North); err != nil {
+				return nil, err
+			}
+		}
+		st.shapes.put(id, n.Source)
+		state := planned.states[refOf(i)]
+		state.others = slices.Clone(state.others)
+		for k, ref := range state.others {
+			state.others[k] = idOf(ref)
+		}
+		state.changed = now
+		answers[i] = st.appendSource(nil, ssid, n.document, n.geometry, state)
+	}
+	for ref, state := range planned.states {
+		state.others = slices.Clone(state.others)
+		for k, other := range state.others {
+			state.others[k] = idOf(other)
+		}
+		if err := st.setState(tx, idOf(ref), state, now); err != nil {
+			return nil, err
+		}
+	}
+	return answers, nil
+}
+
+func (st *store) setState(tx *sql.Tx, id int64, state conflictState, now string) error {
+	others, err := json.Marshal(slices.Concat([]int64{}, state.others))
+	if err != nil {
+		return err
+	}
+	_, err = tx.Stmt(st.sql.insertConflict).Exec(id, string(others), state.share, now)
+	return err
+}
+
+// remove deletes the sources that match, and says how many there were.
+func (st *store) remove(f filter) (deleted int, err error) {
+	now := rfc3339(st.options.Now())
+	err = st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
+		ids, err := v.matching(f)
+		if err != nil {
+			return nil, err
+		}
+		states, err := v.planRemoval(ids, m)
+		return func(tx *sql.Tx) error {
+			for _, id := range ids {
+				for _, table := range []string{"source", "box", "conflict"} {
+					if _, err := tx.Exec("DELETE FROM "+table+" WHERE id = ?", id); err != nil {
+						return err
+					}
+				}
+			}
+			for id, state := range states {
+				if err := st.setState(tx, id, state, now); err != nil {
+					return err
+				}
+			}
+			deleted = len(ids)
+			return nil
+		}, err
+	})
+	return deleted, err
+}
+
+// matching gives the ids of the sources that match, in order.
+func (v view) matching(f filter) ([]int64, error) {
+	where, args := f.where()
+	query := "SELECT s.id FROM source s WHERE " + where + " ORDER BY s.id"
+	args = append(args, 0)
+	var rows *sql.Rows
+	var err error
+	if v.tx == nil {
+		rows, err = v.st.db.Query(query, args...)
+	} else {
+		rows, err = v.tx.Query(query, args...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// rfc3339 writes a time as METI does, to the microsecond [D].
+func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00") }
