@@ -104,9 +104,7 @@ func (a *asker) ask(ctx context.Context, tokens []string) (*Grant, *Quota, *Fetc
 	}
 	switch {
 	case redirects(resp.StatusCode):
-		e := redirectError(req, resp)
-		e.To = clean(e.To, 300)
-		return fail(permanent, e, "wrong domain? check AUTH0_DOMAIN")
+		return fail(permanent, redirectError(req, resp, append(tokens, secret)...), "wrong domain? check AUTH0_DOMAIN")
 	case err != nil:
 		return fail(temporary, clearError(err, clean), "")
 	case len(text) > maxAnswer:
@@ -208,9 +206,10 @@ func redirects(status int) bool {
 
 // redirectError describes the redirect that resp answers req with, by its
 // origins alone: what follows the host in a Location can hold anything.
-func redirectError(req *http.Request, resp *http.Response) *RedirectError {
+func redirectError(req *http.Request, resp *http.Response, secrets ...string) *RedirectError {
 	e := &RedirectError{Method: req.Method, Status: resp.StatusCode, From: req.URL.Scheme + "://" + req.URL.Host}
-	if location := resp.Header.Get("Location"); location != "" {
+	// A secret is taken out before the parser can cut it into parts.
+	if location := scrub(resp.Header.Get("Location"), secrets...); location != "" {
 		if to, err := req.URL.Parse(location); err == nil {
 			e.To = printable(to.Scheme+"://"+to.Host, 300)
 		}

@@ -74,7 +74,7 @@ func (g *Grant) Require(operation string, need ...string) error {
 	}
 	for _, scope := range need {
 		if !slices.Contains(g.scopes, scope) {
-			return &ScopeError{Operation: operation, Need: need, Have: slices.Clone(g.scopes)}
+			return &ScopeError{Operation: operation, Need: slices.Clone(need), Have: slices.Clone(g.scopes)}
 		}
 	}
 	return nil

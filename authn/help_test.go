@@ -5,14 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -85,6 +82,7 @@ func startAuth0(answer func(n int, w http.ResponseWriter, r *http.Request)) *aut
 func (a *auth0) close() {
 	a.transport.CloseIdleConnections()
 	_ = a.server.Close()
+	time.Sleep(time.Second) // a server lingers over a request body that it did not read
 }
 
 func (a *auth0) config() Config {
@@ -106,6 +104,14 @@ func (a *auth0) source(t *testing.T, change ...func(*Config)) *Source {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// expect says how many token requests there have been.
+func (a *auth0) expect(t *testing.T, n int) {
+	t.Helper()
+	if got := a.requests.Load(); got != int64(n) {
+		t.Errorf("%d token requests, want %d", got, n)
+	}
 }
 
 // jwt makes an unsigned JWT with these claims.
@@ -138,21 +144,3 @@ func reply(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
 }
-
-// bubble runs f with virtual time.
-func bubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
-}
-
-func readAll(t *testing.T, r io.Reader) string {
-	t.Helper()
-	raw, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
-}
-
-var _ = strings.Contains
-var _ = time.Second

@@ -108,9 +108,7 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, g *Grant) (*http
 	resp, err := t.base.RoundTrip(r)
 	if err == nil && redirects(resp.StatusCode) {
 		_ = resp.Body.Close()
-		redirect := redirectError(r, resp)
-		redirect.To = scrub(redirect.To, g.AccessToken())
-		return nil, redirect
+		return nil, redirectError(r, resp, g.AccessToken())
 	}
 	return resp, err
 }
