@@ -80,8 +80,8 @@ func origin(u *url.URL) (string, error) {
 }
 
 func validHost(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Zone() == ""
 	}
 	if host == "" || len(host) > 253 {
 		return false

@@ -203,8 +203,7 @@ func TestBrokenConnections(t *testing.T) {
 			})
 		}, ErrTemporary, "wrong domain?"},
 		{"certificate nobody knows", func(t *testing.T) (string, http.RoundTripper) {
-			server := httptest.NewTLSServer(http.NotFoundHandler())
-			server.Config.ErrorLog = nil
+			server := quietTLS(http.NotFoundHandler())
 			t.Cleanup(server.Close)
 			return server.URL, &http.Transport{DisableKeepAlives: true}
 		}, ErrPermanent, "cannot be trusted"},

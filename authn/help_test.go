@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if n := os.Getenv(childVariable); n != "" {
+		os.Exit(child(n))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	testSecret   = "s3cret/Sentinel+Value"

@@ -119,7 +119,10 @@ func bucketName(name string) bool {
 
 func headerInt(header http.Header, name string) (int64, bool) {
 	n, err := strconv.ParseInt(strings.TrimSpace(header.Get(name)), 10, 64)
-	return n, err == nil && n >= 0
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	return n, true
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110).
@@ -131,7 +134,7 @@ func retryAfter(text string, server time.Time) time.Duration {
 		return seconds(n)
 	}
 	if date, err := http.ParseTime(text); err == nil {
-		return max(0, date.Sub(server))
+		return min(max(0, date.Sub(server)), maxLife)
 	}
 	return 0
 }

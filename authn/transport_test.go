@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -265,6 +266,14 @@ func (r *recorder) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 	r.seen.Store(&text)
 }
 
+// quietTLS starts a server that does not log the handshakes that tests break.
+func quietTLS(h http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	return server
+}
+
 var redirectStatuses = []int{301, 302, 303, 307, 308}
 
 // redirectMatrix calls try with a server that redirects to each kind of other
@@ -274,7 +283,7 @@ func redirectMatrix(t *testing.T, secret string, try func(t *testing.T, first *h
 	second.Server = httptest.NewServer(second)
 	defer second.Close()
 	secondTLS := &recorder{}
-	secondTLS.Server = httptest.NewTLSServer(secondTLS)
+	secondTLS.Server = quietTLS(secondTLS)
 	defer secondTLS.Close()
 	port := second.URL[strings.LastIndex(second.URL, ":"):]
 	for name, target := range map[string]string{
@@ -291,7 +300,7 @@ func redirectMatrix(t *testing.T, secret string, try func(t *testing.T, first *h
 		for _, status := range redirectStatuses {
 			t.Run(name+" "+http.StatusText(status), func(t *testing.T) {
 				var elsewhere atomic.Int64
-				first := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				first := quietTLS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/elsewhere" {
 						elsewhere.Add(1)
 						return
