@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -28,56 +30,82 @@ const (
 )
 
 // Client calls the METI API. It is made by [New] and safe for concurrent use.
+// There is nothing to close.
 type Client struct {
 	// Sources are the operations on sources.
 	Sources *SourcesService
 
-	base      *url.URL
-	http      *http.Client
-	userAgent string
-	tokens    tokens
+	base        *url.URL
+	transport   http.RoundTripper
+	jar         http.CookieJar
+	timeout     time.Duration // of one attempt; 0 is none
+	userAgent   []string      // a header's value, shared by every request
+	tokens      tokens
+	checkScopes bool
+	retry       RetryPolicy
+	budget      *budget
+	hooks       []func(context.Context, Attempt)
+	limits      limits
 }
 
-// An Option changes what [New] makes. Options that contradict one another are
-// refused by New.
-type Option func(*Client) error
+// settings are what the options say, before New makes a client of it.
+type settings struct {
+	Client
+	fromEnv bool
+}
 
-// New makes a client. It needs one option that says where tokens come from:
-// [WithAuth], [WithTokenSource] or [FromEnv].
+// An Option changes what [New] makes. An option that is given twice counts as
+// given last, except for hooks, which are all called, and for the three that
+// say where tokens come from: a second one of those is an error.
+type Option func(*settings) error
+
+// New makes a client. It makes no request. It needs one option that says where
+// tokens come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
-	c := &Client{
-		http:      &http.Client{Transport: defaultTransport()},
-		userAgent: "meti-go/" + Version,
-	}
+	s := settings{Client: Client{
+		userAgent:   []string{"meti-go/" + Version},
+		checkScopes: true,
+		limits:      defaultLimits,
+	}}
 	for _, option := range options {
-		if err := option(c); err != nil {
+		if err := option(&s); err != nil {
 			return nil, err
 		}
 	}
-	if c.base == nil {
-		if err := WithBaseURL(Production)(c); err != nil {
+	if s.base == nil {
+		base := Production
+		if fromEnv := strings.TrimSpace(os.Getenv("METI_BASE_URL")); s.fromEnv && fromEnv != "" {
+			base = fromEnv
+		}
+		if err := WithBaseURL(base)(&s); err != nil {
 			return nil, err
 		}
 	}
-	if c.tokens == nil {
+	if s.tokens == nil {
 		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
 	}
-	c.Sources = &SourcesService{client: c}
-	return c, nil
+	c := s.Client
+	if c.transport == nil {
+		c.transport = sharedTransport()
+	}
+	c.retry = c.retry.withDefaults()
+	c.budget = newBudget(c.retry.Budget)
+	c.Sources = &SourcesService{client: &c}
+	return &c, nil
 }
 
 // WithBaseURL calls another server than [Production]; a path is kept, as in
 // [Sandbox]. Plain http is refused except to a loopback address.
 func WithBaseURL(base string) Option {
-	return func(c *Client) error {
+	return func(s *settings) error {
 		u, err := url.Parse(strings.TrimRight(strings.TrimSpace(base), "/"))
 		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("api: base URL %q must be scheme, host and at most a path, as in %s", redactURL(base), Production)
+			return fmt.Errorf("api: base URL %s must be scheme, host and at most a path, as in %s", redactURL(base), Production)
 		}
 		if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 			return fmt.Errorf("api: base URL %s: only https carries tokens safely; plain http is for loopback addresses", redactURL(base))
 		}
-		c.base = u
+		s.base = u
 		return nil
 	}
 }
@@ -100,39 +128,41 @@ func loopback(host string) bool {
 }
 
 // WithAuth authenticates by an Auth0 source. On a 401 its token is dropped and
-// the call repeated once with a new one.
+// the call repeated once with a new one; a call whose scope was not granted
+// fails before it is sent, see [WithoutScopeCheck].
 func WithAuth(source *authn.Source) Option {
-	return func(c *Client) error {
+	return func(s *settings) error {
 		if source == nil {
 			return errors.New("api: WithAuth(nil)")
 		}
-		c.tokens = authSource{source}
-		return nil
+		return s.authenticate(authSource{source})
 	}
 }
 
 // WithTokenSource authenticates by the caller's own source of tokens. It
-// cannot be told that a token was refused, so a 401 surfaces at once.
+// cannot be told that a token was refused, so a 401 surfaces at once, and what
+// was granted is not known, so scopes are not checked before a call.
+//
+// The source is asked before each attempt: wrap it in oauth2.ReuseTokenSource
+// if it does not keep its token. Its Token method knows no context; a call
+// whose context ends stops waiting for it.
 func WithTokenSource(source oauth2.TokenSource) Option {
-	return func(c *Client) error {
+	return func(s *settings) error {
 		if source == nil {
 			return errors.New("api: WithTokenSource(nil)")
 		}
-		c.tokens = ownSource{source}
-		return nil
+		if own, ok := source.(*authn.Source); ok {
+			return WithAuth(own)(s)
+		}
+		return s.authenticate(ownSource{source})
 	}
 }
 
-// FromEnv takes the credentials from the environment, as
-// [authn.FromEnv] reads them, and the base URL from METI_BASE_URL where
-// that is set.
+// FromEnv takes the credentials from the environment, as [authn.FromEnv] reads
+// them, and the base URL from METI_BASE_URL where that is set and
+// [WithBaseURL] is not given.
 func FromEnv() Option {
-	return func(c *Client) error {
-		if base := os.Getenv("METI_BASE_URL"); base != "" {
-			if err := WithBaseURL(base)(c); err != nil {
-				return err
-			}
-		}
+	return func(s *settings) error {
 		config, err := authn.FromEnv()
 		if err != nil {
 			return err
@@ -141,20 +171,47 @@ func FromEnv() Option {
 		if err != nil {
 			return err
 		}
-		return WithAuth(source)(c)
+		s.fromEnv = true
+		return s.authenticate(authSource{source})
 	}
 }
 
-// WithHTTPClient sends through a copy of the caller's client: its transport,
-// cookie jar and timeout are used, its redirect policy is not, for no redirect
-// is ever followed.
+func (s *settings) authenticate(by tokens) error {
+	if s.tokens != nil {
+		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
+	}
+	s.tokens = by
+	return nil
+}
+
+// WithoutScopeCheck sends calls whose scope the token was not granted, as far
+// as Auth0's answer says. It is for a server that grants more than it says.
+func WithoutScopeCheck() Option {
+	return func(s *settings) error {
+		s.checkScopes = false
+		return nil
+	}
+}
+
+// WithHTTPClient sends through the caller's transport, and honours the
+// client's cookie jar and its timeout (for each attempt). The client itself is
+// not changed and its redirect policy plays no part, for no redirect is ever
+// followed. OpenTelemetry's otelhttp is used in this way, see the example.
+//
+// The limits of this package hold on any transport, but the connect timeout,
+// which belongs to it.
 func WithHTTPClient(client *http.Client) Option {
-	return func(c *Client) error {
+	return func(s *settings) error {
 		if client == nil {
 			return errors.New("api: WithHTTPClient(nil)")
 		}
-		own := *client
-		c.http = &own
+		if client.Timeout < 0 {
+			return errors.New("api: WithHTTPClient: the client's timeout is negative")
+		}
+		s.transport, s.jar, s.timeout = client.Transport, client.Jar, client.Timeout
+		if s.transport == nil {
+			s.transport = http.DefaultTransport
+		}
 		return nil
 	}
 }
@@ -162,48 +219,93 @@ func WithHTTPClient(client *http.Client) Option {
 // WithUserAgent puts the calling program before the SDK in the User-Agent:
 // "harvest/2.1 meti-go/0.1.0".
 func WithUserAgent(product string) Option {
-	return func(c *Client) error {
-		if product == "" || strings.ContainsAny(product, "\r\n") {
-			return fmt.Errorf("api: user agent %q must be a product name on one line", product)
+	return func(s *settings) error {
+		if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("api: user agent %q must be a product name, as in harvest/2.1", product)
 		}
-		c.userAgent = product + " meti-go/" + Version
+		s.userAgent = []string{product + " meti-go/" + Version}
 		return nil
 	}
 }
 
-// defaultTransport respects the proxy variables and the system's roots, and
-// gives up on a server that does not accept or does not answer.
-func defaultTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          64,
-		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 60 * time.Second,
-		ExpectContinueTimeout: time.Second,
+// WithAnswerTimeout changes how long an attempt waits for an answer to begin,
+// once the server has all of the request: [AnswerTimeout] unless set.
+func WithAnswerTimeout(d time.Duration) Option {
+	return func(s *settings) error {
+		if d <= 0 {
+			return fmt.Errorf("api: answer timeout %s must be positive", d)
+		}
+		s.limits.answer = d
+		return nil
 	}
 }
 
+// CloseIdleConnections closes the connections that no call is using. Clients
+// without [WithHTTPClient] share them. It is rarely needed: they close by
+// themselves after 4 seconds.
+func (c *Client) CloseIdleConnections() {
+	if closer, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// String names the server that the client calls.
+func (c Client) String() string {
+	if c.base == nil {
+		return "client of the METI API"
+	}
+	return "client of the METI API at " + c.base.String()
+}
+
+// Format writes what [Client.String] returns, whatever the verb: a caller's
+// own token source is not printed.
+func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// sharedTransport serves every client that was not given another one, so that
+// a program which makes many clients does not make many pools.
+//
+// It respects the proxy variables and the system's roots. An idle connection
+// is dropped after 4 seconds, before common servers drop theirs (5 seconds and
+// more): a POST that meets a connection just being closed has no known outcome.
+var sharedTransport = sync.OnceValue(func() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: ConnectTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    ConnectTimeout,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        4 * time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		ReadBufferSize:         32 << 10,
+		WriteBufferSize:        32 << 10,
+	}
+})
+
 // tokens is what the request loop asks of a source of tokens.
 type tokens interface {
-	// authorize sets the Authorization header and returns the token used.
-	authorize(ctx context.Context, request *http.Request) (token string, err error)
-	// refused tells of a 401, and reports whether another token can be had.
+	// authorize sets the Authorization header.
+	authorize(ctx context.Context, header http.Header) (credential, error)
+	// refused tells of a 401, and reports whether another token may be had.
 	refused(token string) bool
+}
+
+// credential is the token of one attempt.
+type credential struct {
+	token string
+	grant *authn.Grant // nil where nothing is known but the token
 }
 
 type authSource struct{ source *authn.Source }
 
-func (s authSource) authorize(ctx context.Context, request *http.Request) (string, error) {
+func (s authSource) authorize(ctx context.Context, header http.Header) (credential, error) {
 	grant, err := s.source.Grant(ctx)
 	if err != nil {
-		return "", err
+		return credential{}, err
 	}
-	request.Header["Authorization"] = grant.Header()
-	return grant.AccessToken(), nil
+	header["Authorization"] = grant.Header()
+	return credential{grant.AccessToken(), grant}, nil
 }
 
 func (s authSource) refused(token string) bool {
@@ -213,13 +315,39 @@ func (s authSource) refused(token string) bool {
 
 type ownSource struct{ source oauth2.TokenSource }
 
-func (s ownSource) authorize(_ context.Context, request *http.Request) (string, error) {
-	token, err := s.source.Token()
+func (s ownSource) authorize(ctx context.Context, header http.Header) (credential, error) {
+	token, err := s.ask(ctx)
 	if err != nil {
-		return "", err
+		return credential{}, err
 	}
-	token.SetAuthHeader(request)
-	return token.AccessToken, nil
+	// A source that has nothing must not become an anonymous call.
+	if token == nil || token.AccessToken == "" {
+		return credential{}, errors.New("the token source returned no token")
+	}
+	header["Authorization"] = []string{token.Type() + " " + token.AccessToken}
+	return credential{token: token.AccessToken}, nil
+}
+
+// ask waits for the token no longer than ctx lasts.
+func (s ownSource) ask(ctx context.Context) (*oauth2.Token, error) {
+	if ctx.Done() == nil {
+		return s.source.Token()
+	}
+	type result struct {
+		token *oauth2.Token
+		err   error
+	}
+	results := make(chan result, 1)
+	go func() {
+		token, err := s.source.Token()
+		results <- result{token, err}
+	}()
+	select {
+	case r := <-results:
+		return r.token, r.err
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
 }
 
 func (ownSource) refused(string) bool { return false }

@@ -72,7 +72,7 @@ func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source
 // Get gets one source of the account. Its error is [ErrNotFound] where the
 // account has none of that id.
 func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
-	path, err := sourcePath(id)
+	path, err := sourcePath(gen.OperationGetSource, id)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
 	body, err := encodeFeatures(request)
 	if err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
 	return s.create(ctx, body, len(request.FeatureCollection.Features))
 }
@@ -105,13 +105,19 @@ func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeature
 func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*Source, error) {
 	body, err := encodeOne(request)
 	if err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
 	sources, err := s.create(ctx, body, 1)
 	if err != nil {
 		return nil, err
 	}
 	return sources[0], nil
+}
+
+// refused is a registration that is not sent.
+func refused(err error) *Error {
+	operation := gen.OperationCreateSources
+	return invalid(operation.ID, operation.Method, "/sources", printable(err.Error(), maxMessage), err)
 }
 
 func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*Source, error) {
@@ -128,27 +134,31 @@ func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*
 	return sources, nil
 }
 
-// Delete deletes one source of the account.
+// Delete deletes one source of the account. Its error is [ErrNotFound] where
+// the account has none of that id; but where an earlier attempt of this call
+// may have deleted it, and only its answer was lost, there is no error.
 func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
-	path, err := sourcePath(id)
+	path, err := sourcePath(gen.OperationDeleteSource, id)
 	if err != nil {
 		return err
 	}
 	return s.client.do(ctx, call{operation: gen.OperationDeleteSource, path: path})
 }
 
-// DeleteByAltID deletes every source of the account that has this alt_id.
+// DeleteByAltID deletes every source of the account that has this alt_id, and
+// that can be more than one. A repeat is treated as in [SourcesService.Delete].
 func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error {
+	operation := gen.OperationDeleteSourcesByAltID
 	if altID == "" {
-		return &Error{Operation: gen.OperationDeleteSourcesByAltID.ID, Message: "alt_id is empty", kind: ErrInvalid}
+		return invalid(operation.ID, operation.Method, "/sources", "alt_id is empty: that might name every source", nil)
 	}
-	return s.client.do(ctx, call{operation: gen.OperationDeleteSourcesByAltID, path: "/sources", query: url.Values{"alt_id": {altID}}})
+	return s.client.do(ctx, call{operation: operation, path: "/sources", query: url.Values{"alt_id": {altID}}})
 }
 
 // sourcePath refuses the ids that would name another operation.
-func sourcePath(id SSID) (string, error) {
+func sourcePath(operation gen.Operation, id SSID) (string, error) {
 	if id == "" || id == "." || id == ".." {
-		return "", &Error{Operation: gen.OperationGetSource.ID, Message: "source id " + strconv.Quote(id) + " names no source", kind: ErrInvalid}
+		return "", invalid(operation.ID, operation.Method, "/sources", "source id "+quoteID(id)+" names no source", nil)
 	}
 	return "/sources/" + url.PathEscape(id), nil
 }
