@@ -1,0 +1,48 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/authn"
+)
+
+// tokenWait is how long a run waits for Auth0 to take token requests again
+// before it says so instead.
+const tokenWait = 10 * time.Second
+
+// tokens makes the source of tokens that the environment describes: renewed
+// only when it must be, and shared between runs unless told otherwise.
+func (a *app) tokens(scopes []string) (*authn.Source, error) {
+	config, err := authn.FromEnv()
+	if err != nil {
+		return nil, err
+	}
+	if len(scopes) > 0 {
+		config.Scopes = scopes
+	}
+	config.Lazy = true
+	config.Cache = !a.noTokenCache
+	config.MaxWait = tokenWait
+	config.Warn = func(err error) { a.say("warning: %v", err) }
+	return authn.New(config)
+}
+
+// client makes the client that the environment describes.
+func (a *app) client() (*api.Client, error) {
+	source, err := a.tokens(nil)
+	if err != nil {
+		return nil, err
+	}
+	options := []api.Option{api.WithAuth(source), api.WithUserAgent("meti/" + api.Version)}
+	if a.verbose {
+		log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		options = append(options, api.WithHook(api.LogAttempts(log)))
+	}
+	if base := os.Getenv("METI_BASE_URL"); base != "" {
+		options = append(options, api.WithBaseURL(base))
+	}
+	return api.New(options...)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meti-go/meti/api"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var filter api.Filter
+	var methodology, format string
+	var limit, pageSize, inFlight int
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the account's sources",
+		Long: `list prints the sources of the account that pass every filter given. They
+stream: an account of any size is listed in little memory, in no promised order.
+
+It ends with 0 only when all of them came. A part is never passed off as the
+whole: after a failure, -o json leaves its array open.`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			format, err := a.chosen(cmd, format)
+			if err != nil {
+				return err
+			}
+			if limit < 0 || pageSize < 0 || inFlight < 0 {
+				return usage(cmd, errors.New("a number of sources or requests cannot be negative"))
+			}
+			filter.Methodology = api.Methodology(methodology)
+			params := api.AllParams{Filter: filter, PageSize: pageSize, InFlight: inFlight, OnDrift: a.drift}
+			if limit > 0 && (pageSize == 0 || limit <= pageSize) {
+				// One page is enough, or the pages need not be larger.
+				params.PageSize = min(limit, 1000)
+			}
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			var seen news
+			out := a.sourceRows(format)
+			for source, err := range client.Sources.All(cmd.Context(), params) {
+				if err != nil {
+					out.cut()
+					return err
+				}
+				seen.see(source)
+				if err := out.add(source, sourceCells(source)); err != nil {
+					return err
+				}
+				if out.count == limit {
+					break
+				}
+			}
+			if a.verbose {
+				seen.tell(a)
+			}
+			return out.end()
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&methodology, "methodology", "", "only this methodology, such as Agriculture")
+	flags.StringVar(&filter.StewardID, "steward-id", "", "only this steward's")
+	flags.StringVar(&filter.ProjectID, "project-id", "", "only this project's")
+	flags.IntVar(&filter.OutcomeReportingYear, "year", 0, "only this outcome reporting year")
+	flags.StringVar(&filter.AltID, "alt-id", "", "only those with this id of your own")
+	flags.StringVar(&filter.ID, "id", "", "only the one with this SSID")
+	flags.StringVar(&filter.AccountID, "account-id", "", "only this account's (admins)")
+	flags.IntVar(&limit, "limit", 0, "stop after this many")
+	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
+	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default: as the library)")
+	outputFlag(cmd, &format)
+	return cmd
+}
+
+// drift warns that the account changed while it was listed.
+func (a *app) drift(d api.Drift) {
+	if d.ID != "" {
+		a.say("warning: the account changed while it was listed: %s came twice; sources may have been missed", printable(d.ID))
+		return
+	}
+	a.say("warning: the account changed while it was listed: the page at offset %d %s; sources may have been missed",
+		d.Offset, strings.TrimSpace(d.Kind))
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meti-go/meti/authn"
+)
+
+func (a *app) tokenCommand() *cobra.Command {
+	var scopes []string
+	var claims, status bool
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Print an access token, or what is known of it",
+		Long: `token prints an access token and nothing else, for use as in
+
+  curl -H "Authorization: Bearer $(meti token)" "$METI_BASE_URL/sources"
+
+The token is shared between runs and renewed only when it must be.`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var asked []string
+			for _, text := range scopes {
+				asked = append(asked, strings.Fields(strings.ReplaceAll(text, ",", " "))...)
+			}
+			source, err := a.tokens(asked)
+			if err != nil {
+				return err
+			}
+			grant, err := source.Grant(cmd.Context())
+			if err != nil {
+				return err
+			}
+			switch {
+			case claims:
+				return a.printClaims(grant)
+			case status:
+				return a.printStatus(grant, source.Quota())
+			}
+			_, err = fmt.Fprintln(a.stdout, grant.AccessToken())
+			return err
+		},
+	}
+	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "ask for this scope only; may be repeated")
+	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims, which were not verified, as JSON")
+	cmd.Flags().BoolVar(&status, "status", false, "print expiry, scopes, account and how many tokens are left")
+	cmd.MarkFlagsMutuallyExclusive("claims", "status")
+	return cmd
+}
+
+// tokenClaims is what "meti token --claims" prints.
+type tokenClaims struct {
+	AccountID   string    `json:"account_id,omitempty"`
+	Role        string    `json:"role,omitempty"`
+	ClientName  string    `json:"client_name,omitempty"`
+	V1ClientID  string    `json:"v1_client_id,omitempty"`
+	Issuer      string    `json:"iss,omitempty"`
+	Subject     string    `json:"sub,omitempty"`
+	Audience    []string  `json:"aud,omitempty"`
+	Scopes      []string  `json:"scope,omitempty"`
+	Permissions []string  `json:"permissions,omitempty"`
+	IssuedAt    time.Time `json:"iat,omitzero"`
+	ExpiresAt   time.Time `json:"exp,omitzero"`
+}
+
+func (a *app) printClaims(grant *authn.Grant) error {
+	claims, err := grant.UnverifiedClaims()
+	if err != nil {
+		return err
+	}
+	return a.printJSON(tokenClaims(claims))
+}
+
+// tokenStatus is what "meti token --status" prints.
+type tokenStatus struct {
+	ExpiresAt  time.Time    `json:"expires_at"`
+	ExpiresIn  int64        `json:"expires_in"` // seconds
+	Scopes     []string     `json:"scopes"`
+	AccountID  string       `json:"account_id,omitempty"`
+	Role       string       `json:"role,omitempty"`
+	ClientName string       `json:"client_name,omitempty"`
+	Quota      *authn.Quota `json:"quota,omitempty"`
+}
+
+func (a *app) printStatus(grant *authn.Grant, quota authn.Quota) error {
+	scopes, _ := grant.Scopes()
+	claims, _ := grant.UnverifiedClaims() // an opaque token has been warned of
+	s := tokenStatus{
+		ExpiresAt: grant.Expiry().UTC().Truncate(time.Second),
+		ExpiresIn: int64(grant.Expiry().Sub(a.now()) / time.Second),
+		Scopes:    append([]string{}, scopes...),
+		AccountID: claims.AccountID, Role: claims.Role, ClientName: claims.ClientName,
+	}
+	if len(quota.Buckets) > 0 || quota.RateLimit != nil {
+		s.Quota = &quota
+	}
+	if !a.terminal {
+		return a.printJSON(s)
+	}
+	lines := [][2]string{
+		{"expires", fmt.Sprintf("%s, in %s", s.ExpiresAt.Format(time.RFC3339), time.Duration(s.ExpiresIn)*time.Second)},
+		{"scopes", strings.Join(s.Scopes, " ")},
+		{"account", printable(strings.TrimSpace(s.AccountID + " " + s.ClientName + " " + s.Role))},
+	}
+	for _, b := range quota.Buckets {
+		lines = append(lines, [2]string{b.Name, fmt.Sprintf("%d of %d tokens left, full again at %s", b.Remaining, b.Limit, b.Reset.UTC().Format(time.RFC3339))})
+	}
+	if rate := quota.RateLimit; rate != nil {
+		lines = append(lines, [2]string{"requests", fmt.Sprintf("%d of %d left", rate.Remaining, rate.Limit)})
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintf(a.stdout, "%-9s %s\n", line[0], line[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printJSON prints one value, indented.
+func (a *app) printJSON(v any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
