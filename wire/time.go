@@ -57,6 +57,15 @@ func TimeFromText(text string) Time {
 	return t
 }
 
+// TimeFromBytes is TimeFromText for a text that is not a string yet.
+func TimeFromBytes(text []byte) Time {
+	var t time.Time
+	if t.UnmarshalText(text) == nil {
+		return Time{Time: t.UTC()}
+	}
+	return TimeFromText(string(text))
+}
+
 // Text is the received text where it is not a date, and empty otherwise.
 func (t Time) Text() string { return t.text }
 

@@ -1,0 +1,254 @@
+package api
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// The functions of this file walk over JSON (RFC 8259) and check its grammar.
+// Each takes the text and the index to begin at, and returns the index behind
+// what it walked over. Where that is not to be had, ok is false and the index
+// is that of the byte in the way; an index at the end of the text says that
+// the text is cut short.
+//
+// Digits and plain text go by eight bytes at a time, in one machine word: most
+// of an answer is coordinates.
+
+// maxDepth is how deep arrays and objects may be nested, as in encoding/json.
+const maxDepth = 10_000
+
+const (
+	everyByte = 0x0101010101010101 // times a byte: that byte, eight times
+	highBits  = 0x80 * everyByte
+)
+
+// nonDigits marks, by its high bit, the first byte of the word that is not a
+// digit, given the word with the bits of '0' turned; marks behind it mean
+// nothing.
+func nonDigits(turned uint64) uint64 {
+	return (turned + 0x76*everyByte | turned) & highBits
+}
+
+// space walks over white space.
+func space(b []byte, i int) int {
+	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// digits walks over decimal digits.
+func digits(b []byte, i int) int {
+	for i+8 <= len(b) {
+		if m := nonDigits(binary.LittleEndian.Uint64(b[i:]) ^ '0'*everyByte); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+		i += 8
+	}
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
+	}
+	return i
+}
+
+// number walks over a number.
+func number(b []byte, i int) (end int, ok bool) {
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	start := i
+	if i = digits(b, i); i == start || b[start] == '0' && i > start+1 {
+		return min(i, start+1), false
+	}
+	if i < len(b) && b[i] == '.' {
+		start = i + 1
+		if i = digits(b, start); i == start {
+			return i, false
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		start = i
+		if i = digits(b, start); i == start {
+			return i, false
+		}
+	}
+	return i, true
+}
+
+// text walks over a string that begins behind its opening quote. plain says
+// that what stands between the quotes is ASCII without escapes, and so is its
+// own value.
+func text(b []byte, i int) (end int, plain, ok bool) {
+	plain = true
+	for {
+		for i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			quote, slash := w^'"'*everyByte, w^'\\'*everyByte
+			// The lowest mark is exact: a borrow runs upwards only.
+			m := ((quote-everyByte)&^quote | (slash-everyByte)&^slash | (w-' '*everyByte)&^w) & highBits
+			if w&highBits&(m&-m-1) != 0 {
+				plain = false
+			}
+			if m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
+			plain = plain && b[i] < 0x80
+			i++
+		}
+		switch {
+		case i >= len(b):
+			return i, plain, false
+		case b[i] == '"':
+			return i + 1, plain, true
+		case b[i] == '\\':
+			plain = false
+			if i, ok = escape(b, i+1); !ok {
+				return i, plain, false
+			}
+		case b[i] < ' ':
+			return i, plain, false
+		}
+	}
+}
+
+// escape walks over what follows a backslash.
+func escape(b []byte, i int) (end int, ok bool) {
+	if i >= len(b) {
+		return i, false
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1, true
+	case 'u':
+		for range 4 {
+			if i++; i >= len(b) || !isHex(b[i]) {
+				return i, false
+			}
+		}
+		return i + 1, true
+	}
+	return i, false
+}
+
+func isHex(c byte) bool { return c-'0' <= 9 || (c|0x20)-'a' <= 5 }
+
+// word walks over true, false or null.
+func word(b []byte, i int, want string) (end int, ok bool) {
+	for j := range len(want) {
+		if i+j >= len(b) || b[i+j] != want[j] {
+			return i + j, false
+		}
+	}
+	return i + len(want), true
+}
+
+// value walks over a value of any kind that begins at i, inside of depth
+// arrays and objects.
+func value(b []byte, i, depth int) (end int, ok bool) {
+	if i >= len(b) {
+		return i, false
+	}
+	switch c := b[i]; {
+	case c == '[':
+		return array(b, i, depth+1)
+	case c == '{':
+		return object(b, i, depth+1)
+	case c == '"':
+		end, _, ok = text(b, i+1)
+		return end, ok
+	case c == '-' || c-'0' <= 9:
+		return number(b, i)
+	case c == 't':
+		return word(b, i, "true")
+	case c == 'f':
+		return word(b, i, "false")
+	case c == 'n':
+		return word(b, i, "null")
+	}
+	return i, false
+}
+
+func array(b []byte, i, depth int) (end int, ok bool) {
+	if depth > maxDepth {
+		return i, false
+	}
+	if i = space(b, i+1); i < len(b) && b[i] == ']' {
+		return i + 1, true
+	}
+	for {
+		start := i
+		if i = positions(b, i); i == start {
+			if i, ok = value(b, i, depth); !ok {
+				return i, false
+			}
+		}
+		if i = space(b, i); i >= len(b) || b[i] != ',' {
+			break
+		}
+		i = space(b, i+1)
+	}
+	if i < len(b) && b[i] == ']' {
+		return i + 1, true
+	}
+	return i, false
+}
+
+// positions walks over the positions of a ring, such as
+// [-93.6012,42.0301],[-93.5951,42.0301], up to the last that is whole and
+// plainly written; what else there is, is left to array.
+func positions(b []byte, i int) int {
+	for next := i; next < len(b) && b[next] == '['; next = i + 1 {
+		j, ok := number(b, next+1)
+		if !ok || j >= len(b) || b[j] != ',' {
+			return i
+		}
+		if j++; j < len(b) && b[j] == ' ' {
+			j++
+		}
+		if j, ok = number(b, j); !ok || j >= len(b) || b[j] != ']' {
+			return i
+		}
+		if i = j + 1; i >= len(b) || b[i] != ',' {
+			return i
+		}
+	}
+	return i
+}
+
+func object(b []byte, i, depth int) (end int, ok bool) {
+	if depth > maxDepth {
+		return i, false
+	}
+	if i = space(b, i+1); i < len(b) && b[i] == '}' {
+		return i + 1, true
+	}
+	for {
+		if i >= len(b) || b[i] != '"' {
+			return i, false
+		}
+		if i, _, ok = text(b, i+1); !ok {
+			return i, false
+		}
+		if i = space(b, i); i >= len(b) || b[i] != ':' {
+			return i, false
+		}
+		if i, ok = value(b, space(b, i+1), depth); !ok {
+			return i, false
+		}
+		if i = space(b, i); i >= len(b) || b[i] != ',' {
+			break
+		}
+		i = space(b, i+1)
+	}
+	if i < len(b) && b[i] == '}' {
+		return i + 1, true
+	}
+	return i, false
+}
