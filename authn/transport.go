@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Transport is the http.RoundTripper face of a [Source], for those who use a
@@ -49,8 +50,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	to, err := origin(&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host})
-	if err != nil || to != t.origin {
+	if !t.owns(req.URL) {
 		return refuse(&OriginError{Want: t.origin, Got: req.URL.Scheme + "://" + req.URL.Host})
 	}
 	// A request that was born of a redirect: some server chose its address.
@@ -93,6 +93,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	_ = resp.Body.Close()
 	return t.send(req, body, next)
+}
+
+// owns reports whether u is on the server that the token is for.
+func (t *Transport) owns(u *url.URL) bool {
+	if scheme, host, _ := strings.Cut(t.origin, "://"); u.Scheme == scheme && u.Host == host {
+		return true // as it nearly always is: no need to normalise
+	}
+	own, err := origin(&url.URL{Scheme: u.Scheme, Host: u.Host})
+	return err == nil && own == t.origin
 }
 
 // send makes one attempt, with a copy of req.

@@ -183,6 +183,18 @@ func TestTransportSendsNothingWithoutToken(t *testing.T) {
 			}
 		}
 		v.expect(t, 0)
+
+		// The same server in another spelling is the same server.
+		a.answer = grants(3600)
+		time.Sleep(permanentFor)
+		for _, same := range []string{"http://127.0.0.1/", "http://127.0.0.1:80/sources", "HTTP://127.0.0.1/"} {
+			resp, err := client.Get(same)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+		}
+		v.expect(t, 3)
 	})
 }
 
