@@ -1,0 +1,5 @@
+//go:build !unix
+
+package register_test
+
+func limitFiles(uint64) { panic("not on this system") }
