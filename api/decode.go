@@ -128,7 +128,7 @@ func (d *decoder) open() bool {
 		d.i++
 		return true
 	case 'n':
-		d.i, ok = word(d.buf, d.i, "null")
+		d.i, ok = skipWord(d.buf, d.i, "null")
 		d.closed = ok
 		return ok
 	}
@@ -160,14 +160,14 @@ func (d *decoder) element() bool {
 
 // skipSpace leaves out white space, and reports whether text follows.
 func (d *decoder) skipSpace() bool {
-	d.i = space(d.buf, d.i)
+	d.i = skipSpace(d.buf, d.i)
 	return d.i < len(d.buf)
 }
 
 // end checks that nothing but space follows.
 func (d *decoder) end() error {
 	for {
-		if d.i = space(d.buf, d.i); d.i < len(d.buf) {
+		if d.i = skipSpace(d.buf, d.i); d.i < len(d.buf) {
 			return d.syntaxError()
 		}
 		if err := d.fill(d.i); err == io.EOF {
@@ -254,7 +254,7 @@ func (d *decoder) where() string {
 // all.
 func (d *decoder) wrong(want string) bool {
 	start := d.i
-	end, ok := value(d.buf, start, 0)
+	end, ok := skipValue(d.buf, start, 0)
 	if !ok || end == len(d.buf) && d.readErr == nil { // a number may go on
 		d.i = end
 		return false

@@ -90,10 +90,10 @@ func boolField(name string, at func(*Source) **bool) field {
 		func(d *decoder) (value, ok bool) {
 			switch d.buf[d.i] {
 			case 't':
-				d.i, ok = word(d.buf, d.i, "true")
+				d.i, ok = skipWord(d.buf, d.i, "true")
 				return true, ok
 			case 'f':
-				d.i, ok = word(d.buf, d.i, "false")
+				d.i, ok = skipWord(d.buf, d.i, "false")
 				return false, ok
 			}
 			return false, d.wrong("true or false")
@@ -265,7 +265,7 @@ func (d *decoder) decode(s *Source) bool {
 			}
 			s.AdditionalProperties[name] = raw
 		} else if f, bit := &fields[d.field], uint64(1)<<d.field; d.buf[d.i] == 'n' {
-			if d.i, ok = word(d.buf, d.i, "null"); !ok {
+			if d.i, ok = skipWord(d.buf, d.i, "null"); !ok {
 				return false
 			}
 			if s.nulls |= bit; seen&bit != 0 {
@@ -337,7 +337,7 @@ func (d *decoder) text() (value []byte, ok bool) {
 		return nil, d.wrong("a text")
 	}
 	start := d.i
-	end, plain, ok := text(d.buf, start+1)
+	end, plain, ok := skipText(d.buf, start+1)
 	d.i = end
 	if !ok {
 		return nil, false
@@ -364,7 +364,7 @@ func (d *decoder) texts() bool {
 	}
 	for {
 		if d.buf[d.i] == 'n' { // as encoding/json reads it
-			end, ok := word(d.buf, d.i, "null")
+			end, ok := skipWord(d.buf, d.i, "null")
 			d.list = append(d.list, "")
 			if d.i = end; !ok {
 				return false
@@ -407,7 +407,7 @@ func (d *decoder) float(want string) (float64, bool) {
 	if c := d.buf[start]; c != '-' && c-'0' > 9 {
 		return 0, d.wrong(want)
 	}
-	end, ok := number(d.buf, start)
+	end, ok := skipNumber(d.buf, start)
 	if d.i = end; !ok {
 		return 0, false
 	}
@@ -422,7 +422,7 @@ func (d *decoder) float(want string) (float64, bool) {
 // raw reads a value of any kind, and keeps a copy of its text.
 func (d *decoder) raw() (json.RawMessage, bool) {
 	start := d.i
-	end, ok := value(d.buf, start, sourceDepth)
+	end, ok := skipValue(d.buf, start, sourceDepth)
 	if d.i = end; !ok {
 		return nil, false
 	}

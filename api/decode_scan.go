@@ -29,16 +29,16 @@ func nonDigits(turned uint64) uint64 {
 	return (turned + 0x76*everyByte | turned) & highBits
 }
 
-// space walks over white space.
-func space(b []byte, i int) int {
+// skipSpace walks over white space.
+func skipSpace(b []byte, i int) int {
 	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i
 }
 
-// digits walks over decimal digits.
-func digits(b []byte, i int) int {
+// skipDigits walks over decimal digits.
+func skipDigits(b []byte, i int) int {
 	for i+8 <= len(b) {
 		if m := nonDigits(binary.LittleEndian.Uint64(b[i:]) ^ '0'*everyByte); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
@@ -51,18 +51,18 @@ func digits(b []byte, i int) int {
 	return i
 }
 
-// number walks over a number.
-func number(b []byte, i int) (end int, ok bool) {
+// skipNumber walks over a number.
+func skipNumber(b []byte, i int) (end int, ok bool) {
 	if i < len(b) && b[i] == '-' {
 		i++
 	}
 	start := i
-	if i = digits(b, i); i == start || b[start] == '0' && i > start+1 {
+	if i = skipDigits(b, i); i == start || b[start] == '0' && i > start+1 {
 		return min(i, start+1), false
 	}
 	if i < len(b) && b[i] == '.' {
 		start = i + 1
-		if i = digits(b, start); i == start {
+		if i = skipDigits(b, start); i == start {
 			return i, false
 		}
 	}
@@ -71,17 +71,17 @@ func number(b []byte, i int) (end int, ok bool) {
 			i++
 		}
 		start = i
-		if i = digits(b, start); i == start {
+		if i = skipDigits(b, start); i == start {
 			return i, false
 		}
 	}
 	return i, true
 }
 
-// text walks over a string that begins behind its opening quote. plain says
+// skipText walks over a string that begins behind its opening quote. plain says
 // that what stands between the quotes is ASCII without escapes, and so is its
 // own value.
-func text(b []byte, i int) (end int, plain, ok bool) {
+func skipText(b []byte, i int) (end int, plain, ok bool) {
 	plain = true
 	for {
 		for i+8 <= len(b) {
@@ -109,7 +109,7 @@ func text(b []byte, i int) (end int, plain, ok bool) {
 			return i + 1, plain, true
 		case b[i] == '\\':
 			plain = false
-			if i, ok = escape(b, i+1); !ok {
+			if i, ok = skipEscape(b, i+1); !ok {
 				return i, plain, false
 			}
 		case b[i] < ' ':
@@ -118,8 +118,8 @@ func text(b []byte, i int) (end int, plain, ok bool) {
 	}
 }
 
-// escape walks over what follows a backslash.
-func escape(b []byte, i int) (end int, ok bool) {
+// skipEscape walks over what follows a backslash.
+func skipEscape(b []byte, i int) (end int, ok bool) {
 	if i >= len(b) {
 		return i, false
 	}
@@ -139,8 +139,8 @@ func escape(b []byte, i int) (end int, ok bool) {
 
 func isHex(c byte) bool { return c-'0' <= 9 || (c|0x20)-'a' <= 5 }
 
-// word walks over true, false or null.
-func word(b []byte, i int, want string) (end int, ok bool) {
+// skipWord walks over true, false or null.
+func skipWord(b []byte, i int, want string) (end int, ok bool) {
 	for j := range len(want) {
 		if i+j >= len(b) || b[i+j] != want[j] {
 			return i + j, false
@@ -149,50 +149,50 @@ func word(b []byte, i int, want string) (end int, ok bool) {
 	return i + len(want), true
 }
 
-// value walks over a value of any kind that begins at i, inside of depth
+// skipValue walks over a value of any kind that begins at i, inside of depth
 // arrays and objects.
-func value(b []byte, i, depth int) (end int, ok bool) {
+func skipValue(b []byte, i, depth int) (end int, ok bool) {
 	if i >= len(b) {
 		return i, false
 	}
 	switch c := b[i]; {
 	case c == '[':
-		return array(b, i, depth+1)
+		return skipArray(b, i, depth+1)
 	case c == '{':
-		return object(b, i, depth+1)
+		return skipObject(b, i, depth+1)
 	case c == '"':
-		end, _, ok = text(b, i+1)
+		end, _, ok = skipText(b, i+1)
 		return end, ok
 	case c == '-' || c-'0' <= 9:
-		return number(b, i)
+		return skipNumber(b, i)
 	case c == 't':
-		return word(b, i, "true")
+		return skipWord(b, i, "true")
 	case c == 'f':
-		return word(b, i, "false")
+		return skipWord(b, i, "false")
 	case c == 'n':
-		return word(b, i, "null")
+		return skipWord(b, i, "null")
 	}
 	return i, false
 }
 
-func array(b []byte, i, depth int) (end int, ok bool) {
+func skipArray(b []byte, i, depth int) (end int, ok bool) {
 	if depth > maxDepth {
 		return i, false
 	}
-	if i = space(b, i+1); i < len(b) && b[i] == ']' {
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
 		return i + 1, true
 	}
 	for {
 		start := i
-		if i = positions(b, i); i == start {
-			if i, ok = value(b, i, depth); !ok {
+		if i = skipPositions(b, i); i == start {
+			if i, ok = skipValue(b, i, depth); !ok {
 				return i, false
 			}
 		}
-		if i = space(b, i); i >= len(b) || b[i] != ',' {
+		if i = skipSpace(b, i); i >= len(b) || b[i] != ',' {
 			break
 		}
-		i = space(b, i+1)
+		i = skipSpace(b, i+1)
 	}
 	if i < len(b) && b[i] == ']' {
 		return i + 1, true
@@ -200,19 +200,19 @@ func array(b []byte, i, depth int) (end int, ok bool) {
 	return i, false
 }
 
-// positions walks over the positions of a ring, such as
+// skipPositions walks over the positions of a ring, such as
 // [-93.6012,42.0301],[-93.5951,42.0301], up to the last that is whole and
-// plainly written; what else there is, is left to array.
-func positions(b []byte, i int) int {
+// plainly written; what else there is, is left to skipArray.
+func skipPositions(b []byte, i int) int {
 	for next := i; next < len(b) && b[next] == '['; next = i + 1 {
-		j, ok := number(b, next+1)
+		j, ok := skipNumber(b, next+1)
 		if !ok || j >= len(b) || b[j] != ',' {
 			return i
 		}
 		if j++; j < len(b) && b[j] == ' ' {
 			j++
 		}
-		if j, ok = number(b, j); !ok || j >= len(b) || b[j] != ']' {
+		if j, ok = skipNumber(b, j); !ok || j >= len(b) || b[j] != ']' {
 			return i
 		}
 		if i = j + 1; i >= len(b) || b[i] != ',' {
@@ -222,30 +222,30 @@ func positions(b []byte, i int) int {
 	return i
 }
 
-func object(b []byte, i, depth int) (end int, ok bool) {
+func skipObject(b []byte, i, depth int) (end int, ok bool) {
 	if depth > maxDepth {
 		return i, false
 	}
-	if i = space(b, i+1); i < len(b) && b[i] == '}' {
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
 		return i + 1, true
 	}
 	for {
 		if i >= len(b) || b[i] != '"' {
 			return i, false
 		}
-		if i, _, ok = text(b, i+1); !ok {
+		if i, _, ok = skipText(b, i+1); !ok {
 			return i, false
 		}
-		if i = space(b, i); i >= len(b) || b[i] != ':' {
+		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
 			return i, false
 		}
-		if i, ok = value(b, space(b, i+1), depth); !ok {
+		if i, ok = skipValue(b, skipSpace(b, i+1), depth); !ok {
 			return i, false
 		}
-		if i = space(b, i); i >= len(b) || b[i] != ',' {
+		if i = skipSpace(b, i); i >= len(b) || b[i] != ',' {
 			break
 		}
-		i = space(b, i+1)
+		i = skipSpace(b, i+1)
 	}
 	if i < len(b) && b[i] == '}' {
 		return i + 1, true

@@ -83,10 +83,10 @@ func appendRaw(to []byte, raw json.RawMessage) ([]byte, error) {
 
 // checkJSON checks the grammar of one JSON value.
 func checkJSON(raw []byte) error {
-	start := space(raw, 0)
-	end, ok := value(raw, start, sourceDepth)
+	start := skipSpace(raw, 0)
+	end, ok := skipValue(raw, start, sourceDepth)
 	if ok {
-		end = space(raw, end)
+		end = skipSpace(raw, end)
 	}
 	switch {
 	case ok && end == len(raw):
