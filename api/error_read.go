@@ -81,9 +81,11 @@ func fieldErrors(raw json.RawMessage, clean func(string) string) []FieldError {
 			Type    json.RawMessage `json:"type"`
 		}
 		if json.Unmarshal(item, &one) != nil {
-			if text := plainText(item); text != "" {
-				fields = append(fields, FieldError{Message: clean(text)})
+			text := plainText(item)
+			if text == "" {
+				text = string(item)
 			}
+			fields = append(fields, FieldError{Message: clean(text)})
 			continue
 		}
 		field := FieldError{
@@ -109,13 +111,20 @@ func fieldErrors(raw json.RawMessage, clean func(string) string) []FieldError {
 	return fields
 }
 
-// plainText is the text of a JSON string, and "" for everything else.
+// plainText is the text of a JSON string, number or boolean, and "" for
+// everything else.
 func plainText(raw json.RawMessage) string {
-	var text string
-	if len(raw) == 0 || json.Unmarshal(raw, &text) != nil {
+	var value any
+	if json.Unmarshal(raw, &value) != nil {
 		return ""
 	}
-	return text
+	switch value := value.(type) {
+	case string:
+		return value
+	case float64, bool:
+		return string(bytes.TrimSpace(raw)) // the literal, as it is
+	}
+	return ""
 }
 
 // htmlMessage is the title of a page, or else the first of its words.

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"golang.org/x/oauth2"
+)
+
+func TestOptions(t *testing.T) {
+	token := WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: staticToken}))
+	for _, c := range []struct {
+		name    string
+		options []Option
+		text    string
+	}{
+		{"nothing", nil, "no credentials"},
+		{"nil", []Option{WithAuth(nil)}, "WithAuth(nil)"},
+		{"nil source", []Option{WithTokenSource(nil)}, "WithTokenSource(nil)"},
+		{"nil client", []Option{token, WithHTTPClient(nil)}, "WithHTTPClient(nil)"},
+		{"negative timeout", []Option{token, WithHTTPClient(&http.Client{Timeout: -1})}, "negative"},
+		{"nil hook", []Option{token, WithHook(nil)}, "WithHook(nil)"},
+		{"two credentials", []Option{token, token}, "twice"},
+		{"no answer timeout", []Option{token, WithAnswerTimeout(0)}, "must be positive"},
+		{"user agent", []Option{token, WithUserAgent(" ")}, "product name"},
+		{"user agent with a line", []Option{token, WithUserAgent("a\r\nX: y")}, "product name"},
+		{"plain http", []Option{token, WithBaseURL("http://example.com")}, "only https"},
+		{"plain http to a lookalike", []Option{token, WithBaseURL("http://127.0.0.1.example.com")}, "only https"},
+		{"other scheme", []Option{token, WithBaseURL("ftp://example.com")}, "only https"},
+		{"no host", []Option{token, WithBaseURL("example.com")}, "scheme, host"},
+		{"user info", []Option{token, WithBaseURL("https://me:sentinel@example.com")}, "scheme, host"},
+		{"query", []Option{token, WithBaseURL("https://example.com?key=sentinel")}, "scheme, host"},
+		{"no URL", []Option{token, WithBaseURL("https://exa mple.com:sentinel")}, "scheme, host"},
+	} {
+		_, err := New(c.options...)
+		if err == nil || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "sentinel") {
+			t.Errorf("%s: %v, want %q", c.name, err, c.text)
+		}
+	}
+	for base, want := range map[string]string{
+		"":                                     Production,
+		Sandbox:                                Sandbox,
+		" https://api.millpont.com/ ":          Alternative,
+		"http://127.0.0.1:8080":                "http://127.0.0.1:8080",
+		"http://localhost:8080/sandbox/":       "http://localhost:8080/sandbox",
+		"http://[::1]:8080":                    "http://[::1]:8080",
+		"https://example.com/with%2Fslash/and": "https://example.com/with%2Fslash/and",
+	} {
+		options := []Option{token}
+		if base != "" {
+			options = append(options, WithBaseURL(base))
+		}
+		c, err := New(options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.target(&call{path: "/sources/a%2Fb"}).String(); got != want+"/sources/a%2Fb" {
+			t.Errorf("%q: %s", base, got)
+		}
+	}
+}
+
+func TestFromEnv(t *testing.T) {
+	for _, name := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "CLIENT_ID", "METI_CLIENT_SECRET", "METI_CLIENT_SECRET_FILE", "CLIENT_SECRET", "METI_BASE_URL"} {
+		t.Setenv(name, "")
+	}
+	if _, err := New(FromEnv()); err == nil {
+		t.Error("no credentials, and no error")
+	}
+	t.Setenv("AUTH0_DOMAIN", "tenant.example.com")
+	t.Setenv("METI_CLIENT_ID", "id")
+	t.Setenv("METI_CLIENT_SECRET", "sentinel-secret")
+	base := func(options ...Option) string {
+		c, err := New(options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.base.String()
+	}
+	if got := base(FromEnv()); got != Production {
+		t.Error(got)
+	}
+	t.Setenv("METI_BASE_URL", " http://127.0.0.1:1234/ ")
+	if got := base(FromEnv()); got != "http://127.0.0.1:1234" {
+		t.Error(got)
+	}
+	// What the program says goes before what its surroundings say.
+	if got := base(FromEnv(), WithBaseURL(Sandbox)); got != Sandbox {
+		t.Error(got)
+	}
+	if got := base(WithBaseURL(Sandbox), FromEnv()); got != Sandbox {
+		t.Error(got)
+	}
+	t.Setenv("METI_BASE_URL", "http://example.com")
+	if _, err := New(FromEnv()); err == nil || !strings.Contains(err.Error(), "only https") {
+		t.Error(err)
+	}
+}
