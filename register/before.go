@@ -33,9 +33,6 @@ func (r *run) lookBefore() error {
 	var before []mark
 	resembling := map[int]bool{}
 	see := func(s *api.Source) error {
-		if r.knows(s.ID) {
-			return nil
-		}
 		for _, i := range names[s.AltID] {
 			e := &r.index.entries[i]
 			if max(timeApart(e.period.Start, s.StartAt), timeApart(e.period.End, s.EndAt)) > day {
@@ -49,7 +46,7 @@ func (r *run) lookBefore() error {
 			switch {
 			case c == same && !r.foreign(s) && !r.AllowExisting:
 				r.stand(i, s)
-			case c == other:
+			case c == other, r.knows(s.ID), r.lostTwin(s):
 			default:
 				if c == near {
 					resembling[i] = true
@@ -85,6 +82,20 @@ func (r *run) lookBefore() error {
 		r.notice("%d features resemble a source of the account: the same id, nearly the same period and area; they are other ones, and are registered", n)
 	}
 	return nil
+}
+
+// lostTwin reports whether a source may be what a lost request made of
+// another feature of the same alt_id: then it was not there before.
+func (r *run) lostTwin(s *api.Source) bool {
+	for _, i := range r.index.named(s.AltID) {
+		if r.index.entries[i].state != lost {
+			continue
+		}
+		if f, err := r.loadOne(i); err != nil || r.compare(f, s) == same {
+			return true
+		}
+	}
+	return false
 }
 
 // stand notes that the account has a feature already.
