@@ -120,7 +120,7 @@ func parseFeature(text []byte, rules Rules) (Feature, Problems) {
 	f.Geometry = geometry
 	shape, problems := checkGeometry(geometry)
 	f.Shape = shape
-	if shape != nil {
+	if shape != nil && !problems.Refused() {
 		problems = append(problems, suspectSwap(shape, rules.Countries)...)
 	}
 	return f, append(v.problems, problems.under("/geometry")...)
@@ -178,9 +178,11 @@ func (v *judge) period(properties []byte, now time.Time) (p Period) {
 	return Period{start, end}
 }
 
-// longEnough is end_at > start_at + 1 day.
+// longEnough is end_at > start_at + 1 day, which must itself be a time.
 func longEnough(start, end Time) bool {
 	switch {
+	case start.IsFinite() && start+day >= afterTime:
+		return false
 	case start == Forever || end == Always:
 		return false
 	case start == Always || end == Forever:

@@ -421,6 +421,12 @@ func (r *reader) polygon(value []byte, path string) (polygon, *syntaxError) {
 			fail = err.in(i)
 			return false
 		}
+		if rg.len() == 0 {
+			if i > 0 {
+				fail = badShape("a hole has no positions but empty ones").in(i)
+			}
+			return false
+		}
 		poly = append(poly, rg)
 		return true
 	})

@@ -25,8 +25,8 @@ func ParseTime(s string, now time.Time) (Time, error) {
 // parseTime also tells whether the text named its zone.
 func parseTime(s string, now time.Time) (t Time, zone bool, err error) {
 	// The common form needs no interpretation.
-	if len(s) >= 20 && s[10] == 'T' {
-		if p, err := time.Parse("2006-01-02T15:04:05Z07:00", s); err == nil && p.Year() > 0 && p.Nanosecond()%1000 == 0 {
+	if len(s) == len("2006-01-02T15:04:05Z") && s[19] == 'Z' {
+		if p, err := time.Parse(time.RFC3339, s); err == nil && p.Year() > 0 {
 			return TimeOf(p), true, nil
 		}
 	}
@@ -83,6 +83,7 @@ const (
 	hasHalf // AM or PM
 	hasEra
 	hasWeekday
+	hasWord
 
 	hasDate = hasYear | hasMonth | hasDay
 	hasTime = hasHour | hasMinute | hasSecond
@@ -98,6 +99,7 @@ type timeParser struct {
 	micros               int
 	zone                 int            // seconds east of Greenwich
 	place                *time.Location // of a zone that is named by its place
+	named                bool           // the zone was not an abbreviation
 	textMonth, twoDigits bool
 	julian               bool
 	bc                   bool
@@ -265,7 +267,7 @@ func (p *timeParser) read(s string) error {
 		case fieldNumber:
 			err = p.number(f.text)
 		default:
-			err = p.named(f.text, fields[i+1:])
+			err = p.meaning(f.text, fields[i+1:])
 		}
 		if err != nil {
 			return err
@@ -353,6 +355,10 @@ func (p *timeParser) calendar(text string) error {
 			i++
 		}
 	}
+	// A month's name counts here only when it stands within the field.
+	before := p.textMonth
+	p.textMonth = false
+	defer func() { p.textMonth = before }()
 	known := p.have
 	numbers := parts[:0:0]
 	for _, part := range parts {
@@ -361,9 +367,6 @@ func (p *timeParser) calendar(text string) error {
 			continue
 		}
 		meaning := timeWords[cut(part)]
-		if meaning == "filler" {
-			continue
-		}
 		month, err := strconv.Atoi(meaning)
 		if err != nil || known&hasMonth != 0 {
 			return badTime
@@ -398,8 +401,7 @@ func (p *timeParser) number(text string) error {
 	switch {
 	case dot >= 0 && p.have&hasDate == 0:
 		return p.calendar(text)
-	case dot > 2, len(text) >= 6 && dot < 0 && (!p.knows(hasDate) || !p.knows(hasTime)),
-		len(text) >= 6 && dot >= 0 && (!p.knows(hasDate) || !p.knows(hasTime)):
+	case dot > 2, len(text) >= 6 && (p.have&hasDate == 0 || p.have&hasTime == 0):
 		what, err = p.runTogether(text, p.have)
 	default:
 		what, err = p.calendarNumber(text, p.have)
@@ -413,7 +415,7 @@ func (p *timeParser) number(text string) error {
 // labelled reads the number after a unit, as in "y2001m02d04" or "J2451187".
 func (p *timeParser) labelled(text string) error {
 	label := p.label
-	p.label = ""
+	p.label, p.word = "", ""
 	n := leadingDigits(text)
 	value, err := strconv.ParseInt("0"+text[:n], 10, 32)
 	if err != nil {
@@ -689,34 +691,40 @@ func zoneOffset(text string) (int, error) {
 	return offset, nil
 }
 
-// named reads a word.
-func (p *timeParser) named(word string, following []timeField) error {
+// meaning gives a word its meaning.
+func (p *timeParser) meaning(word string, following []timeField) error {
 	if minutes, ok := zoneNames[cut(word)]; ok {
 		p.zone = minutes * 60
 		return p.set(hasZone)
 	}
-	meaning := timeWords[cut(word)]
-	switch meaning {
+	what := timeWords[cut(word)]
+	switch what {
 	case "filler":
 		return nil
 	case "infinity", "-infinity", "epoch":
-		p.word = meaning
-		return p.set(hasDate | hasTime | hasZone)
+		// It wins over a date beside it, unless a word for a day follows.
+		p.word = what
+		return p.set(hasWord)
 	case "now":
+		p.word = ""
 		p.setDay(p.now)
 		p.hour, p.minute, p.second = p.now.Clock()
 		p.micros = p.now.Nanosecond() / 1000
 		return p.set(hasDate | hasTime | hasZone)
 	case "today":
+		p.word = ""
 		p.setDay(p.now)
 		return p.set(hasDate)
 	case "tomorrow":
+		p.word = ""
 		p.setDay(p.now.AddDate(0, 0, 1))
 		return p.set(hasDate)
 	case "yesterday":
+		p.word = ""
 		p.setDay(p.now.AddDate(0, 0, -1))
 		return p.set(hasDate)
 	case "zulu":
+		p.word = ""
 		p.hour, p.minute, p.second, p.zone = 0, 0, 0, 0
 		return p.set(hasTime | hasZone)
 	case "half":
@@ -733,27 +741,27 @@ func (p *timeParser) named(word string, following []timeField) error {
 	case "":
 		return p.namedZone(word)
 	}
-	if month, err := strconv.Atoi(meaning); err == nil {
+	if month, err := strconv.Atoi(what); err == nil {
 		// A number before it that was taken for the month was the day.
-		what := hasMonth
+		became := hasMonth
 		if p.knows(hasMonth) && !p.textMonth && !p.knows(hasDay) && p.month >= 1 && p.month <= 31 {
 			p.day = p.month
-			what = hasDay
+			became = hasDay
 		}
 		p.textMonth, p.month = true, month
-		return p.set(what)
+		return p.set(became)
 	}
-	if p.label != "" || !slices.Contains(units, meaning) {
+	if !slices.Contains(units, what) {
 		return badTime
 	}
-	if meaning == "time" {
+	if what == "time" {
 		ok := p.knows(hasDate) && len(following) > 0 &&
 			(following[0].kind == fieldNumber || following[0].kind == fieldTime || following[0].kind == fieldDate)
 		if !ok {
 			return badTime
 		}
 	}
-	p.label = meaning
+	p.label = what
 	return nil
 }
 
@@ -763,22 +771,9 @@ func (p *timeParser) setDay(t time.Time) {
 }
 
 // namedZone reads the name of a place ("America/New_York") or an offset with a
-// name of its own ("UTC+3", which is west of Greenwich, as in POSIX).
+// name of its own, see posixZone.
 func (p *timeParser) namedZone(name string) error {
-	letters := 0
-	for letters < len(name) && isAlpha(name[letters]) {
-		letters++
-	}
-	if letters >= 3 && letters < len(name) && (name[letters] == '+' || name[letters] == '-' || isDigit(name[letters])) {
-		text := name[letters:]
-		if isDigit(text[0]) {
-			text = "+" + text
-		}
-		if offset, err := zoneOffset(text); err == nil {
-			p.zone = -offset
-			return p.set(hasZone)
-		}
-	}
+	p.named = true
 	// Places are spelled with capitals after each mark.
 	place := []byte(name)
 	for i := range place {
@@ -795,19 +790,68 @@ func (p *timeParser) namedZone(name string) error {
 			return p.set(hasZone)
 		}
 	}
-	return badZone
+	offset, ok := posixZone(name)
+	if !ok {
+		return badZone
+	}
+	p.zone = offset
+	return p.set(hasZone)
+}
+
+// posixZone reads a zone of POSIX's form, such as UTC+3 or EST5EDT: a name, an
+// offset west of Greenwich, and perhaps the same for summer. Summer time is
+// not applied.
+func posixZone(text string) (seconds int, ok bool) {
+	isName := func(c byte) bool { return !isDigit(c) && c != ',' && c != '+' && c != '-' }
+	name := func() bool {
+		n := 0
+		for n < len(text) && isName(text[n]) {
+			n++
+		}
+		text = text[n:]
+		return n > 0
+	}
+	offset := func() (total int, ok bool) {
+		sign := -1
+		if text != "" && (text[0] == '+' || text[0] == '-') {
+			if text[0] == '-' {
+				sign = 1
+			}
+			text = text[1:]
+		}
+		for i, unit := range [...]struct{ most, seconds int }{{167, 3600}, {59, 60}, {60, 1}} {
+			if i > 0 {
+				if text == "" || text[0] != ':' {
+					break
+				}
+				text = text[1:]
+			}
+			n := leadingDigits(text)
+			v, err := strconv.Atoi(text[:n])
+			if err != nil || v > unit.most {
+				return 0, false
+			}
+			text = text[n:]
+			total += v * unit.seconds
+		}
+		return sign * total, true
+	}
+	if !name() {
+		return 0, false
+	}
+	if seconds, ok = offset(); !ok {
+		return 0, false
+	}
+	if name() && text != "" {
+		if _, ok := offset(); !ok {
+			return 0, false
+		}
+	}
+	return seconds, text == ""
 }
 
 // result checks the fields against each other and gives the time.
 func (p *timeParser) result() (Time, error) {
-	switch p.word {
-	case "infinity":
-		return Forever, nil
-	case "-infinity":
-		return Always, nil
-	case "epoch":
-		return -pgEpoch * 1e6, nil
-	}
 	if p.have&hasYear != 0 && !p.julian {
 		switch {
 		case p.bc:
@@ -822,9 +866,6 @@ func (p *timeParser) result() (Time, error) {
 		case p.year <= 0:
 			return 0, timeRange
 		}
-	}
-	if p.year > 300000 {
-		return 0, timeRange
 	}
 	if p.have&hasDayOfYear != 0 {
 		p.setDay(time.Date(p.year, 1, p.dayOfYear, 0, 0, 0, 0, time.UTC))
@@ -844,8 +885,19 @@ func (p *timeParser) result() (Time, error) {
 			p.hour += 12
 		}
 	}
-	if !p.knows(hasDate) || p.have&hasSummer != 0 && (p.place != nil || p.have&hasZone == 0) {
+	switch p.word {
+	case "infinity":
+		return Forever, nil
+	case "-infinity":
+		return Always, nil
+	case "epoch":
+		return -pgEpoch * 1e6, nil
+	}
+	if !p.knows(hasDate) || p.have&hasSummer != 0 && (p.named || p.have&hasZone == 0) {
 		return 0, badTime
+	}
+	if p.year > 300000 {
+		return 0, timeRange
 	}
 	location := p.place
 	if location == nil {

@@ -38,15 +38,20 @@ func checkGeometry(geojson []byte) (*Shape, Problems) {
 		return s, v.problems
 	}
 	v.geometry(d)
-	if !v.problems.Refused() {
-		// The library has the last word. It knows a rule or two in more
-		// general a form than the search for the place does.
+	if rings := countRings(d); rings > 1 && !v.problems.Refused() {
+		// The library has the last word on how rings lie to each other.
 		if err := d.geom().Validate(); err != nil {
 			v.add(RuleSelfIntersection, Error, "", nil, err.Error(), "redraw the boundary")
 		}
 	}
 	v.advise(d, s)
 	return s, v.problems
+}
+
+func countRings(d *decoded) int {
+	n := 0
+	d.rings(func(ring) { n++ })
+	return n
 }
 
 // judge gathers problems.
@@ -137,9 +142,6 @@ func (v *judge) ring(r ring) bool {
 		return false
 	}
 	n := r.len()
-	if n == 0 { // of empty positions only
-		return true
-	}
 	first, last := r.at(0), r.at(n-1)
 	ok := true
 	if first != last {
@@ -158,11 +160,9 @@ func (v *judge) ring(r ring) bool {
 	if !ok {
 		return false
 	}
-	if !r.line().IsSimple() {
-		v.crossings(r)
-		return false
-	}
-	return true
+	// Where the library sees a crossing that the exact search does not, its
+	// rounding is at fault: that takes coordinates far out of range.
+	return r.line().IsSimple() || !v.crossings(r)
 }
 
 // antipodes refuses an edge whose ends are opposite on the globe: no geodesic
@@ -188,9 +188,8 @@ func (v *judge) antipodes(r ring) bool {
 // maxCrossings bounds how many places of one ring are reported.
 const maxCrossings = 5
 
-// crossings reports where a ring that is not simple crosses or touches itself.
-func (v *judge) crossings(r ring) {
-	before := len(v.problems)
+// crossings reports where a ring crosses or touches itself, if it does.
+func (v *judge) crossings(r ring) bool {
 	clean, index := withoutRepeats(r)
 	n := len(clean)/2 - 1 // edges
 	found := 0
@@ -206,10 +205,7 @@ func (v *judge) crossings(r ring) {
 				"redraw the boundary so that it does not cross or touch itself")
 		}
 	}
-	if len(v.problems) == before {
-		p := r.at(0)
-		v.add(RuleSelfIntersection, Error, r.path, &p, "the ring crosses or touches itself", "redraw the boundary")
-	}
+	return found > 0
 }
 
 // withoutRepeats drops repeated positions and tells where the others stood.
@@ -290,13 +286,6 @@ func (v *judge) holes(p polygon) bool {
 	}
 	shell := p[0]
 	for i, hole := range p[1:] {
-		if hole.len() == 0 {
-			continue
-		}
-		if shell.len() == 0 {
-			fail(RuleHoleOutside, hole, nil, "a hole without a shell", "take it out")
-			continue
-		}
 		if at, bad := ringsCross(shell, hole); bad {
 			fail(RuleRingsCross, hole, &at, "a hole crosses its shell or shares a line with it", "keep holes inside the shell")
 			continue
@@ -306,7 +295,7 @@ func (v *judge) holes(p polygon) bool {
 			continue
 		}
 		for k, other := range p[1 : 1+i] {
-			if other.len() == 0 || !boxOf(hole.xy).Intersects(boxOf(other.xy)) {
+			if !boxOf(hole.xy).Intersects(boxOf(other.xy)) {
 				continue
 			}
 			if at, bad := ringsCross(other, hole); bad {
