@@ -18,7 +18,8 @@
 // ends after 30 seconds at the latest and no caller's cancellation stops it.
 //
 // A token is renewed early by the smaller of 30 seconds and a quarter of its
-// lifetime, less a random part so that many processes do not ask in step. A
+// lifetime, less a random part so that many processes do not ask in step, and
+// not used in its last second, in which the service may take it for over. A
 // call within that margin starts the renewal in the background and goes on
 // with the token that is still valid; with [Config.Lazy] it waits for the new
 // one. Time is the monotonic clock's: setting the wall clock changes nothing.
@@ -287,9 +288,14 @@ func (s *Source) postpone(old *holding, now time.Duration) {
 
 // hold decides how long g is used.
 func (s *Source) hold(g *Grant) *holding {
-	end := g.Expiry().Sub(s.start)
+	end := g.Expiry().Sub(s.start) - slack(g.life)
 	return &holding{grant: g, end: end, renew: end - margin(g.life)}
 }
+
+// slack is how long before its stated end a token is no longer used. A JWT's
+// times are whole seconds: the moment of issue is rounded down, and the
+// service ends the token up to a second before expires_in says.
+func slack(life time.Duration) time.Duration { return min(time.Second, life/4) }
 
 // margin is how early a token of that lifetime is renewed.
 func margin(life time.Duration) time.Duration {
