@@ -37,5 +37,6 @@
 //   - There is no rate limit and no token quota, unless asked for.
 //   - An admin's DELETE by alt_id reaches every account's sources.
 //
-// One emulator at a time may use a data file.
+// One emulator at a time may use a data file; a lock file beside it,
+// NAME.lock, sees to that.
 package emulator

@@ -29,6 +29,8 @@ const (
 	// FaultStatus answers [Fault].Status in place of the work; in text it is
 	// the number, "503". RetryAfter becomes the header Retry-After. For
 	// requestToken the shape is Auth0's, and a 429 has its x-ratelimit headers.
+	// With 200 to 299 the work is done, and its success answered under that
+	// status: 201, as the older service did [V1].
 	FaultStatus FaultKind = "status"
 	// FaultHTML answers a page of HTML in place of the work, with Status or 502.
 	FaultHTML FaultKind = "html"
@@ -320,6 +322,10 @@ func (s *Server) withFaults(o gen.Operation, work http.Handler) http.Handler {
 		}
 		switch fault.Kind {
 		case FaultStatus:
+			if fault.Status < 300 {
+				work.ServeHTTP(&succeeder{ResponseWriter: w, status: fault.Status}, r)
+				return
+			}
 			s.answerStatus(w, o, fault)
 		case FaultHTML:
 			answerHTML(w, fault)
@@ -390,7 +396,7 @@ func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 		}
 		writeTokenError(w, f.Status, code, text)
 	case f.Status < 300:
-		writeBytes(w, f.Status, nil)
+		w.WriteHeader(f.Status)
 	case f.Status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		writeDetail(w, f.Status, text)
@@ -468,6 +474,28 @@ func (n *nowhere) Write(p []byte) (int, error) {
 		n.body.Write(p)
 	}
 	return len(p), nil
+}
+
+// succeeder answers success under another status.
+type succeeder struct {
+	http.ResponseWriter
+	status int
+	sent   bool
+}
+
+func (s *succeeder) WriteHeader(status int) {
+	if status >= 200 && status < 300 {
+		status = s.status
+	}
+	s.sent = true
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *succeeder) Write(p []byte) (int, error) {
+	if !s.sent {
+		s.WriteHeader(http.StatusOK)
+	}
+	return s.ResponseWriter.Write(p)
 }
 
 // dripper sends byte by byte.

@@ -220,7 +220,10 @@ var spec = sync.OnceValue(func() *openapi3.T {
 
 // operationOf finds the operation that a request is for.
 func operationOf(r *http.Request) (o gen.Operation, parameters map[string]string, found bool) {
-	path := strings.TrimPrefix(r.URL.Path, "/sandbox")
+	path := r.URL.Path
+	if rest, ok := strings.CutPrefix(path, "/sandbox"); ok && rest != gen.OperationRequestToken.Path {
+		path = rest
+	}
 	for _, o := range gen.Operations {
 		if o.Method != r.Method {
 			continue

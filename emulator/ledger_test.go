@@ -170,7 +170,8 @@ func TestValidity(t *testing.T) {
 		}
 	}
 	oracle(t, "validity.json", &cases)
-	server := start(t, emulator.Options{})
+	// No country, so that nothing conflicts: all of them lie in one place.
+	server := start(t, emulator.Options{Countries: ledger.NewCountries()})
 	c := as(t, server, north)
 	// The database stores these, and answers that openapi.yaml does not allow
 	// would follow: no date, no Polygon. The API's answers to them are not
@@ -201,13 +202,6 @@ func TestValidity(t *testing.T) {
 		case got.StatusCode != http.StatusBadRequest && got.StatusCode != http.StatusUnprocessableEntity:
 			t.Errorf("%s, %s: %d, but the ledger refused it", one.ID, one.What, got.StatusCode)
 		}
-	}
-	wanted := 0
-	for _, one := range cases {
-		wanted += len(one.Stored)
-	}
-	if got := len(c.do(http.StatusOK, "GET", "/sources?limit=0", "").sources(t)); got != 0 {
-		t.Errorf("limit=0 gives %d", got)
 	}
 	if got := server.Requests()["createSources"]; got != len(cases) {
 		t.Errorf("%d requests counted, not %d", got, len(cases))

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/gofrs/flock"
 	"github.com/meti-go/meti/ledger"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -50,7 +51,8 @@ type store struct {
 	options   Options
 	key       []byte // SSIDs are made from it
 
-	db *sql.DB
+	db   *sql.DB
+	lock *flock.Flock // of a file, so that one process at a time has it
 	// turn holds a token for the one that may write.
 	turn chan struct{}
 	// changes counts the writes: a plan made outside the turn holds while it
@@ -94,9 +96,15 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 		if source, err = dataSource(path); err != nil {
 			return nil, fmt.Errorf("emulator: %w", err)
 		}
+		st.lock = flock.New(path + ".lock")
+		if locked, err := st.lock.TryLock(); err != nil {
+			return nil, fmt.Errorf("emulator: locking %s: %w", path, err)
+		} else if !locked {
+			return nil, fmt.Errorf("emulator: %s is in use by another emulator", path)
+		}
 	}
 	if st.db, err = sql.Open("sqlite", source); err != nil {
-		return nil, fmt.Errorf("emulator: %w", err)
+		return nil, errors.Join(fmt.Errorf("emulator: %w", err), st.unlock())
 	}
 	// Memory is one connection, and lives as long as that does. A file has
 	// readers beside the writer, thanks to the write-ahead log.
@@ -107,7 +115,7 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 	st.db.SetMaxOpenConns(connections)
 	st.db.SetMaxIdleConns(connections)
 	if err := st.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("emulator: opening %s: %w", source, err), st.db.Close())
+		return nil, errors.Join(fmt.Errorf("emulator: opening the store: %w", err), st.close())
 	}
 	return st, nil
 }
@@ -201,7 +209,14 @@ func (st *store) ssid(id int64) string {
 	return string(text)
 }
 
-func (st *store) close() error { return st.db.Close() }
+func (st *store) close() error { return errors.Join(st.db.Close(), st.unlock()) }
+
+func (st *store) unlock() error {
+	if st.lock == nil {
+		return nil
+	}
+	return st.lock.Unlock()
+}
 
 // write runs a transaction in a turn of its own.
 func (st *store) write(do func(tx *sql.Tx) error) error {
