@@ -5,14 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
@@ -247,6 +251,29 @@ func TestACreateThatNeverConnectedIsRepeated(t *testing.T) {
 	})
 }
 
+// otelhttp, and what else hands its context on, lets the proof through.
+func TestTracingTransportsProveTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dials := 0
+		below := defaultOver(t, func(context.Context, string, string) (net.Conn, error) {
+			dials++
+			return nil, errors.New("no route")
+		})
+		c := made(t, WithHTTPClient(&http.Client{Transport: otelhttp.NewTransport(below.Transport)}))
+		if err := create(t.Context(), c); errors.Is(err, ErrOutcomeUnknown) || dials != 4 {
+			t.Errorf("%v after %d dials", err, dials)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		server := answers(dropped)
+		below := inMemory(t, server)
+		c := made(t, WithHTTPClient(&http.Client{Transport: otelhttp.NewTransport(below.transport)}))
+		if err := create(t.Context(), c); !errors.Is(err, ErrOutcomeUnknown) || len(server.requests()) != 1 {
+			t.Errorf("%v after %d requests", err, len(server.requests()))
+		}
+	})
+}
+
 // A transport that does not report its connections proves nothing.
 func TestATransportThatTellsNothingProvesNothing(t *testing.T) {
 	calls := 0
@@ -256,6 +283,68 @@ func TestATransportThatTellsNothingProvesNothing(t *testing.T) {
 	})}))
 	if err := create(t.Context(), c); !errors.Is(err, ErrOutcomeUnknown) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
+// HTTP/2, over a real socket: a server that drops the stream after it read the
+// request, and one that refuses the stream unread.
+func TestHTTP2(t *testing.T) {
+	requests := 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("%s", r.Proto)
+		}
+		requests++
+		if r.Method == http.MethodPost || requests == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		found(w, r)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	c := made(t, WithHTTPClient(server.Client()), WithBaseURL(server.URL), WithRetryPolicy(RetryPolicy{Delay: 1, MaxDelay: 1}))
+	if err := create(t.Context(), c); !errors.Is(err, ErrOutcomeUnknown) || requests != 1 {
+		t.Errorf("%v after %d requests", err, requests)
+	}
+	if err := get(t.Context(), c); err != nil || requests != 3 {
+		t.Errorf("%v after %d requests", err, requests)
+	}
+	// The default transport speaks it too.
+	own := sharedTransport().Clone()
+	own.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	defer own.CloseIdleConnections()
+	c = made(t, WithHTTPClient(&http.Client{Transport: own}), WithBaseURL(server.URL))
+	if err := get(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	// Nobody is there any more: not connected, whatever the protocol.
+	server.Close()
+	c = made(t, WithHTTPClient(server.Client()), WithBaseURL(server.URL), WithRetryPolicy(RetryPolicy{Delay: 1, MaxDelay: 1}))
+	if err := create(t.Context(), c); errors.Is(err, ErrOutcomeUnknown) || failure(t, err).Attempts != 4 {
+		t.Error(err)
+	}
+}
+
+// Certificates that are not trusted are final: nothing is sent, nothing repeated.
+func TestUntrustedServers(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for base, hint := range map[string]string{
+		server.URL: "certificate is not trusted",
+		"https" + strings.TrimPrefix(plain.URL, "http"): "does not speak TLS",
+	} {
+		own := sharedTransport().Clone()
+		c := made(t, WithHTTPClient(&http.Client{Transport: own}), WithBaseURL(base))
+		err := create(t.Context(), c)
+		if errors.Is(err, ErrOutcomeUnknown) || failure(t, err).Attempts != 1 || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s: %v", hint, err)
+		}
+		own.CloseIdleConnections()
 	}
 }
 
