@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"sync"
 
-	"github.com/peterstace/simplefeatures/geom"
 	"github.com/tidwall/rtree"
 )
 
@@ -21,7 +22,70 @@ type Countries struct {
 type region struct {
 	order int
 	name  string
-	shape *Shape
+	rings [][]float64
+
+	once  sync.Once
+	bands []bands // of each ring
+}
+
+// holds reports whether the position is strictly inside.
+func (r *region) holds(p Point) bool {
+	r.once.Do(func() {
+		for _, xy := range r.rings {
+			r.bands = append(r.bands, newBands(xy))
+		}
+	})
+	for i, b := range r.bands {
+		where := locate(p, b.at(p.Lat()))
+		if i == 0 && where != inside || i > 0 && where != outside {
+			return false
+		}
+	}
+	return true
+}
+
+// bands cuts a long ring into strips of latitude, so that a look-up sees the
+// few edges at its height and not the coast of a continent.
+type bands struct {
+	south, height float64
+	edges         [][]float64 // of each strip: closed runs of positions
+}
+
+func newBands(xy []float64) bands {
+	const perBand = 64
+	b := boxOf(xy)
+	n := len(xy) / 2 / perBand
+	if n < 2 || b.North <= b.South {
+		return bands{south: b.South, height: math.Inf(1), edges: [][]float64{xy}}
+	}
+	out := bands{south: b.South, height: (b.North - b.South) / float64(n), edges: make([][]float64, n+1)}
+	for i := 0; i+3 < len(xy); i += 2 {
+		low, high := out.index(min(xy[i+1], xy[i+3])), out.index(max(xy[i+1], xy[i+3]))
+		for k := low; k <= high; k++ {
+			e := out.edges[k]
+			if n := len(e); n == 0 || e[n-2] != xy[i] || e[n-1] != xy[i+1] {
+				// A gap: locate must not take the step across it for an edge.
+				if n > 0 {
+					e = append(e, math.NaN(), math.NaN())
+				}
+				e = append(e, xy[i], xy[i+1])
+			}
+			out.edges[k] = append(e, xy[i+2], xy[i+3])
+		}
+	}
+	return out
+}
+
+func (b bands) index(lat float64) int {
+	return min(max(int((lat-b.south)/b.height), 0), len(b.edges)-1)
+}
+
+// at gives the edges at a latitude.
+func (b bands) at(lat float64) []float64 {
+	if math.IsInf(b.height, 1) {
+		return b.edges[0]
+	}
+	return b.edges[b.index(lat)]
 }
 
 // NewCountries returns an empty table, in which every source is of unknown
@@ -85,17 +149,20 @@ func LoadCountries(r io.Reader) (*Countries, error) {
 	return c, nil
 }
 
-// Add adds a country, or another part of one. It must not be called while the
-// table is in use.
-func (c *Countries) Add(name string, shape *Shape) {
-	for _, poly := range shape.polys {
-		lines := make([]geom.LineString, len(poly))
-		for i, xy := range poly {
-			lines[i] = geom.NewLineString(geom.NewSequence(xy, geom.DimXY))
+// Add adds a country, or another part of one, by its shape. It must not be
+// called while the table is in use.
+func (c *Countries) Add(name string, shape *Shape) { c.AddPolygons(name, shape.polys) }
+
+// AddPolygons is [Countries.Add] for polygons as numbers: polygons, rings (the
+// shell first), and longitudes and latitudes in turn. It keeps the slices.
+func (c *Countries) AddPolygons(name string, polygons [][][]float64) {
+	for _, rings := range polygons {
+		if len(rings) == 0 {
+			continue
 		}
-		part := &Shape{polys: [][][]float64{poly}, box: boxOf(poly[0]), count: len(poly[0]) / 2}
-		b := part.box
-		c.index.Insert([2]float64{b.West, b.South}, [2]float64{b.East, b.North}, &region{c.count, name, part})
+		b := boxOf(rings[0])
+		c.index.Insert([2]float64{b.West, b.South}, [2]float64{b.East, b.North},
+			&region{order: c.count, name: name, rings: rings})
 	}
 	c.count++
 }
@@ -110,7 +177,7 @@ func (c *Countries) At(p Point) string {
 	var best *region
 	at := [2]float64(p)
 	c.index.Search(at, at, func(_, _ [2]float64, r *region) bool {
-		if (best == nil || r.order < best.order) && strictlyInside(p, r.shape.polys[0]) {
+		if (best == nil || r.order < best.order) && r.holds(p) {
 			best = r
 		}
 		return true

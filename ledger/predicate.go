@@ -53,6 +53,9 @@ func locate(p Point, xy []float64) int {
 		if x1 == x && y1 == y || x2 == x && y2 == y {
 			return onEdge
 		}
+		if math.IsNaN(y1 + y2) {
+			continue // a gap, see bands
+		}
 		if y1 > y == (y2 > y) {
 			if y1 == y && y2 == y && min(x1, x2) <= x && x <= max(x1, x2) {
 				return onEdge
@@ -76,18 +79,6 @@ func locate(p Point, xy []float64) int {
 		return inside
 	}
 	return outside
-}
-
-// strictlyInside reports whether a point lies in a polygon, its boundaries
-// excluded.
-func strictlyInside(p Point, rings [][]float64) bool {
-	for i, xy := range rings {
-		where := locate(p, xy)
-		if i == 0 && where != inside || i > 0 && where != outside {
-			return false
-		}
-	}
-	return len(rings) > 0
 }
 
 // signedArea is positive for a counter-clockwise ring, in square degrees.
