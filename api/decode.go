@@ -82,9 +82,6 @@ type decoder struct {
 
 const (
 	bufferSize = 128 << 10
-	// maxSourceSize is how many bytes one source may take; the largest
-	// multipolygons in public use are a tenth of it.
-	maxSourceSize = 256 << 20
 	// maxFields is how many fields a source can have: a bit each.
 	maxFields = 64
 	// sourceDepth is how deep the values of a source stand in an answer.
@@ -209,8 +206,8 @@ func (d *decoder) fill(keep int) error {
 	d.before += int64(keep)
 	d.buf = d.buf[:copy(d.buf, d.buf[keep:])]
 	d.i = 0
-	if len(d.buf) > maxSourceSize {
-		return fmt.Errorf("%s is larger than %d MiB", d.where(), maxSourceSize>>20)
+	if len(d.buf) > MaxSourceBytes {
+		return fmt.Errorf("%s is larger than %d MiB", d.where(), MaxSourceBytes>>20)
 	}
 	enough := len(d.buf) + len(d.buf)/4 + 1
 	if enough > cap(d.buf) {
