@@ -36,6 +36,11 @@ func (a *app) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.clientOf(source)
+}
+
+// clientOf makes the client that authenticates by a source.
+func (a *app) clientOf(source *authn.Source) (*api.Client, error) {
 	options := []api.Option{api.WithAuth(source), api.WithUserAgent("meti/" + api.Version)}
 	if a.verbose {
 		log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
