@@ -1,0 +1,128 @@
+package emulator
+
+import (
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/meti-go/meti/ledger"
+)
+
+func testStore(t *testing.T) *store {
+	t.Helper()
+	st, err := openStore("", production, Options{Seed: 1, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
+}
+
+// between commits a change of nothing.
+func between(t *testing.T, st *store) {
+	t.Helper()
+	if err := st.write(func(*sql.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHeavyPlansStayOutside: a plan that needs much geometry is made outside
+// the turn again when another change came between, so that nobody waits for it;
+// a light one is made in the turn; and even where others keep coming between,
+// it ends.
+func TestHeavyPlansStayOutside(t *testing.T) {
+	for _, one := range []struct {
+		name             string
+		vertices         int
+		disturbances     int
+		outside, in, ran int
+	}{
+		{"undisturbed", 1 << 20, 0, 1, 0, 1},
+		{"light", 100, 1, 1, 1, 1},
+		{"heavy", 1 << 20, 1, 2, 1, 1},
+		{"heavy and hunted", 1 << 20, 1 << 20, outsideTries + 1, outsideTries + 1, 1},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			st := testStore(t)
+			outside, in, ran := 0, 0, 0
+			err := st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
+				if v.tx == nil {
+					outside++
+					if outside <= one.disturbances {
+						between(t, st)
+					}
+				} else {
+					in++
+				}
+				// Each time something is there that was not the time before.
+				key := [2]int64{int64(outside), int64(in)}
+				_, err := remember(m, m.meets, key, one.vertices, func() bool { return true })
+				return func(*sql.Tx) error { ran++; return nil }, err
+			})
+			if err != nil || outside != one.outside || in != one.in || ran != one.ran {
+				t.Errorf("%d outside, %d in turn, carried out %d times, %v; want %d, %d, %d", outside, in, ran, err, one.outside, one.in, one.ran)
+			}
+		})
+	}
+}
+
+// TestMemoInTurn: what was computed outside is not computed again in the turn.
+func TestMemoInTurn(t *testing.T) {
+	st := testStore(t)
+	computed := 0
+	err := st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
+		if v.tx == nil {
+			between(t, st)
+		}
+		_, err := remember(m, m.meets, [2]int64{1, 2}, 1<<20, func() bool { computed++; return true })
+		return func(*sql.Tx) error { return nil }, err
+	})
+	if err != nil || computed != 1 {
+		t.Errorf("computed %d times, %v", computed, err)
+	}
+}
+
+// TestPanicsBecomeErrors: a geometry that the library panics over ends its
+// request, not the server.
+func TestPanicsBecomeErrors(t *testing.T) {
+	for _, n := range []int{1, 50} {
+		err := parallel(n, func(i int) error {
+			if i == n-1 {
+				panic("unheard of")
+			}
+			return nil
+		})
+		if err == nil {
+			t.Errorf("%d: no error", n)
+		}
+	}
+	fail := errors.New("fail")
+	if err := parallel(50, func(int) error { return fail }); !errors.Is(err, fail) {
+		t.Error(err)
+	}
+}
+
+// TestShapeCache stays within its bound and keeps what was put last.
+func TestShapeCache(t *testing.T) {
+	shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newShapeCache()
+	const most = cachedVertices / 5
+	for id := range int64(2 * most) {
+		c.put(id, ledger.Source{Shape: shape})
+		c.put(id, ledger.Source{Shape: shape}) // again changes nothing
+		if _, ok := c.get(id); !ok {
+			t.Fatalf("%d is gone at once", id)
+		}
+	}
+	if len(c.sources) != most || c.vertices != cachedVertices {
+		t.Errorf("%d sources, %d vertices", len(c.sources), c.vertices)
+	}
+}
