@@ -39,7 +39,7 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts.`,
 			if !slices.Contains([]string{"text", "json"}, format) {
 				return usage(cmd, fmt.Errorf("--output is %q, neither text nor json", format))
 			}
-			table, err := a.countryTable(countries)
+			table, err := countryTable(countries)
 			if err != nil {
 				return err
 			}

@@ -5,12 +5,13 @@ import (
 
 	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
 )
 
 // countryTable is the built-in table of countries, or that of a file.
-func (a *app) countryTable(file string) (table *ledger.Countries, err error) {
+func countryTable(file string) (table *ledger.Countries, err error) {
 	if file == "" {
-		return nil, nil
+		return countries.World(), nil
 	}
 	err = load(file, func(f *os.File) (err error) {
 		table, err = ledger.LoadCountries(f)
@@ -20,7 +21,7 @@ func (a *app) countryTable(file string) (table *ledger.Countries, err error) {
 }
 
 // setCountries gives the emulator its table of countries.
-func (a *app) setCountries(options *emulator.Options, file string) (err error) {
-	options.Countries, err = a.countryTable(file)
+func setCountries(options *emulator.Options, file string) (err error) {
+	options.Countries, err = countryTable(file)
 	return err
 }

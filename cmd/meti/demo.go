@@ -30,7 +30,7 @@ func (a *app) demoCommand() *cobra.Command {
 func (a *app) demo(ctx context.Context) (err error) {
 	// With a seed the SSIDs are the same each time.
 	options := emulator.Options{Seed: 1}
-	if err := a.setCountries(&options, ""); err != nil {
+	if err := setCountries(&options, ""); err != nil {
 		return err
 	}
 	server, err := emulator.Start(options)

@@ -55,7 +55,7 @@ createSources:drop-after:0.2, *:latency:delay=50ms.`,
 			}); err != nil {
 				return err
 			}
-			if err := a.setCountries(&options, countries); err != nil {
+			if err := setCountries(&options, countries); err != nil {
 				return err
 			}
 			options.Log = slog.New(slog.NewTextHandler(a.stderr, nil))

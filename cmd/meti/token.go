@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ func (a *app) tokenCommand() *cobra.Command {
 The token is shared between runs and renewed only when it must be.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if claims && status {
+				return usage(cmd, errors.New("give --claims or --status, not both"))
+			}
 			var asked []string
 			for _, text := range scopes {
 				asked = append(asked, strings.Fields(strings.ReplaceAll(text, ",", " "))...)
@@ -49,7 +53,6 @@ The token is shared between runs and renewed only when it must be.`,
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "ask for this scope only; may be repeated")
 	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims, which were not verified, as JSON")
 	cmd.Flags().BoolVar(&status, "status", false, "print expiry, scopes, account and how many tokens are left")
-	cmd.MarkFlagsMutuallyExclusive("claims", "status")
 	return cmd
 }
 
