@@ -88,10 +88,12 @@ func listOf(numbers []int) string {
 	return "[" + strings.Join(texts, ",") + "]"
 }
 
-// client gives a client of the server, which repeats without waiting long.
-func (l *lister) client(t *testing.T) *Client {
+func (l *lister) client(t testing.TB) *Client { return clientOf(t, l) }
+
+// clientOf gives a client of a server, which repeats without waiting long.
+func clientOf(t testing.TB, handler http.Handler) *Client {
 	t.Helper()
-	server := httptest.NewServer(http.StripPrefix("/prefix", l))
+	server := httptest.NewServer(http.StripPrefix("/prefix", handler))
 	transport := &http.Transport{}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()

@@ -1,30 +1,150 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/wire"
 )
 
+// METI takes a registration in three forms [E][L][S]: a bare
+// FeatureCollection, a FeatureCollection beside the attributes that its
+// features share, and one source, flat. The first two are written from a
+// SourceCreateFeatures, the third from a SourceCreate.
+//
+// What cannot be a request at all is refused here: what is missing, and what is
+// not JSON. Whether a boundary, a period or an id is good is for the ledger.
+
+// encodeFeatures writes features beside the attributes that they share, or the
+// bare collection where they share none. Geometry goes as the bytes it is.
 func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 	collection := request.FeatureCollection
-	collection.Type = gen.FeatureCollectionTypeFeatureCollection
-	features := make([]Feature, len(collection.Features))
-	for i, feature := range collection.Features {
-		feature.Type = gen.FeatureTypeFeature
-		features[i] = feature
+	if len(collection.Features) == 0 {
+		return nil, errors.New("there is no feature to register")
 	}
-	collection.Features = features
-	request.FeatureCollection = gen.FeatureCollection{}
+	if collection.Type != "" && collection.Type != gen.FeatureCollectionTypeFeatureCollection {
+		return nil, fmt.Errorf("feature_collection.type is %q, not FeatureCollection", collection.Type)
+	}
+	request.FeatureCollection = FeatureCollection{}
 	shared, err := json.Marshal(request)
 	if err != nil {
 		return nil, err
 	}
-	if string(shared) == `{"feature_collection":{"features":null,"type":""}}` {
-		return json.Marshal(collection)
+	head, tail, found := bytes.Cut(shared, noCollection)
+	if !found {
+		return nil, fmt.Errorf("the shared attributes are written %s", shared)
 	}
-	request.FeatureCollection = collection
-	return json.Marshal(request)
+
+	size := len(shared) + 64
+	for i := range collection.Features {
+		size += len(collection.Features[i].Geometry) + len(collection.Features[i].ID) + 180
+	}
+	body := make([]byte, 0, size)
+	bare := len(head) == 1 && len(tail) == 1 // braces
+	if !bare {
+		body = append(append(body, head...), `"feature_collection":`...)
+	}
+	body = append(body, `{"type":"FeatureCollection","features":[`...)
+	for i, feature := range collection.Features {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		if body, err = appendFeature(body, feature); err != nil {
+			return nil, fmt.Errorf("features[%d] (%q): %w", i, feature.ID, err)
+		}
+	}
+	body = append(body, `]}`...)
+	if !bare {
+		body = append(body, tail...)
+	}
+	return body, nil
 }
 
-func encodeOne(request SourceCreate) ([]byte, error) { return json.Marshal(request) }
+// noCollection is how encoding/json writes the place where the features go. No
+// text can hold it, for its quotes would be escaped.
+var noCollection = func() []byte {
+	text, err := json.Marshal(SourceCreateFeatures{})
+	if err != nil {
+		panic(err) // a type of ours that cannot be written
+	}
+	return text[1 : len(text)-1]
+}()
+
+func appendFeature(to []byte, feature Feature) ([]byte, error) {
+	switch {
+	case feature.Type != "" && feature.Type != gen.FeatureTypeFeature:
+		return nil, fmt.Errorf("type is %q, not Feature", feature.Type)
+	case feature.ID == "":
+		return nil, errors.New("id is missing")
+	}
+	to = appendText(append(to, `{"type":"Feature","id":`...), feature.ID)
+	to, err := appendDate(append(to, `,"properties":{"start_at":`...), "properties.start_at", feature.Properties.StartAt)
+	if err != nil {
+		return nil, err
+	}
+	if to, err = appendDate(append(to, `,"end_at":`...), "properties.end_at", feature.Properties.EndAt); err != nil {
+		return nil, err
+	}
+	if to, err = appendGeometry(append(to, `},"geometry":`...), feature.Geometry); err != nil {
+		return nil, err
+	}
+	return append(to, '}'), nil
+}
+
+// encodeOne writes one source, flat.
+func encodeOne(request SourceCreate) ([]byte, error) {
+	if request.AltID == "" {
+		return nil, errors.New("alt_id is missing")
+	}
+	geometry, err := appendGeometry(make([]byte, 0, len(request.Geometry)), request.Geometry)
+	if err != nil {
+		return nil, err
+	}
+	for name, date := range map[string]*wire.Time{"start_at": request.StartAt, "end_at": request.EndAt} {
+		if date != nil {
+			if _, err := appendDate(nil, name, *date); err != nil {
+				return nil, err
+			}
+		}
+	}
+	// encoding/json would write the geometry in its own way.
+	request.Geometry = nil
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	head, tail, found := bytes.Cut(body, []byte(`"geometry":null`))
+	if !found {
+		return nil, fmt.Errorf("the source is written %s", body)
+	}
+	return bytes.Join([][]byte{head, []byte(`"geometry":`), geometry, tail}, nil), nil
+}
+
+func appendDate(to []byte, name string, date wire.Time) ([]byte, error) {
+	if date == (wire.Time{}) {
+		return nil, fmt.Errorf("%s is missing", name)
+	}
+	to, err := appendTime(to, date)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return to, nil
+}
+
+// appendGeometry writes a GeoJSON object as it is, once it has been checked to
+// be JSON.
+func appendGeometry(to []byte, geometry json.RawMessage) ([]byte, error) {
+	if i := skipSpace(geometry, 0); i == len(geometry) || string(geometry[i:]) == "null" {
+		return nil, errors.New("geometry is missing")
+	} else if geometry[i] != '{' {
+		return nil, errors.New("geometry is not a JSON object")
+	}
+	to, err := appendRaw(to, geometry)
+	if err != nil {
+		return nil, fmt.Errorf("geometry: %w", err)
+	}
+	return to, nil
+}
