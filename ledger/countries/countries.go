@@ -15,7 +15,6 @@
 package countries
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	_ "embed"
@@ -53,11 +52,11 @@ func unpack(packed []byte) (*ledger.Countries, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := bufio.NewReaderSize(zipped, 1<<16)
-	line, err := r.ReadBytes('\n')
+	text, err := io.ReadAll(zipped)
 	if err != nil {
 		return nil, err
 	}
+	line, deltas, _ := bytes.Cut(text, []byte{'\n'})
 	var head struct {
 		Scale, Translate [2]float64
 		Lengths          []int
@@ -75,19 +74,16 @@ func unpack(packed []byte) (*ledger.Countries, error) {
 		var at [2]int64
 		for range n {
 			for axis := range at {
-				step, err := binary.ReadVarint(r)
-				if err != nil {
-					return nil, err
+				step, size := binary.Varint(deltas)
+				if size <= 0 {
+					return nil, errors.New("the arcs end too soon")
 				}
+				deltas = deltas[size:]
 				at[axis] += step
 				arc = append(arc, float64(at[axis])*head.Scale[axis]+head.Translate[axis])
 			}
 		}
 		arcs[i] = arc
-	}
-	// gzip's checksum stands at the end.
-	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("more than the arcs, or less: %w", err)
 	}
 	table := ledger.NewCountries()
 	for _, c := range head.Countries {
