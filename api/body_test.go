@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,7 +133,7 @@ func TestNeverStuck(t *testing.T) {
 // taking it is not.
 func TestUploads(t *testing.T) {
 	big := oneFeature
-	big.FeatureCollection.Features = []Feature{{ID: strings.Repeat("x", 1<<20)}}
+	big.FeatureCollection.Features = []Feature{{ID: strings.Repeat("x", 1<<20), Properties: period(), Geometry: json.RawMessage(golden)}}
 	for _, c := range []struct {
 		name  string
 		pause time.Duration // after each 16 KiB

@@ -53,7 +53,7 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 			body = append(body, ',')
 		}
 		if body, err = appendFeature(body, feature); err != nil {
-			return nil, fmt.Errorf("features[%d] (%q): %w", i, feature.ID, err)
+			return nil, fmt.Errorf("features[%d] (%.60q): %w", i, feature.ID, err)
 		}
 	}
 	body = append(body, `]}`...)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -195,7 +196,9 @@ var (
 	}
 )
 
-var oneFeature = SourceCreateFeatures{FeatureCollection: FeatureCollection{Features: []Feature{{ID: "field-1"}}}}
+var oneFeature = SourceCreateFeatures{FeatureCollection: FeatureCollection{Features: []Feature{{
+	ID: "field-1", Properties: period(), Geometry: json.RawMessage(golden),
+}}}}
 
 // operations are the calls of the public API, by operationId.
 var operations = []struct {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -93,7 +94,7 @@ func TestCreateBehindARedirectReturnsNothing(t *testing.T) {
 		if sources != nil || !errors.Is(err, ErrRedirect) {
 			t.Errorf("%d: %v, %v", code, sources, err)
 		}
-		one, err := c.Sources.CreateOne(t.Context(), SourceCreate{})
+		one, err := c.Sources.CreateOne(t.Context(), SourceCreate{AltID: "field-1", Geometry: json.RawMessage(golden)})
 		if one != nil || !errors.Is(err, ErrRedirect) {
 			t.Errorf("%d: %v, %v", code, one, err)
 		}
