@@ -11,21 +11,27 @@ import (
 // as METI answers it.
 func (st *store) register(account string, news []newcomer) (answers [][]byte, err error) {
 	now := rfc3339(st.options.Now())
+	var last int64 // the id before the newcomers'
 	err = st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
 		planned, err := v.planRegistration(news, m)
-		return func(tx *sql.Tx) error {
-			answers, err = st.insert(tx, account, now, news, planned)
+		return func(tx *sql.Tx) (err error) {
+			if err := tx.QueryRow("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'").Scan(&last); err != nil {
+				return err
+			}
+			answers, err = st.insert(tx, account, now, last, news, planned)
 			return err
 		}, err
 	})
-	return answers, err
-}
-
-func (st *store) insert(tx *sql.Tx, account, now string, news []newcomer, planned registration) ([][]byte, error) {
-	var last int64
-	if err := tx.QueryRow("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'").Scan(&last); err != nil {
+	if err != nil {
 		return nil, err
 	}
+	for i, n := range news { // not before they are committed
+		st.shapes.put(last-refOf(i), n.Source)
+	}
+	return answers, nil
+}
+
+func (st *store) insert(tx *sql.Tx, account, now string, last int64, news []newcomer, planned registration) ([][]byte, error) {
 	idOf := func(ref int64) int64 {
 		if ref < 0 {
 			return last - ref
@@ -48,7 +54,6 @@ func (st *store) insert(tx *sql.Tx, account, now string, news []newcomer, planne
 				return nil, err
 			}
 		}
-		st.shapes.put(id, n.Source)
 		state := planned.states[refOf(i)]
 		state.others = slices.Clone(state.others)
 		for k, ref := range state.others {

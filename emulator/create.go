@@ -113,6 +113,11 @@ func (e *refusal) Error() string { return e.detail }
 // readCreation tells the three forms apart: features beside shared attributes,
 // one flat source, or a bare FeatureCollection, in that order.
 func readCreation(body []byte) (creation, error) {
+	if !bytes.Contains(body, []byte(`"feature_collection"`)) {
+		if c, err := readCollection(body, nil); err == nil {
+			return c, nil // at once, for what most requests are
+		}
+	}
 	var members map[string]json.RawMessage
 	object := json.Unmarshal(body, &members) == nil && members != nil
 	switch {

@@ -3,7 +3,9 @@ package emulator_test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -220,8 +222,8 @@ func TestTwins(t *testing.T) {
 			var group sync.WaitGroup
 			for i := range twins {
 				group.Go(func() {
-					got := clients[i%2].create(square(fmt.Sprintf("twin-%d", i), float64(2*round), 0, ""))
-					clear <- !got[0].Conflict
+					got, err := clients[i%2].try("POST", "/sources", "application/json", square(fmt.Sprintf("twin-%d", i), float64(2*round), 0, ""))
+					clear <- err == nil && strings.Contains(string(got.body), `"conflict":false`)
 				})
 			}
 			group.Wait()
@@ -268,5 +270,82 @@ func TestRepair(t *testing.T) {
 	a = c.list("")[0]
 	if a.Conflict || a.ConflictWith != nil || a.PercentOverlap != nil {
 		t.Errorf("a after b went: %+v", a)
+	}
+}
+
+// TestTogether registers and deletes from many clients at once, and looks at
+// whether what is left agrees with itself and with a ledger that was given the
+// same sources in one go.
+func TestTogether(t *testing.T) {
+	for _, data := range []string{"", t.TempDir() + "/meti.db"} {
+		server := start(t, emulator.Options{Data: data, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+		var group sync.WaitGroup
+		for k := range 6 {
+			c := as(t, server, []emulator.Account{north, south}[k%2])
+			random := rand.New(rand.NewPCG(1, uint64(k)))
+			group.Go(func() {
+				for i := range 25 {
+					var ids []string
+					for j := range 3 {
+						ids = append(ids, fmt.Sprintf("%d-%d-%d", k, i, j))
+					}
+					for _, one := range []struct {
+						method, path, body string
+						want               int
+					}{
+						{"POST", "/sources", squares(ids, 5*random.Float64(), 5*random.Float64()), http.StatusOK},
+						{"DELETE", "/sources?alt_id=" + ids[random.IntN(3)], "", http.StatusNoContent},
+						{"GET", "/sources?limit=20", "", http.StatusOK},
+					} {
+						if got, err := c.try(one.method, one.path, "application/json", one.body); err != nil || got.status != one.want {
+							t.Errorf("%s %s: %d %s %v", one.method, one.path, got.status, got.body, err)
+						}
+					}
+				}
+			})
+		}
+		group.Wait()
+		all := as(t, server, boss).list("")
+		if len(all) != 6*25*2 {
+			t.Fatalf("%d sources are left", len(all))
+		}
+		byID := make(map[string]source)
+		for _, s := range all {
+			byID[s.ID] = s
+		}
+		conflicts := 0
+		for _, s := range all {
+			if s.Conflict != (len(s.ConflictWith) > 0) || s.Conflict != (s.PercentOverlap != nil) {
+				t.Fatalf("%+v", s)
+			}
+			for _, id := range s.ConflictWith {
+				conflicts++
+				if !slices.Contains(byID[id].ConflictWith, s.ID) || !strings.HasPrefix(id, "src_") {
+					t.Fatalf("%s has %s, which has only %v", s.ID, id, byID[id].ConflictWith)
+				}
+			}
+		}
+		// Squares in a line with each other and the same size: whoever overlaps
+		// by more than 9 metres does so whichever came first.
+		var again []ledger.Source
+		for _, s := range all {
+			shape, err := ledger.ParseGeometry(s.Geometry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again = append(again, ledger.Source{Shape: shape, Country: "Everywhere", Period: ledger.Period{Start: 0, End: 1}})
+		}
+		verdicts, err := ledger.Check(t.Context(), again, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range verdicts {
+			if len(v.With) != len(all[i].ConflictWith) {
+				t.Errorf("%s conflicts with %d, not with %d", all[i].AltID, len(all[i].ConflictWith), len(v.With))
+			}
+		}
+		if conflicts < 1000 {
+			t.Errorf("only %d conflicts", conflicts)
+		}
 	}
 }

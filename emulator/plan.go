@@ -37,15 +37,15 @@ func (st *store) change(plan func(view, *memo) (apply func(*sql.Tx) error, err e
 		m.unlimited, m.left = true, 0
 		at := st.changes.Load()
 		apply, err := plan(view{st: st}, m)
-		if err != nil {
-			return err
-		}
 		err = st.write(func(tx *sql.Tx) error {
 			if st.changes.Load() != at {
+				// An error of the plan outside counts for nothing either: what it
+				// looked at may have been deleted meanwhile.
 				m.unlimited, m.left = try >= outsideTries, turnVertices
-				if apply, err = plan(view{st: st, tx: tx}, m); err != nil {
-					return err
-				}
+				apply, err = plan(view{st: st, tx: tx, one: new(sync.Mutex)}, m)
+			}
+			if err != nil {
+				return err
 			}
 			return apply(tx)
 		})
@@ -119,6 +119,7 @@ func (m *memo) share(ref int64, self *ledger.Shape, refs []int64, others []*ledg
 
 // inBox gives the ids of the stored sources whose box meets b.
 func (v view) inBox(b ledger.Box) ([]int64, error) {
+	defer v.alone()()
 	rows, err := v.stmt(v.st.sql.box).Query(b.East, b.West, b.North, b.South)
 	if err != nil {
 		return nil, err
@@ -143,6 +144,7 @@ func (v view) source(id int64) (ledger.Source, error) {
 	}
 	var s ledger.Source
 	var shape []byte
+	defer v.alone()()
 	err := v.stmt(v.st.sql.known).QueryRow(id).Scan(&s.Country, &s.Period.Start, &s.Period.End, &shape)
 	if err != nil {
 		return s, err
@@ -156,6 +158,7 @@ func (v view) source(id int64) (ledger.Source, error) {
 
 // state gives what a stored source conflicts with; false if it never did.
 func (v view) state(id int64) (s conflictState, ok bool, err error) {
+	defer v.alone()()
 	var others []byte
 	err = v.stmt(v.st.sql.others).QueryRow(id).Scan(&others, &s.share)
 	if errors.Is(err, sql.ErrNoRows) {

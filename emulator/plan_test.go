@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"testing"
@@ -124,5 +125,96 @@ func TestShapeCache(t *testing.T) {
 	}
 	if len(c.sources) != most || c.vertices != cachedVertices {
 		t.Errorf("%d sources, %d vertices", len(c.sources), c.vertices)
+	}
+}
+
+// TestPlanMeetsDeletion: what a plan outside looks at may be gone before it has
+// looked; the plan in the turn knows better.
+func TestPlanMeetsDeletion(t *testing.T) {
+	st := testStore(t)
+	err := st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
+		if v.tx == nil {
+			between(t, st)
+			return nil, sql.ErrNoRows
+		}
+		return func(*sql.Tx) error { return nil }, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	err = st.change(func(view, *memo) (func(*sql.Tx) error, error) { return nil, sql.ErrNoRows })
+	if !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("an error of its own became %v", err)
+	}
+}
+
+// register stores small squares for account a, far from each other.
+func registerSquares(t *testing.T, st *store, n int, geometry []byte) {
+	t.Helper()
+	var news []newcomer
+	for range n {
+		shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary, err := shape.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		news = append(news, newcomer{Source: ledger.Source{Shape: shape}, altID: "x", document: []byte(`"a":1`), geometry: geometry, shape: binary})
+	}
+	if _, err := st.register("a", news); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestListIsStreamed: a list comes in chunks of a bounded size, and holds
+// nothing of the database between them.
+func TestListIsStreamed(t *testing.T) {
+	st := testStore(t)
+	geometry := []byte(`"` + string(make([]byte, 100_000)) + `"`)
+	registerSquares(t, st, 50, geometry)
+	chunks, count := 0, 0
+	err := st.list(t.Context(), filter{}, -1, 0, func(chunk []byte) error {
+		if len(chunk) > listChunk+len(geometry)+1000 {
+			t.Errorf("a chunk of %d bytes", len(chunk))
+		}
+		chunks++
+		count += bytes.Count(chunk, []byte(`"a":1`))
+		registerSquares(t, st, 1, geometry) // would wait for ever if the list held on
+		return nil
+	})
+	if err != nil || chunks < 5 || count != 50 {
+		t.Errorf("%d sources in %d chunks, %v", count, chunks, err)
+	}
+	stop := errors.New("the client has gone")
+	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+}
+
+// TestRollback: a change that fails leaves nothing behind, not even in the
+// cache of shapes, whose ids are then given to others.
+func TestRollback(t *testing.T) {
+	st := testStore(t)
+	if _, err := st.db.Exec("CREATE TRIGGER full BEFORE INSERT ON source WHEN new.id = 2 BEGIN SELECT raise(ABORT, 'disk full'); END"); err != nil {
+		t.Fatal(err)
+	}
+	shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := newcomer{Source: ledger.Source{Shape: shape}, document: []byte(`"a":1`), geometry: []byte("null"), shape: []byte{0}}
+	if _, err := st.register("a", []newcomer{one, one}); err == nil {
+		t.Fatal("it was stored")
+	}
+	if len(st.shapes.sources) > 0 {
+		t.Error("shapes of sources that do not exist are cached")
+	}
+	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { t.Error("a part is stored"); return nil }); err != nil {
+		t.Error(err)
+	}
+	if _, err := st.register("a", []newcomer{one}); err != nil {
+		t.Error("the store is stuck:", err)
 	}
 }

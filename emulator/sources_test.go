@@ -2,10 +2,12 @@ package emulator_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -416,4 +418,39 @@ func TestOpenAPI(t *testing.T) {
 	if got := c.do(200, "GET", "/.well-known/openid-configuration", ""); !bytes.Contains(got.body, []byte(server.URL+"/.well-known/jwks.json")) {
 		t.Errorf("%s", got.body)
 	}
+}
+
+// TestCommitOutlivesClient: a request that was read is carried out, also when
+// its client has gone.
+func TestCommitOutlivesClient(t *testing.T) {
+	server := start(t, emulator.Options{})
+	c := as(t, server, north)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, send := range []struct{ method, path, body string }{
+		{"POST", "/sources", square("a", 0, 0, "")}, {"POST", "/sources", square("b", 3, 0, "")}, {"DELETE", "/sources?alt_id=a", ""},
+	} {
+		request := httptest.NewRequestWithContext(ctx, send.method, send.path, strings.NewReader(send.body))
+		request.Header.Set("Authorization", "Bearer "+c.token)
+		server.Handler().ServeHTTP(httptest.NewRecorder(), request)
+	}
+	same(t, "stored", altIDs(c.list("")), []string{"b"})
+}
+
+// TestMiddleware lies around everything, and can misbehave.
+func TestMiddleware(t *testing.T) {
+	var paths []string
+	server := start(t, emulator.Options{Middleware: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			paths = append(paths, r.URL.Path)
+			if r.URL.Path == "/teapot" {
+				w.WriteHeader(http.StatusTeapot)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}})
+	c := as(t, server, north)
+	c.do(http.StatusTeapot, "GET", "/teapot", "")
+	same(t, "paths", paths, []string{"/oauth/token", "/teapot"})
 }

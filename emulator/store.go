@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/gofrs/flock"
@@ -72,6 +73,18 @@ type statements struct {
 type view struct {
 	st *store
 	tx *sql.Tx // nil outside a transaction
+	// one keeps to one query at a time in a transaction: its connection cannot
+	// run a prepared statement twice at once.
+	one *sync.Mutex
+}
+
+// alone waits for the connection, and gives what lets go of it.
+func (v view) alone() (done func()) {
+	if v.tx == nil {
+		return func() {}
+	}
+	v.one.Lock()
+	return v.one.Unlock
 }
 
 func (v view) stmt(s *sql.Stmt) *sql.Stmt {
