@@ -246,7 +246,7 @@ func refusing(words ...string) func(http.Handler) http.Handler {
 				if strings.Contains(string(body), word) {
 					w.Header().Set("Content-Type", "application/json")
 					w.WriteHeader(http.StatusUnprocessableEntity)
-					fmt.Fprintf(w, `{"detail":[{"loc":["body"],"msg":"no %s here","type":"value_error"}]}`, word)
+					fmt.Fprintf(w, `{"detail":[{"loc":["body"],"msg":"no %s here","type":"value_error"}]}`, strings.Trim(word, `"`))
 					return
 				}
 			}

@@ -18,6 +18,7 @@ type input struct {
 	file    *os.File
 	name    string
 	spooled string // the private copy to remove, where there is one
+	besides bool   // it is a file that another one may be put beside
 }
 
 // openInput opens a file. What is no regular file, such as a pipe, is copied
@@ -42,7 +43,9 @@ func openInput(path string, stdin io.Reader) (*input, error) {
 		return nil, err
 	}
 	if info.Mode().IsRegular() {
-		return &input{file: file, name: path}, nil
+		// /dev/stdin may well be a file.
+		device := strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")
+		return &input{file: file, name: path, besides: !device}, nil
 	}
 	defer file.Close()
 	return spool(path, file)

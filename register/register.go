@@ -314,7 +314,7 @@ func after(ctx context.Context, grace time.Duration) (context.Context, context.C
 // input, or one that ends with the run.
 func (r *run) openJournal() (keep bool, err error) {
 	path := r.Journal
-	if path == "" && r.Input != "" && r.Input != "-" {
+	if path == "" && r.input.besides {
 		path = r.Input + ".meti-journal"
 	}
 	if path != "" {

@@ -222,7 +222,7 @@ func trial(t *testing.T, seed uint64) tally {
 		if kills > 0 {
 			kill, gentle = time.Duration(random.IntN(1500))*time.Millisecond, random.IntN(5) == 0
 		}
-		code, log := process1(t, o, kill, gentle)
+		code, log := inProcess(t, o, kill, gentle)
 		if code == 0 && kills <= 0 {
 			break
 		}
@@ -246,7 +246,7 @@ func trial(t *testing.T, seed uint64) tally {
 
 	// Once more: nothing is sent, and the result stands.
 	before := server.Requests()["createSources"]
-	if code, log := process1(t, o, -1, false); code != 0 || server.Requests()["createSources"] != before {
+	if code, log := inProcess(t, o, -1, false); code != 0 || server.Requests()["createSources"] != before {
 		t.Errorf("seed %d: sent again: %d %s", seed, code, log)
 		result.wrong++
 	}
@@ -349,9 +349,8 @@ func sameJSON(a, b json.RawMessage) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && fmt.Sprint(x) == fmt.Sprint(y)
 }
 
-// process1 runs an order in a process of its own, and ends it after a while
-// if kill is not negative.
-func process1(t *testing.T, o order, kill time.Duration, gentle bool) (code int, log string) {
+// command is a process of its own for an order.
+func command(t *testing.T, o order) *exec.Cmd {
 	text, err := json.Marshal(o)
 	if err != nil {
 		t.Error(err)
@@ -362,6 +361,13 @@ func process1(t *testing.T, o order, kill time.Duration, gentle bool) (code int,
 	}
 	cmd := exec.Command(executable)
 	cmd.Env = append(os.Environ(), "REGISTER_TEST_ORDER="+string(text))
+	return cmd
+}
+
+// inProcess runs an order in a process of its own, and ends it after a while
+// if kill is not negative.
+func inProcess(t *testing.T, o order, kill time.Duration, gentle bool) (code int, log string) {
+	cmd := command(t, o)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
