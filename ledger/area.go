@@ -11,15 +11,22 @@ import (
 // taken as geodesics, as ST_Area(geography, true) computes it [D] with
 // GeographicLib (Karney 2013). It is 0 for lines and points.
 func (s *Shape) Hectares() float64 {
-	const squareMetres = 10000
+	s.areaOnce.Do(func() {
+		const squareMetres = 10000
+		s.hectares = s.squareMetres() / squareMetres
+	})
+	return s.hectares
+}
+
+func (s *Shape) squareMetres() float64 {
 	if s.polys == nil {
-		return geodesicArea(s.g) / squareMetres
+		return geodesicArea(s.g)
 	}
 	area := 0.0
 	for _, poly := range s.polys {
 		area += polygonArea(poly)
 	}
-	return area / squareMetres
+	return area
 }
 
 // geodesicArea is for the geometries that are neither Polygon nor MultiPolygon:

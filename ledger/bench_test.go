@@ -87,7 +87,7 @@ func BenchmarkHectares(b *testing.B) {
 	bySize(b, func(b *testing.B, n int) {
 		s := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n))
 		for b.Loop() {
-			s.Hectares()
+			s.squareMetres()
 		}
 	})
 }

@@ -436,6 +436,11 @@ func (r *reader) polygon(value []byte, path string) (polygon, *syntaxError) {
 // line reads an array of positions.
 func (r *reader) line(value []byte, path string) (ring, *syntaxError) {
 	out := ring{path: path, xy: make([]float64, 0, 2*bytes.Count(value, bracket))}
+	if xy, ok := plainLine(value, out.xy); ok {
+		out.xy = xy
+		return out, nil
+	}
+	out.xy = out.xy[:0]
 	var fail *syntaxError
 	eachElement(value, func(i int, item []byte) bool {
 		if item[0] != '[' {
@@ -466,6 +471,98 @@ func (r *reader) line(value []byte, path string) (ring, *syntaxError) {
 }
 
 var bracket = []byte{'['}
+
+// plainLine reads an array of positions that are two plain numbers each, as
+// nearly all are. ok is false when there is anything else.
+func plainLine(value []byte, xy []float64) (_ []float64, ok bool) {
+	i := skipSpace(value, 1)
+	for {
+		if i >= len(value) || value[i] != '[' {
+			return xy, false
+		}
+		i++
+		for axis := range 2 {
+			i = skipSpace(value, i)
+			v, end, ok := plainNumber(value, i)
+			if !ok {
+				return xy, false
+			}
+			xy = append(xy, v)
+			i = skipSpace(value, end)
+			if axis == 0 {
+				if value[i] != ',' {
+					return xy, false
+				}
+				i++
+			}
+		}
+		if value[i] != ']' {
+			return xy, false
+		}
+		switch i = skipSpace(value, i+1); value[i] {
+		case ',':
+			i = skipSpace(value, i+1)
+		case ']':
+			return xy, true
+		default:
+			return xy, false
+		}
+	}
+}
+
+// powersOfTen are those that a float64 holds exactly.
+var powersOfTen = func() (p [23]float64) {
+	p[0] = 1
+	for i := 1; i < len(p); i++ {
+		p[i] = p[i-1] * 10
+	}
+	return p
+}()
+
+// plainNumber reads a number without an exponent. Up to 2^53 its digits are
+// exact, and so the quotient by a power of ten is rounded once, as it should
+// be (Clinger 1990, doi:10.1145/93542.93557).
+func plainNumber(text []byte, i int) (v float64, end int, ok bool) {
+	start := i
+	negative := text[i] == '-'
+	if negative {
+		i++
+	}
+	var digits uint64
+	point := -1
+	n := 0
+	for ; i < len(text); i++ {
+		c := text[i]
+		if c == '.' && point < 0 {
+			point = i
+			continue
+		}
+		if !isDigit(c) {
+			break
+		}
+		digits = digits*10 + uint64(c-'0')
+		n++
+	}
+	if n == 0 || i >= len(text) || text[i] == 'e' || text[i] == 'E' {
+		return 0, 0, false
+	}
+	fraction := 0
+	if point >= 0 {
+		fraction = i - point - 1
+	}
+	if n > 19 || digits > 1<<53 || fraction >= len(powersOfTen) {
+		if n-fraction > 15 {
+			return 0, 0, false // beyond the whole numbers that are taken as they are
+		}
+		v, err := strconv.ParseFloat(string(text[start:i]), 64)
+		return v + 0, i, err == nil
+	}
+	v = float64(digits) / powersOfTen[fraction]
+	if negative && v != 0 {
+		v = -v
+	}
+	return v, i, true
+}
 
 // position reads one position and appends its longitude and latitude.
 func (r *reader) position(value []byte, path string, xy *[]float64) *syntaxError {

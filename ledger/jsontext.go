@@ -31,12 +31,19 @@ func jsonbFault(text []byte) string {
 			}
 			i = end
 		case c == '-' || c >= '0' && c <= '9':
-			end := i
-			for end < len(text) && strings.IndexByte("+-.eE0123456789", text[end]) >= 0 {
-				end++
+			end, exponent := i+1, false
+			for ; end < len(text); end++ {
+				if c := text[end]; c == 'e' || c == 'E' {
+					exponent = true
+				} else if !isDigit(c) && c != '.' && c != '-' && c != '+' {
+					break
+				}
 			}
-			if fault := numberFault(text[i:end]); fault != "" {
-				return fault
+			// Most are short and plain.
+			if exponent || end-i > numericScale {
+				if fault := numberFault(text[i:end]); fault != "" {
+					return fault
+				}
 			}
 			i = end
 		default:
@@ -90,9 +97,6 @@ const (
 )
 
 func numberFault(number []byte) string {
-	if len(number) < 9 && bytes.IndexAny(number, "eE") < 0 {
-		return ""
-	}
 	digits, fraction, exponent, ok := splitNumber(number)
 	if !ok || len(digits)-fraction+exponent > numericDigits && strings.Trim(digits, "0") != "" || fraction-exponent > numericScale {
 		return "a number is out of range"

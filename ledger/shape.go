@@ -56,6 +56,8 @@ type Shape struct {
 	box   Box
 	count int
 
+	areaOnce   sync.Once
+	hectares   float64
 	shrinkOnce sync.Once
 	shrunk     *Shape // never nil after shrinkOnce
 	planeOnce  sync.Once
