@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -362,6 +363,21 @@ func TestACallersClient(t *testing.T) {
 		// Four attempts of 2 seconds.
 		if err == nil || !strings.Contains(err.Error(), "timeout of 2s") || failure(t, err).Attempts != 4 || took() > 12*time.Second {
 			t.Errorf("%v after %s", err, took())
+		}
+		// Its cookies are kept and sent.
+		server := answers(says(200, "application/json", oneSource, "Set-Cookie", "sticky=7; Path=/"), found)
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = made(t, WithHTTPClient(&http.Client{Transport: inMemory(t, server).transport, Jar: jar}))
+		for range 2 {
+			if err := get(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := server.requests()[1].header.Get("Cookie"); got != "sticky=7" {
+			t.Errorf("Cookie %q", got)
 		}
 		if own.Timeout != 2*time.Second || own.CheckRedirect == nil || own.Jar != nil {
 			t.Errorf("the caller's client was changed: %+v", own)

@@ -97,3 +97,11 @@ func TestFromEnv(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An authn.Source is recognised as what it is, wherever it is given.
+func TestATokenSourceThatIsAnAuthnSource(t *testing.T) {
+	c := made(t, WithTokenSource((&auth0{}).source(t)))
+	if _, ok := c.tokens.(authSource); !ok {
+		t.Errorf("%T", c.tokens)
+	}
+}

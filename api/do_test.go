@@ -326,6 +326,23 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
+// A host that does not exist is no use asking again.
+func TestAHostThatDoesNotExist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, found := range []bool{false, true} {
+			dials := 0
+			c := made(t, WithHTTPClient(defaultOver(t, func(context.Context, string, string) (net.Conn, error) {
+				dials++
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "example.com", IsNotFound: !found}}
+			})))
+			err := create(t.Context(), c)
+			if errors.Is(err, ErrOutcomeUnknown) || found != (dials == 4) || !found && (dials != 1 || !strings.Contains(err.Error(), "METI_BASE_URL")) {
+				t.Errorf("%v after %d dials", err, dials)
+			}
+		}
+	})
+}
+
 // Certificates that are not trusted are final: nothing is sent, nothing repeated.
 func TestUntrustedServers(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -505,6 +522,56 @@ func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 	}
 }
 
+// sameToken is a source that keeps its token whatever is said of it, as authn
+// does once a service has refused a hundred.
+type sameToken struct{}
+
+func (sameToken) authorize(_ context.Context, header http.Header) (credential, error) {
+	header.Set("Authorization", "Bearer "+staticToken)
+	return credential{token: staticToken}, nil
+}
+
+func (sameToken) refused(string) bool { return true }
+
+// A token that was refused is not sent a second time.
+func TestARefusedTokenIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := answers(status(401))
+		c := inMemory(t, server)
+		c.tokens = sameToken{}
+		err := get(t.Context(), c)
+		if e := failure(t, err); !errors.Is(err, ErrUnauthorized) || e.Status != 401 || e.Attempts != 1 || len(server.requests()) != 1 {
+			t.Errorf("%v after %d calls", err, len(server.requests()))
+		}
+	})
+}
+
+// When the answer was 401 and there is no new token, both are told.
+func TestNoNewTokenAfterARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		source, err := authn.New(authn.Config{Domain: "tenant.example.com", ClientID: "id", ClientSecret: "sentinel-secret",
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				_ = r.Body.Close()
+				if fetches++; fetches == 1 {
+					return recorded(says(200, "application/json", `{"access_token":"`+staticToken+`","expires_in":3600,"scope":"`+allScopes+`"}`), r), nil
+				}
+				return recorded(says(403, "application/json", `{"error":"access_denied","error_description":"the client was locked"}`), r), nil
+			}), Warn: func(error) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := answers(status(401, "X-Request-Id", "req-1"))
+		c := inMemory(t, server, WithAuth(source))
+		err = get(t.Context(), c)
+		var fetch *authn.FetchError
+		if e := failure(t, err); !errors.Is(err, ErrUnauthorized) || !errors.As(err, &fetch) || e.Status != 401 || e.RequestID != "req-1" || e.Attempts != 1 || len(server.requests()) != 1 ||
+			!strings.Contains(err.Error(), "the words of status; and then: ") || !strings.Contains(err.Error(), "the client was locked") {
+			t.Error(err)
+		}
+	})
+}
+
 func TestForbiddenFetchesNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := &auth0{scope: allScopes}
@@ -520,7 +587,7 @@ func TestForbiddenFetchesNoToken(t *testing.T) {
 		c = inMemory(t, server, WithAuth(tokens.source(t)), WithoutScopeCheck())
 		err = del(t.Context(), c)
 		var scope *authn.ScopeError
-		if !errors.As(err, &scope) || !strings.Contains(err.Error(), "ask your Auth0 administrator for delete:sources") {
+		if !errors.As(err, &scope) || !strings.Contains(err.Error(), "ask your Auth0 administrator for delete:sources") || len(server.requests()) != 2 {
 			t.Error(err)
 		}
 	})
@@ -691,9 +758,40 @@ func TestContextsAreObeyed(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		// With a token at hand too.
+		tokens := (&auth0{scope: allScopes}).source(t)
+		if _, err := tokens.Token(); err != nil {
+			t.Fatal(err)
+		}
+		c = inMemory(t, server, WithAuth(tokens))
+		if err := create(ctx, c); !errors.Is(err, context.Canceled) || errors.Is(err, ErrOutcomeUnknown) || failure(t, err).Attempts != 0 {
+			t.Error(err)
+		}
 		if len(server.requests()) != 0 {
 			t.Error("sent")
 		}
+	})
+	// A caller who leaves while the token is fetched is not unauthorized.
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		source, err := authn.New(authn.Config{Domain: "tenant.example.com", ClientID: "id", ClientSecret: "sentinel-secret",
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				<-release
+				return nil, errors.New("too late")
+			})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		c := inMemory(t, answers(listed), WithAuth(source))
+		err = create(ctx, c)
+		var fetch *authn.FetchError
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrOutcomeUnknown) || !errors.As(err, &fetch) {
+			t.Error(err)
+		}
+		close(release)
+		time.Sleep(time.Minute) // the fetch belongs to the source, and ends
 	})
 }
 
