@@ -24,7 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"meti": main})
+	commands := map[string]func(){"meti": main}
+	if _, err := exec.LookPath("curl"); err != nil || filepath.Base(os.Args[0]) == "curl" {
+		commands["curl"] = curl
+	}
+	testscript.Main(m, commands)
 }
 
 // TestScripts runs testdata/script: the real command in a process of its own,
