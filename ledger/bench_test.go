@@ -110,7 +110,7 @@ func BenchmarkConflict(b *testing.B) {
 		return fmt.Sprintf(`{"type":"Polygon","coordinates":[[[%.9f,47],[%.9f,47],[%.9f,%.9f],[%.9f,%.9f],[%.9f,47]]]}`,
 			west, east, east, 47+d, west, 47+d, west)
 	}
-	const metre = 1 / (111320 * 0.682)
+	const metre = 1 / (111320 * 0.682) // in degrees of longitude
 	stored := benchShape(b, square(2, 2.003))
 	for _, c := range []struct {
 		name string

@@ -75,6 +75,14 @@ func (s *Shape) shrinkIntersects(o *Shape) bool {
 	if box, ok := s.SearchBox(); !ok || o.Empty() || !box.Intersects(o.box) {
 		return false
 	}
+	if o.polys != nil && s.plain() {
+		switch s.reachOf(o) {
+		case deep:
+			return true
+		case shallow:
+			return false
+		}
+	}
 	return s.shrink().Intersects(o)
 }
 

@@ -60,6 +60,8 @@ type Shape struct {
 	hectares   float64
 	shrinkOnce sync.Once
 	shrunk     *Shape // never nil after shrinkOnce
+	localOnce  sync.Once
+	local      *local
 	planeOnce  sync.Once
 	plane      *planar
 }
