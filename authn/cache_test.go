@@ -212,6 +212,20 @@ func TestCacheKey(t *testing.T) {
 	})
 }
 
+// An entry that is over, or nearly, is no token.
+func TestCacheEntryThatIsOver(t *testing.T) {
+	home := t.TempDir()
+	inBubble(t, func(t *testing.T, a *auth0) {
+		for i := range 3 {
+			s, warnings := a.cached(t, home)
+			if g := mustGrant(t, s); g.AccessToken() != numbered(i+1) || len(*warnings) > 0 {
+				t.Error(g, *warnings)
+			}
+			time.Sleep(3600*time.Second - 5*time.Second + time.Duration(i)*time.Hour)
+		}
+	})
+}
+
 // A refused token is not taken from the cache again, by nobody who was refused;
 // its successor is.
 func TestCacheAndRefusals(t *testing.T) {
@@ -331,6 +345,9 @@ func TestUnusableCache(t *testing.T) {
 				noSecrets(t, (*warnings)[0], testSecret, numbered(1))
 				a.expect(t, 4)
 				again, _ := a.cached(t, xdg)
+				if left, err := filepath.Glob(filepath.Join(xdg, "meti", "tokens", ".token-*")); err != nil || len(left) > 0 {
+					t.Error("left behind:", left, err)
+				}
 				if g := mustGrant(t, again); (g.AccessToken() == last.AccessToken()) != tt.healed {
 					t.Errorf("healed: %t, want %t", !tt.healed, tt.healed)
 				}

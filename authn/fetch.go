@@ -174,7 +174,7 @@ func (a *asker) broken(err error, clean func(string, int) string) *FetchError {
 		dns         *net.DNSError
 	)
 	switch {
-	case errors.As(err, &certificate), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &certificate), errors.As(err, &record):
 		k, hint = permanent, "the TLS connection cannot be trusted: wrong domain, or a proxy whose certificate this machine does not know?"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		hint = "wrong domain? check AUTH0_DOMAIN"

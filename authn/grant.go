@@ -2,7 +2,6 @@ package authn
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -94,9 +93,6 @@ func (g *Grant) Quota() Quota { return g.quota }
 func (g *Grant) String() string {
 	return fmt.Sprintf("token with scopes %q until %s", strings.Join(g.scopes, " "), g.token.Expiry.UTC().Format(time.RFC3339))
 }
-
-// Format writes what [Grant.String] returns, whatever the verb.
-func (g *Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, g.String()) }
 
 // LogValue logs what [Grant.String] returns.
 func (g *Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }

@@ -32,14 +32,8 @@ func (s Secret) String() string {
 // would otherwise show the text.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// GoString returns what [Secret.String] returns.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText writes what [Secret.String] returns.
+// MarshalText writes what [Secret.String] returns; encoding/json uses it too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// MarshalJSON writes what [Secret.String] returns.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
 // LogValue logs what [Secret.String] returns.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -16,7 +16,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 )
 
 // printings returns v in each of the ways in which it might reach a log.
@@ -186,6 +185,9 @@ func TestSecretConverts(t *testing.T) {
 	if s := Secret(testSecret); string(s) != testSecret || s.String() != "[redacted]" || Secret("").String() != "" {
 		t.Error(string(s), s.String())
 	}
+	if v := slog.AnyValue(Secret(testSecret)).Resolve(); v.Kind() != slog.KindString || v.String() != "[redacted]" {
+		t.Error(v.Kind())
+	}
 	var c Config
 	if err := json.Unmarshal([]byte(`{"ClientSecret":"x"}`), &c); err != nil || c.ClientSecret != "x" {
 		t.Error(err)
@@ -205,5 +207,3 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
-
-var _ = time.Now

@@ -40,7 +40,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -97,10 +96,11 @@ type holding struct {
 
 // flight is one fetch, whoever waits for it.
 type flight struct {
-	done  chan struct{}
-	last  atomic.Pointer[FetchError] // of the attempt before this one
-	grant *Grant
-	err   *FetchError
+	done   chan struct{}
+	paused chan struct{}              // closed when the server names a wait
+	last   atomic.Pointer[FetchError] // of the attempt before this one
+	grant  *Grant
+	err    *FetchError
 }
 
 // New returns a Source for c. It makes no request. What is wrong with c is
@@ -172,13 +172,9 @@ func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 // A service that refuses every token is not worth a month's quota: after 100
 // dropped tokens, one a minute is dropped and the others are kept.
 func (s *Source) Invalidate(token string) {
-	h := s.current.Load()
-	if h == nil || h.grant.AccessToken() != token {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current.Load() == h && s.refusals.Allow() {
+	if h := s.current.Load(); h != nil && h.grant.AccessToken() == token && s.refusals.Allow() {
 		s.refused = h.grant
 		s.current.Store(nil)
 	}
@@ -216,7 +212,7 @@ func (s *Source) wait(ctx context.Context) (*Grant, error) {
 	}
 	f := s.flight
 	if f == nil {
-		f = &flight{done: make(chan struct{})}
+		f = &flight{done: make(chan struct{}), paused: make(chan struct{})}
 		s.flight = f
 		go s.fly(f, h)
 	}
@@ -225,14 +221,9 @@ func (s *Source) wait(ctx context.Context) (*Grant, error) {
 	if valid && !s.config.Lazy {
 		return h.grant, nil
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		err := ctx.Err()
-		if last := f.last.Load(); last != nil {
-			err = fmt.Errorf("%w, while repeating after: %w", err, last)
-		}
-		return nil, &FetchError{Domain: s.config.Domain, Err: err}
+	if err := f.wait(ctx); err != nil {
+		err.Domain = s.config.Domain
+		return nil, err
 	}
 	if f.err != nil {
 		if valid && time.Since(s.start) < h.end {
@@ -241,6 +232,31 @@ func (s *Source) wait(ctx context.Context) (*Grant, error) {
 		return nil, f.err
 	}
 	return f.grant, nil
+}
+
+// wait returns when f is done, or an error when ctx ends first, or is sure to:
+// when its deadline lies before the moment that the server asks to wait for.
+func (f *flight) wait(ctx context.Context) *FetchError {
+	paused := f.paused
+	for {
+		select {
+		case <-f.done:
+			return nil
+		case <-paused:
+			paused = nil
+			deadline, ok := ctx.Deadline()
+			if last := *f.last.Load(); ok && last.RetryAt.After(deadline) {
+				last.Hint = "longer than this call's deadline allows"
+				return &last
+			}
+		case <-ctx.Done():
+			err := ctx.Err()
+			if last := f.last.Load(); last != nil {
+				err = fmt.Errorf("%w, while repeating after: %w", err, last)
+			}
+			return &FetchError{Err: err}
+		}
+	}
 }
 
 // fly carries out f. old is the holding that it is to replace, or nil.
@@ -338,6 +354,7 @@ func (s *Source) newer(g *Grant, old *holding) bool {
 // fetch asks Auth0, and again after temporary failures.
 func (s *Source) fetch(ctx context.Context, f *flight) (*Grant, *FetchError) {
 	left := s.config.MaxWait
+	pause := sync.OnceFunc(func() { close(f.paused) })
 	for attempt := 1; ; attempt++ {
 		g, quota, err := s.asker.ask(ctx, s.secretTokens())
 		if quota != nil {
@@ -367,6 +384,9 @@ func (s *Source) fetch(ctx context.Context, f *flight) (*Grant, *FetchError) {
 		}
 		left -= wait
 		f.last.Store(err)
+		if err.Wait > 0 {
+			pause()
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -402,9 +422,6 @@ func (s *Source) secretTokens() []string {
 func (s *Source) String() string {
 	return fmt.Sprintf("tokens from %s for %s", s.config.Domain, s.config.Audience)
 }
-
-// Format writes what [Source.String] returns, whatever the verb.
-func (s *Source) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue logs what [Source.String] returns.
 func (s *Source) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -646,18 +646,52 @@ func TestRetryAfterOn503(t *testing.T) {
 	})
 }
 
-// Whoever runs out of time during a wait learns what the wait was for.
-func TestDeadlineDuringAWaitSaysWhy(t *testing.T) {
+// A call whose deadline lies before the end of the wait that the server asks
+// for fails at once, and says so; the others wait.
+func TestDeadlineBeforeTheResetFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", "20")
-			w.WriteHeader(429)
+			if n == 1 {
+				w.Header().Set("Retry-After", "20")
+				w.WriteHeader(429)
+				return
+			}
+			grants(3600)(n, w, r)
 		})
+		defer a.close()
+		s := a.source(t)
+		start := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() { mustGrant(t, s) })
+		for range 2 { // one comes before the answer, one during the wait
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				before := time.Now()
+				_, err := s.Grant(ctx)
+				if !errors.Is(err, ErrRateLimited) || !strings.Contains(err.Error(), "20s") || !strings.Contains(err.Error(), "deadline") || time.Since(before) != 0 {
+					t.Error(time.Since(before), err)
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		wg.Wait()
+		if waited := time.Since(start); waited != 20*time.Second {
+			t.Error(waited)
+		}
+		a.expect(t, 2)
+	})
+}
+
+// Whoever runs out of time while the fetch is repeated learns why it was.
+func TestDeadlineDuringRepeatsSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) { w.WriteHeader(502) })
 		defer a.close()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		_, err := a.source(t).Grant(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrRateLimited) || !strings.Contains(err.Error(), "20s") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "502") {
 			t.Error(err)
 		}
 		time.Sleep(fetchCap)

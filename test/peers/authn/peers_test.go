@@ -148,9 +148,6 @@ func TestRenewalsAgainstOAuth2MockServer(t *testing.T) {
 	if requests[0].Status != 429 || requests[1].Status != 200 || requests[1].At-requests[0].At < 1000 {
 		t.Errorf("%+v", requests[:2])
 	}
-	if waited > time.Second {
-		t.Errorf("a call waited %s for a renewal", waited)
-	}
 }
 
 // x/oauth2 and npm auth0 get tokens from the emulator, and npm jose verifies
