@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"mime"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -25,6 +27,73 @@ const (
 	// maxAnswer is the most that is read of an answer, in bytes.
 	maxAnswer = 1 << 20
 )
+
+// fetch asks Auth0, and again after temporary failures.
+func (s *Source) fetch(ctx context.Context, f *flight) (*Grant, *FetchError) {
+	left := s.config.MaxWait
+	pause := sync.OnceFunc(func() { close(f.paused) })
+	for attempt := 1; ; attempt++ {
+		g, quota, err := s.asker.ask(ctx, s.secretTokens())
+		if quota != nil {
+			s.quota.Store(quota)
+		}
+		if err == nil {
+			return g, nil
+		}
+		err.Attempts = attempt
+		if !err.Temporary() {
+			return nil, err
+		}
+		wait := err.Wait
+		switch {
+		case wait > 0:
+		case err.kind == rateLimited: // and no reset named: be slow
+			wait = 5 * time.Second << (attempt - 1)
+		default:
+			wait = backoff(attempt)
+		}
+		deadline, _ := ctx.Deadline()
+		if wait > left || wait >= time.Until(deadline) {
+			if err.Wait > 0 {
+				err.Hint = fmt.Sprintf("longer than the %s that are left for waiting", left.Round(time.Second))
+			}
+			return nil, err
+		}
+		left -= wait
+		f.last.Store(err)
+		if err.Wait > 0 {
+			pause()
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+	}
+}
+
+// backoff is the delay after that many attempts: half a second, doubled each
+// time up to eight, less a random part of up to a half.
+func backoff(attempt int) time.Duration {
+	d := min(8*time.Second, 500*time.Millisecond<<min(attempt-1, 10))
+	return d - rand.N(d/2)
+}
+
+// secretTokens returns the tokens that no error may show.
+func (s *Source) secretTokens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var tokens []string
+	if s.refused != nil {
+		tokens = append(tokens, s.refused.AccessToken())
+	}
+	if h := s.current.Load(); h != nil {
+		tokens = append(tokens, h.grant.AccessToken())
+	}
+	return tokens
+}
 
 // asker makes token requests.
 type asker struct {
