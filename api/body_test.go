@@ -215,6 +215,23 @@ func TestASlowConsumer(t *testing.T) {
 	})
 }
 
+// A consumer that stops because its caller left is no unreadable answer.
+func TestAConsumerThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := inMemory(t, listedTwice)
+		err := c.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(io.Reader) error {
+			cancel()
+			return errors.New("stopped")
+		}})
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrBadAnswer) {
+			t.Error(err)
+		}
+	})
+}
+
+var listedTwice = says(200, "application/json", "["+oneSource+","+oneSource+"]")
+
 // A body that comes slowly but steadily is read to its end.
 func TestASlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -168,6 +169,13 @@ func TestNoFailureShowsAToken(t *testing.T) {
 				}
 			})
 		}
+	}
+	// An http.Client below names the URL.
+	below := made(t, WithHTTPClient(&http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		return nil, &url.Error{Op: "Get", URL: "https://example.com/?key=sentinel-elsewhere", Err: io.ErrClosedPipe}
+	})}), WithRetryPolicy(RetryPolicy{Attempts: 1}))
+	if err := get(t.Context(), below); strings.Contains(err.Error(), "sentinel") || !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
 	}
 	// A transport may quote what it sent.
 	c := made(t, WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
