@@ -1,0 +1,151 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// crowd draws sources that overlap each other, of two countries and periods.
+func crowd(t *testing.T, rng *rand.Rand, n int) []Source {
+	t.Helper()
+	out := make([]Source, n)
+	for i := range out {
+		s, err := ParseGeometry([]byte(benchField(rng, 2+0.02*rng.Float64(), 47+0.02*rng.Float64(), 200, 5+rng.IntN(10))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := Time(rng.IntN(3)) * 300 * day
+		out[i] = Source{Shape: s, Country: []string{"A", "B", ""}[min(rng.IntN(10)/4, 2)], Period: Period{start, start + 365*day}}
+	}
+	return out
+}
+
+// Check must say what inserting one source after the other would.
+func TestCheckAgreesWithInserting(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	stored, candidates := crowd(t, rng, 60), crowd(t, rng, 120)
+	l := &shadow{countries: NewCountries(), with: map[string][]string{}, share: map[string]*float64{}}
+	name := func(r Ref) string {
+		if r.Stored {
+			return "s" + strconv.Itoa(r.Index)
+		}
+		return "c" + strconv.Itoa(r.Index)
+	}
+	insert := func(id string, s Source) {
+		for _, i := range Conflicts(s, l.sources) {
+			l.with[id] = append(l.with[id], l.ids[i])
+			l.with[l.ids[i]] = append(l.with[l.ids[i]], id)
+		}
+		l.ids, l.sources = append(l.ids, id), append(l.sources, s)
+	}
+	for i, s := range stored {
+		l.ids, l.sources = append(l.ids, name(Ref{i, true})), append(l.sources, s)
+	}
+	for i, s := range candidates {
+		insert(name(Ref{Index: i}), s)
+	}
+	verdicts, err := Check(t.Context(), candidates, stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conflicts := 0
+	for i, v := range verdicts {
+		id := name(Ref{Index: i})
+		var got []string
+		for _, r := range v.With {
+			got = append(got, name(r))
+		}
+		want := slices.Clone(l.with[id])
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s conflicts with %v, want %v", id, got, want)
+		}
+		l.measure(id, l.shapes(l.with[id]))
+		share := l.share[id]
+		if (share == nil) != (v.PercentOverlap == nil) || share != nil && math.Abs(*share-*v.PercentOverlap) > 1e-12 {
+			t.Errorf("%s: percent_overlap %v, want %v", id, show(v.PercentOverlap), show(share))
+		}
+		if v.Conflict() {
+			conflicts++
+		}
+	}
+	if conflicts < 20 {
+		t.Errorf("only %d conflicts", conflicts)
+	}
+}
+
+func TestJudgeReportsWhatLoadFailedWith(t *testing.T) {
+	rng := newRand()
+	var b Batch
+	for _, s := range crowd(t, rng, 50) {
+		b.Add(EntryOf(s))
+	}
+	broken := errors.New("disk on fire")
+	if _, err := b.Judge(t.Context(), func(Ref) (*Shape, error) { return nil, broken }); !errors.Is(err, broken) {
+		t.Errorf("the error is %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Judge(ctx, func(Ref) (*Shape, error) { return nil, broken }); err == nil {
+		t.Error("a cancelled context was not seen")
+	}
+}
+
+func TestShapeCacheIsBounded(t *testing.T) {
+	s := rectangle(t, [4]float64{0, 0, 1, 1})
+	loads := 0
+	c := shapeCache{load: func(Ref) (*Shape, error) { loads++; return s, nil }}
+	const n = 3 * cachedPositions / 21
+	for i := range n {
+		for range 2 {
+			if _, err := c.get(Ref{Index: i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if loads != n {
+		t.Errorf("%d loads of %d shapes asked for twice in a row", loads, n)
+	}
+	if kept := len(c.young) + len(c.old); kept > n*5/6 {
+		t.Errorf("%d of %d shapes are kept", kept, n)
+	}
+}
+
+func TestCountriesInStrips(t *testing.T) {
+	rng := newRand()
+	s, err := ParseGeometry([]byte(benchField(rng, 10, 50, 500_000, 3000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewCountries()
+	c.Add("Star", s)
+	c.Add("Everywhere", rectangle(t, [4]float64{-180, -90, 180, 90}))
+	in := 0
+	for range 20000 {
+		p := Point{3 + 14*rng.Float64(), 45 + 10*rng.Float64()}
+		want := "Everywhere"
+		if locate(p, s.polys[0][0]) == inside {
+			want = "Star"
+			in++
+		}
+		if got := c.At(p); got != want {
+			t.Fatalf("%v lies in %q, want %q", p, got, want)
+		}
+	}
+	if in < 1000 {
+		t.Errorf("only %d of the points lay in the star", in)
+	}
+	// On the boundary is not inside.
+	corner := Point(s.polys[0][0][:2])
+	if got := c.At(corner); got != "Everywhere" {
+		t.Errorf("a corner of the star lies in %q", got)
+	}
+}

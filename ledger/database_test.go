@@ -1,0 +1,96 @@
+package ledger
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The files read here hold what PostgreSQL 15 and PostGIS 3.3 with open-meti's
+// functions made of texts beyond the oracle's: forms of times, and random
+// changes to them (a timestamptz in a session set to UTC, in microseconds of
+// Unix time); geometries of every kind and nesting; collections, ids and
+// properties. counties.json comes from internal/foreign.
+
+// otherTimes are the texts of times.json that are read otherwise here.
+var otherTimes = map[string]string{}
+
+func TestTimesOfTheDatabase(t *testing.T) {
+	type timeCase struct {
+		Text   string
+		UnixUS any `json:"unix_us"`
+	}
+	for _, c := range readOracle[[]timeCase](t, "times.json") {
+		got, err := ParseTime(c.Text, time.Time{})
+		var agrees bool
+		switch want := c.UnixUS.(type) {
+		case nil:
+			agrees = err != nil
+		case string:
+			agrees = err == nil && got.String() == want
+		case float64:
+			agrees = err == nil && got.IsFinite() && float64(got)+pgEpoch*1e6 == want
+		}
+		if reason, known := otherTimes[c.Text]; known == agrees {
+			t.Errorf("%q: %v, %v, want %v (%s)", c.Text, got, err, c.UnixUS, reason)
+		}
+	}
+}
+
+// otherGeometries are the texts of geometries.json that are judged otherwise
+// here.
+var otherGeometries = map[string]string{
+	`"{'type':'Polygon','coordinates':[[[2.0,47.0],[2.00390625,47.0],[2.00390625,47.00390625],[2.0,47.00390625],[2.0,47.0]]]}"`: "the reader of PostGIS takes single quotes within a string",
+}
+
+func TestGeometriesOfTheDatabase(t *testing.T) {
+	type geometryCase struct {
+		Accepted bool
+		Geometry string
+	}
+	for _, c := range readOracle[[]geometryCase](t, "geometries.json") {
+		text := `{"type":"FeatureCollection","features":[{"type":"Feature","id":"x","properties":{"start_at":"2024-01-01","end_at":"2025-01-01"},"geometry":` + c.Geometry + `}]}`
+		_, problems := ParseCollection([]byte(text), Rules{})
+		agrees := problems.Refused() != c.Accepted
+		if reason, known := otherGeometries[c.Geometry]; known == agrees {
+			t.Errorf("%s: %v, want accepted: %v (%s)", c.Geometry, problems, c.Accepted, reason)
+		}
+	}
+}
+
+func TestCollectionsOfTheDatabase(t *testing.T) {
+	const square = `{"type":"Polygon","coordinates":[[[2.0,47.0],[2.00390625,47.0],[2.00390625,47.00390625],[2.0,47.00390625],[2.0,47.0]]]}`
+	type collectionCase struct {
+		Accepted bool
+		AltID    string `json:"alt_id"`
+		Text     string
+	}
+	for _, c := range readOracle[[]collectionCase](t, "collections.json") {
+		features, problems := ParseCollection([]byte(strings.ReplaceAll(c.Text, "GEOMETRY", square)), Rules{})
+		switch {
+		case problems.Refused() == c.Accepted:
+			t.Errorf("%s: %v, want accepted: %v", c.Text, problems, c.Accepted)
+		case c.Accepted && len(features) > 0 && features[0].AltID != c.AltID:
+			t.Errorf("%s: alt_id %q, want %q", c.Text, features[0].AltID, c.AltID)
+		}
+	}
+}
+
+func TestCountiesOfStrangers(t *testing.T) {
+	type county struct {
+		ID       string
+		Valid    bool
+		Geometry json.RawMessage
+	}
+	count := map[bool]int{}
+	for _, c := range readOracle[[]county](t, "counties.json") {
+		count[c.Valid]++
+		if _, problems := CheckGeometry(c.Geometry); problems.Refused() == c.Valid {
+			t.Errorf("county %s: %v, want valid: %v", c.ID, problems, c.Valid)
+		}
+	}
+	if count[true] < 50 || count[false] < 50 {
+		t.Errorf("%d valid and %d invalid shapes prove little", count[true], count[false])
+	}
+}

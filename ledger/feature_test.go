@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// feature wraps a geometry into a feature that is sound otherwise.
+func feature(geometry string) string {
+	return `{"type":"Feature","id":"a","properties":{"start_at":"2024-01-01T00:00:00Z","end_at":"2025-01-01T00:00:00Z"},"geometry":` + geometry + `}`
+}
+
+const (
+	goodSquare = `{"type":"Polygon","coordinates":[[[2,47],[2.01,47],[2.01,47.01],[2,47.01],[2,47]]]}`
+	bowTie     = `{"type":"Polygon","coordinates":[[[2,47],[2.01,47.01],[2.01,47],[2,47.01],[2,47]]]}`
+)
+
+func TestProblemsNameRuleAndPlace(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []string // severity, rule, pointer
+	}{
+		{"nothing", feature(goodSquare), nil},
+		{"no JSON", `{"type":`, []string{"error json "}},
+		{"bow-tie", feature(bowTie), []string{"error self-intersection /geometry/coordinates/0/2"}},
+		{
+			"every problem, not the first",
+			`{"type":"Feature","id":5,"properties":{"start_at":"2024-01-01","end_at":"2024-13-01","source_type":"DEVICE"},"geometry":{"type":"MultiPolygon","coordinates":[` +
+				`[[[2,47],[2.01,47.01],[2.01,47],[2,47.01],[2,47]]],[[[3,47],[3,48],[4,48]]],[[[5,47],[5.1,47],[5.1,47.1],[5.1,47.1],[5,47]]]]}}`,
+			[]string{
+				"warning alt-id-form /id", "warning time-zone /properties/start_at", "error time-syntax /properties/end_at",
+				"warning measurement /properties/measurement_point_id",
+				"error self-intersection /geometry/coordinates/0/0/2", "error ring-open /geometry/coordinates/1/0/2",
+				"error too-few-points /geometry/coordinates/1/0",
+				"warning repeated-point /geometry/coordinates/2/0/3",
+			},
+		},
+		{
+			"holes",
+			feature(`{"type":"Polygon","coordinates":[[[0,0],[10,0],[10,10],[0,10],[0,0]],[[1,1],[1,5],[5,5],[5,1],[1,1]],[[2,2],[2,3],[3,3],[3,2],[2,2]],[[20,1],[20,2],[21,1],[20,1]],[[9,8],[9,9],[11,9],[11,8],[9,8]]]}`),
+			[]string{
+				"error holes-nested /geometry/coordinates/2", "error hole-outside /geometry/coordinates/3", "error rings-cross /geometry/coordinates/4",
+			},
+		},
+		{
+			"interior cut", // a diamond hole that touches the shell twice
+			feature(`{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4],[0,4],[0,0]],[[2,0],[1,2],[2,4],[3,2],[2,0]]]}`),
+			[]string{"error interior-cut /geometry/coordinates/0"},
+		},
+		{
+			"parts overlap",
+			feature(`{"type":"MultiPolygon","coordinates":[[[[0,0],[4,0],[4,4],[0,4],[0,0]]],[[[3,3],[5,3],[5,5],[3,5],[3,3]]]]}`),
+			[]string{"error parts-overlap /geometry/coordinates/1"},
+		},
+		{
+			"places count what is left out",
+			feature(`{"type":"Polygon","coordinates":[[[],[2,47],[],[2.01,47.01],[2.01,47],[2,47.01],[2,47]]]}`),
+			[]string{"warning geometry-text /geometry/coordinates/0", "error self-intersection /geometry/coordinates/0/4"},
+		},
+		{
+			"too many", feature(`{"type":"LineString","coordinates":[` + strings.Repeat("[1,2],", MaxVertices) + `[3,4]]}`),
+			[]string{"error too-many-vertices /geometry"},
+		},
+		{
+			"opposite ends of the globe", feature(`{"type":"Polygon","coordinates":[[[0,10],[180,-10],[180,10],[0,10]]]}`),
+			[]string{"error antipodal-edge /geometry/coordinates/0/1"},
+		},
+		{
+			"far out, and swapped", feature(`{"type":"Polygon","coordinates":[[[-1.3,100],[-1.2,100],[-1.2,100.1],[-1.3,100]]]}`),
+			[]string{"warning range /geometry/coordinates/0/0", "warning swapped /geometry/coordinates"},
+		},
+		{
+			"a period of one day", strings.Replace(feature(goodSquare), "2025-01-01", "2024-01-02", 1),
+			[]string{"error period /properties/end_at"},
+		},
+		{
+			"bare", `{"geometry":null}`,
+			[]string{
+				"warning feature-type /type", "error alt-id-missing /id", "error time-missing /properties/start_at",
+				"error time-missing /properties/end_at", "error geometry-missing /geometry",
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, problems := ParseFeature([]byte(c.text), Rules{Now: time.Unix(1e9, 0)})
+			var got []string
+			for _, p := range problems {
+				got = append(got, string(p.Severity)+" "+string(p.Rule)+" "+p.Pointer)
+				if p.Message == "" || p.Advice == "" {
+					t.Errorf("%s says %q and advises %q", p.Rule, p.Message, p.Advice)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(c.want, "\n\t"))
+			}
+		})
+	}
+}
+
+func TestCrossingIsLocated(t *testing.T) {
+	_, problems := CheckGeometry([]byte(bowTie))
+	want := Point{2.005, 47.005}
+	if c := problems[0].Coordinate; c == nil || !near(c[0], want[0], 1e-12) || !near(c[1], want[1], 1e-12) {
+		t.Errorf("the bow-tie crosses at %v, want %v", c, want)
+	}
+}
+
+func TestStrictLeavesNoWarning(t *testing.T) {
+	text := []byte(feature(`{"type":"Point","coordinates":[2,47]}`))
+	if _, lax := ParseFeature(text, Rules{}); lax.Refused() || lax.Err() != nil || len(lax) == 0 {
+		t.Errorf("a Point gives %v; the database takes it", lax)
+	}
+	_, strict := ParseFeature(text, Rules{Strict: true})
+	for _, p := range strict {
+		if p.Severity != Error {
+			t.Errorf("%v under strict", p)
+		}
+	}
+	if err := strict.Err(); err == nil || !strings.Contains(err.Error(), "/geometry/type") {
+		t.Errorf("strict error: %v", err)
+	}
+}
+
+func TestSwapIsSuspectedByCountry(t *testing.T) {
+	kenya := NewCountries()
+	kenya.Add("Kenya", rectangle(t, [4]float64{34, -5, 42, 5}))
+	swapped := feature(`{"type":"Polygon","coordinates":[[[-1.3,37.1],[-1.29,37.1],[-1.29,37.11],[-1.3,37.11],[-1.3,37.1]]]}`)
+	_, problems := ParseFeature([]byte(swapped), Rules{Countries: kenya})
+	if len(problems) != 1 || problems[0].Rule != RuleSwapped || problems[0].Severity != Warning || !strings.Contains(problems[0].Message, "Kenya") {
+		t.Errorf("a swapped field gives %v", problems)
+	}
+	if _, problems := ParseFeature([]byte(swapped), Rules{}); len(problems) != 0 {
+		t.Errorf("without countries nothing can be suspected, but: %v", problems)
+	}
+}
+
+func TestAttributes(t *testing.T) {
+	for _, c := range []struct {
+		a    Attributes
+		want []Rule
+	}{
+		{Attributes{}, nil},
+		{Attributes{SourceType: "FACILITY"}, nil},
+		{Attributes{SourceType: "DEVICE"}, []Rule{RuleMeasurement}},
+		{Attributes{SourceType: "DEVICE", MeasurementPointID: "m"}, nil},
+		{Attributes{SourceType: "PROGRAM"}, []Rule{RuleConstituents}},
+		{Attributes{SourceType: "JURISDICTIONAL"}, []Rule{RuleConstituents, RuleGeometrySource}},
+		{Attributes{SourceType: "JURISDICTIONAL", ConstituentSSIDs: []string{"src_"}, GeometrySource: "AUTHORITATIVE_GIS"}, nil},
+		{Attributes{SourceType: "ZZZ"}, []Rule{RuleSourceType}},
+	} {
+		var got []Rule
+		for _, p := range CheckAttributes(c.a) {
+			got = append(got, p.Rule)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v gives %v, want %v", c.a, got, c.want)
+		}
+	}
+}
+
+func TestWordsReferToNow(t *testing.T) {
+	now := time.Date(2024, 2, 28, 13, 30, 0, 5000, time.FixedZone("", 3600))
+	for text, want := range map[string]string{
+		"now":                    "2024-02-28T12:30:00.000005Z",
+		"today":                  "2024-02-28T00:00:00Z",
+		"tomorrow":               "2024-02-29T00:00:00Z",
+		"yesterday 04:00 +02":    "2024-02-27T02:00:00Z",
+		"tomorrow allballs":      "2024-02-29T00:00:00Z",
+		"infinity":               "infinity",
+		"-infinity":              "-infinity",
+		"10000-01-01T00:00:00Z":  "10000-01-01T00:00:00Z",
+		"0001-01-01 00:00:00 BC": "0000-01-01T00:00:00Z",
+	} {
+		got, err := ParseTime(text, now)
+		if err != nil || got.String() != want {
+			t.Errorf("%q is %v, %v, want %s", text, got, err, want)
+		}
+	}
+}
