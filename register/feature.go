@@ -50,9 +50,9 @@ func newMapping(o Options) mapping {
 type feature struct {
 	altID    string
 	period   ledger.Period
-	shape    *ledger.Shape
-	outline  outline
 	geometry json.RawMessage // a part of what was read
+	shape    *ledger.Shape   // nil until it is needed, see parse
+	outline  *outline
 	identity hash
 	form     hash // of the geometry alone
 	problems ledger.Problems
@@ -116,14 +116,28 @@ func (m mapping) read(raw []byte) (feature, error) {
 	b.WriteString("}")
 	judged, problems := ledger.ParseFeature(b.Bytes(), ledger.Rules{})
 	f := feature{altID: altID, period: judged.Period, shape: judged.Shape, geometry: in.Geometry, problems: problems}
-	if problems.Refused() || f.shape == nil {
+	if problems.Refused() || f.parse() != nil {
 		return f, nil
 	}
 	f.valid = true
-	f.outline = outlineOf(f.shape)
 	f.form = f.outline.hash()
 	f.identity = identityOf(f.altID, f.period, f.form)
 	return f, nil
+}
+
+// parse reads the geometry, for who compares it.
+func (f *feature) parse() (err error) {
+	if f.outline != nil {
+		return nil
+	}
+	if f.shape == nil {
+		if f.shape, err = ledger.ParseGeometry(f.geometry); err != nil {
+			return err
+		}
+	}
+	o := outlineOf(f.shape)
+	f.outline = &o
+	return nil
 }
 
 func identityOf(altID string, period ledger.Period, form hash) hash {
@@ -184,7 +198,7 @@ func (m mapping) reason(problems ledger.Problems) string {
 
 // wire is the feature as it goes over the wire. Its times are what identity is
 // made of: microseconds in UTC.
-func (f feature) wire() api.Feature {
+func (f *feature) wire() api.Feature {
 	return api.Feature{
 		ID:       f.altID,
 		Geometry: f.geometry,

@@ -218,7 +218,7 @@ func stored(t testing.TB, server *emulator.Server) []*api.Source {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	var o register.Options
-	connect(&o, server.Ready(), api.WithHTTPClient(&http.Client{Transport: transport}))
+	connect(&o, server.Ready(), api.WithHTTPClient(&http.Client{Transport: transport}), api.WithUserAgent("checker"))
 	var list []*api.Source
 	for s, err := range o.Client.Sources.All(context.Background(), api.AllParams{}) {
 		if err != nil {

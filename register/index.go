@@ -25,12 +25,13 @@ const (
 	refused          // by METI, for good
 )
 
-// entry is what is kept of a feature: some seventy bytes, not its geometry.
+// entry is what is kept of a feature: some eighty bytes, not its geometry.
 type entry struct {
 	offset    int64 // in the input
 	line      int64 // of the journal, with its latest result or intent
 	period    ledger.Period
 	form      hash
+	text      uint64 // a hash of what was read
 	altAt     uint32 // in index.names
 	length    int32  // in the input
 	next      int32  // another entry of the same alt_id, -1 for none
@@ -183,7 +184,10 @@ func readIndex(ctx context.Context, in *input, m mapping, progress func(n int)) 
 			return nil
 		}
 		readErr = in.each(func(offset int64, raw []byte) error {
-			current.items = append(current.items, item{entry: entry{offset: offset, length: int32(len(raw))}, raw: slices.Clone(raw)})
+			current.items = append(current.items, item{
+				entry: entry{offset: offset, length: int32(len(raw)), text: maphash.Bytes(x.seed, raw)},
+				raw:   slices.Clone(raw),
+			})
 			current.size += len(raw)
 			if len(current.items) < 64 && current.size < 1<<20 {
 				return ctx.Err()
@@ -201,7 +205,7 @@ func readIndex(ctx context.Context, in *input, m mapping, progress func(n int)) 
 					it := &c.items[i]
 					it.f, it.err = m.read(it.raw)
 					it.raw = nil
-					it.f.shape, it.f.outline, it.f.geometry = nil, outline{}, nil
+					it.f.shape, it.f.outline, it.f.geometry = nil, nil, nil
 				}
 				close(c.done)
 			}

@@ -98,7 +98,7 @@ func FuzzFeature(f *testing.F) {
 			t.Fatalf("valid, and cannot be read again: %v", err)
 		}
 		again := outlineOf(shape)
-		if again.hash() != got.form || !again.same(got.outline) {
+		if again.hash() != got.form || !again.same(*got.outline) {
 			t.Fatal("read again it is another one")
 		}
 		_ = got.wire()

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/ledger"
 )
 
 // ErrInputChanged says that the input was changed while it was registered.
@@ -304,10 +304,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// load reads features again to send or to compare them. The identity is that
-// of the index: what the file says of ids and dates meanwhile does not matter.
-func (r *run) load(batch []int) ([]feature, error) {
-	features := make([]feature, len(batch))
+// load reads features again to send or to compare them.
+func (r *run) load(batch []int) ([]*feature, error) {
+	features := make([]*feature, len(batch))
 	for k, i := range batch {
 		var err error
 		if features[k], err = r.loadOne(i); err != nil {
@@ -317,30 +316,23 @@ func (r *run) load(batch []int) ([]feature, error) {
 	return features, nil
 }
 
-func (r *run) loadOne(i int) (feature, error) {
+func (r *run) loadOne(i int) (*feature, error) {
 	e := &r.index.entries[i]
 	raw, err := r.input.at(e.offset, int(e.length))
 	if err != nil {
-		return feature{}, fmt.Errorf("%w: %w", ErrInputChanged, err)
+		return nil, fmt.Errorf("%w: %w", ErrInputChanged, err)
 	}
 	var in struct {
 		Geometry json.RawMessage `json:"geometry"`
 	}
-	f := feature{altID: r.index.altID(i), period: e.period, form: e.form}
-	if json.Unmarshal(raw, &in) == nil {
-		f.geometry = in.Geometry
-		if f.shape, err = ledger.ParseGeometry(in.Geometry); err == nil {
-			f.outline = outlineOf(f.shape)
-			if f.outline.hash() == e.form {
-				return f, nil
-			}
-		}
+	if maphash.Bytes(r.index.seed, raw) != e.text || json.Unmarshal(raw, &in) != nil {
+		return nil, fmt.Errorf("%w: feature %d is not what it was", ErrInputChanged, i)
 	}
-	return feature{}, fmt.Errorf("%w: feature %d is not where it was", ErrInputChanged, i)
+	return &feature{altID: r.index.altID(i), period: e.period, form: e.form, geometry: in.Geometry}, nil
 }
 
 // create makes the request. It outlives an interruption for a while.
-func (r *run) create(features []feature) ([]*api.Source, error) {
+func (r *run) create(features []*feature) ([]*api.Source, error) {
 	ctx, cancel := context.WithTimeout(r.hard, longestRequest)
 	defer cancel()
 	request := r.Shared

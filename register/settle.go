@@ -29,7 +29,7 @@ const (
 // lose settles a batch whose answer was lost. claimed says that METI answered
 // with success, in a way that does not fit: then it is not sent again, even if
 // it is not to be found.
-func (r *run) lose(batch []int, features []feature, cause error, claimed bool) effect {
+func (r *run) lose(batch []int, features []*feature, cause error, claimed bool) effect {
 	at := time.Now()
 	line, err := r.journal.append(record{Kind: kindLost, At: at, Content: r.content, Claimed: claimed, Reason: clip(cause.Error(), 500), Marks: r.marks(batch)})
 	if err != nil {
@@ -58,7 +58,7 @@ func (r *run) lose(batch []int, features []feature, cause error, claimed bool) e
 }
 
 // settle looks a batch up until it is found or cannot come any more.
-func (r *run) settle(batch []int, features []feature, deadline time.Time) finding {
+func (r *run) settle(batch []int, features []*feature, deadline time.Time) finding {
 	r.changeSettling(1)
 	defer r.changeSettling(-1)
 	failures, absences := 0, 0
@@ -116,7 +116,7 @@ func (r *run) changeSettling(by int) {
 // look searches the account for a batch that may have been registered: present
 // when each feature is found once, absent when none is and nothing resembles
 // one.
-func (r *run) look(ctx context.Context, features []feature) ([]*api.Source, finding, error) {
+func (r *run) look(ctx context.Context, features []*feature) ([]*api.Source, finding, error) {
 	byName := map[string][]int{}
 	for k, f := range features {
 		byName[f.altID] = append(byName[f.altID], k)
@@ -167,7 +167,7 @@ func (r *run) look(ctx context.Context, features []feature) ([]*api.Source, find
 
 // another reports whether a source may just as well be a feature of the input
 // other than these.
-func (r *run) another(s *api.Source, than []feature) bool {
+func (r *run) another(s *api.Source, than []*feature) bool {
 	for _, i := range r.index.named(s.AltID) {
 		e := &r.index.entries[i]
 		r.mu.Lock()
@@ -176,7 +176,7 @@ func (r *run) another(s *api.Source, than []feature) bool {
 		if accounted {
 			continue // by a source of its own
 		}
-		if slices.ContainsFunc(than, func(f feature) bool { return f.altID == s.AltID && f.period == e.period && f.form == e.form }) {
+		if slices.ContainsFunc(than, func(f *feature) bool { return f.altID == s.AltID && f.period == e.period && f.form == e.form }) {
 			continue
 		}
 		f, err := r.loadOne(i)
@@ -204,7 +204,7 @@ const (
 
 // compare compares a feature with a source of its alt_id. What the source does
 // not say does not tell them apart.
-func (r *run) compare(f feature, s *api.Source) likeness {
+func (r *run) compare(f *feature, s *api.Source) likeness {
 	apart := max(timeApart(f.period.Start, s.StartAt), timeApart(f.period.End, s.EndAt))
 	if apart > day {
 		return other
@@ -228,10 +228,13 @@ func timeApart(a ledger.Time, b wire.Time) time.Duration {
 	return a.Std().Sub(b.Time).Abs()
 }
 
-func compareForms(f feature, s *api.Source) likeness {
+func compareForms(f *feature, s *api.Source) likeness {
 	raw := s.Geometry
 	if isNull(raw) {
 		raw = s.Geojson
+	}
+	if err := f.parse(); err != nil {
+		return near // it was read before, so this cannot be; no proof in any case
 	}
 	if !isNull(raw) {
 		if shape, err := ledger.ParseGeometry(raw); err == nil {
@@ -259,7 +262,7 @@ func compareForms(f feature, s *api.Source) likeness {
 
 // fit pairs the sources of an answer with the features that were sent: in
 // order, as METI answers, or by identity.
-func fit(features []feature, sources []*api.Source) ([]*api.Source, error) {
+func fit(features []*feature, sources []*api.Source) ([]*api.Source, error) {
 	if len(sources) != len(features) {
 		return nil, fmt.Errorf("%d features were sent, and %d sources came back", len(features), len(sources))
 	}
@@ -270,13 +273,21 @@ func fit(features []feature, sources []*api.Source) ([]*api.Source, error) {
 		}
 		ids[s.ID] = true
 	}
-	is := func(f feature, s *api.Source) bool {
-		return s.AltID == f.altID && max(timeApart(f.period.Start, s.StartAt), timeApart(f.period.End, s.EndAt)) <= time.Microsecond &&
-			compareForms(f, s) != other
+	is := func(f *feature, s *api.Source) bool {
+		return s.AltID == f.altID && max(timeApart(f.period.Start, s.StartAt), timeApart(f.period.End, s.EndAt)) <= time.Microsecond
+	}
+	// Only what has the same alt_id and period needs its geometry to be told apart.
+	type name struct {
+		altID  string
+		period ledger.Period
+	}
+	named := map[name]int{}
+	for _, f := range features {
+		named[name{f.altID, f.period}]++
 	}
 	inOrder := true
 	for k, f := range features {
-		inOrder = inOrder && is(f, sources[k])
+		inOrder = inOrder && is(f, sources[k]) && (named[name{f.altID, f.period}] == 1 || compareForms(f, sources[k]) != other)
 	}
 	if inOrder {
 		return sources, nil
