@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -348,4 +350,69 @@ func TestTogether(t *testing.T) {
 			t.Errorf("only %d conflicts", conflicts)
 		}
 	}
+}
+
+// FuzzCreate: whatever is posted is stored or refused, never an error of the
+// emulator's own, and what is answered is JSON.
+func FuzzCreate(f *testing.F) {
+	text, err := os.ReadFile("../testdata/ledger/validity.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var cases []struct{ Collection string }
+	if err := json.Unmarshal(text, &cases); err != nil {
+		f.Fatal(err)
+	}
+	for _, one := range cases {
+		f.Add(one.Collection)
+		f.Add(`{"feature_collection":` + one.Collection + `,"tags":["x"],"account_id":null}`)
+	}
+	f.Add(square("f", 0, 0, `,"methodology":"\u0000"`))
+	f.Add(square("f", 0, 0, `,"geometry":null`))
+	f.Add(`{"alt_id":{"a":1},"geometry":[]}`)
+	f.Add(`{"feature_collection":null}`)
+	server, err := emulator.New(emulator.Options{Accounts: []emulator.Account{north}, Countries: everywhere(f)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			f.Error(err)
+		}
+	})
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest("POST", "/oauth/token", strings.NewReader(tokenBody(north)))
+	request.Header.Set("Content-Type", "application/json")
+	server.Handler().ServeHTTP(recorder, request)
+	token := answer{body: recorder.Body.Bytes()}.token(f).AccessToken
+	send := func(method, path, body string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest(method, path, strings.NewReader(body))
+		request.Header.Set("Authorization", "Bearer "+token)
+		recorder := httptest.NewRecorder()
+		server.Handler().ServeHTTP(recorder, request)
+		return recorder
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		if err := server.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := send("POST", "/sources", body)
+		var stored []source
+		switch got.Code {
+		case http.StatusOK:
+			if err := json.Unmarshal(got.Body.Bytes(), &stored); err != nil {
+				t.Fatalf("%v: %s", err, got.Body)
+			}
+		case http.StatusBadRequest, http.StatusForbidden, http.StatusUnprocessableEntity:
+			if !json.Valid(got.Body.Bytes()) {
+				t.Fatalf("%s", got.Body)
+			}
+		default:
+			t.Fatalf("%d %s", got.Code, got.Body)
+		}
+		var listed []source
+		if err := json.Unmarshal(send("GET", "/sources", "").Body.Bytes(), &listed); err != nil || len(listed) != len(stored) {
+			t.Fatalf("%d listed of %d, %v", len(listed), len(stored), err)
+		}
+	})
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -217,4 +220,26 @@ func TestRollback(t *testing.T) {
 	if _, err := st.register("a", []newcomer{one}); err != nil {
 		t.Error("the store is stuck:", err)
 	}
+}
+
+// TestNewConns: those that brought no request are closed, the others are not.
+func TestNewConns(t *testing.T) {
+	n := newConns{conns: make(map[net.Conn]struct{})}
+	closed := func(conn net.Conn) bool {
+		_ = conn.SetDeadline(time.Now().Add(-time.Second))
+		_, err := conn.Write([]byte{0})
+		return errors.Is(err, io.ErrClosedPipe)
+	}
+	unused, _ := net.Pipe()
+	used, _ := net.Pipe()
+	late, _ := net.Pipe()
+	n.track(unused, http.StateNew)
+	n.track(used, http.StateNew)
+	n.track(used, http.StateActive)
+	n.close()
+	n.track(late, http.StateNew)
+	if !closed(unused) || closed(used) || !closed(late) {
+		t.Error(closed(unused), closed(used), closed(late))
+	}
+	used.Close()
 }

@@ -144,7 +144,10 @@ func dataSource(path string) (string, error) {
 		path = "/" + path // C:/…
 	}
 	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)"},
+		"_pragma": {
+			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)",
+			"wal_autocheckpoint(8000)", "cache_size(-32000)", // pages of 4 KB; KB
+		},
 		"_txlock": {"immediate"},
 	}.Encode()}
 	return u.String(), nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -212,8 +213,15 @@ func TestGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	raised := base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), "custodian", "admin", 1)))
-	wrongAudience := askToken(t, otherAudience.URL, "application/json",
-		strings.Replace(tokenBody(north), emulator.DefaultAudience, "https://other", 1), nil).token(t).AccessToken
+	// Its URL is the first one's, so that the issuer agrees: it is asked directly.
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest("POST", "/oauth/token", strings.NewReader(strings.Replace(tokenBody(north), emulator.DefaultAudience, "https://other", 1)))
+	request.Header.Set("Content-Type", "application/json")
+	otherAudience.Handler().ServeHTTP(recorder, request)
+	wrongAudience := answer{body: recorder.Body.Bytes()}.token(t).AccessToken
+	if wrongAudience == "" {
+		t.Fatal(recorder.Body)
+	}
 
 	for name, header := range map[string]string{
 		"none":            "",
