@@ -51,6 +51,9 @@ features, and to have such cases settled, use "meti submit".`,
 			}
 			send, err := request(data, attributes)
 			if err != nil {
+				if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) && kind.Field != "" {
+					err = fmt.Errorf("%s is a %s; METI takes a %s", kind.Field, kind.Value, kind.Type)
+				}
 				return withCode(exitInvalid, fmt.Errorf("%s: %w", args[0], err))
 			}
 			client, err := a.client()

@@ -32,9 +32,8 @@ whole: after a failure, -o json leaves its array open.`,
 			}
 			filter.Methodology = api.Methodology(methodology)
 			params := api.AllParams{Filter: filter, PageSize: pageSize, InFlight: inFlight, OnDrift: a.drift}
-			if limit > 0 && (pageSize == 0 || limit <= pageSize) {
-				// One page is enough, or the pages need not be larger.
-				params.PageSize = min(limit, 1000)
+			if limit > 0 && limit <= 1000 && pageSize == 0 && inFlight == 0 {
+				params.PageSize, params.InFlight = limit, 1 // one request is enough
 			}
 			client, err := a.client()
 			if err != nil {
@@ -71,7 +70,7 @@ whole: after a failure, -o json leaves its array open.`,
 	flags.StringVar(&filter.AccountID, "account-id", "", "only this account's (admins)")
 	flags.IntVar(&limit, "limit", 0, "stop after this many")
 	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
-	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default: as the library)")
+	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default 4)")
 	outputFlag(cmd, &format)
 	return cmd
 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meti-go/meti/emulator"
+	"github.com/meti-go/meti/testdata"
+)
+
+// person runs meti in this process, as if a person sat at a terminal.
+func person(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	code = run(t.Context(), args, system{
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, terminal: true, now: time.Now,
+	})
+	return code, out.String(), errs.String()
+}
+
+// At a terminal the default is a table, and the token's status is in words.
+func TestTerminal(t *testing.T) {
+	server, err := emulator.Start(emulator.Options{TokensPerHour: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ready := server.Ready()
+	t.Setenv("METI_BASE_URL", ready.URL)
+	t.Setenv("AUTH0_DOMAIN", ready.Domain)
+	t.Setenv("METI_CLIENT_ID", ready.ClientID)
+	t.Setenv("METI_CLIENT_SECRET", ready.ClientSecret)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+
+	code, stdout, stderr := person(t, string(testdata.Fields), "sources", "create", "-")
+	if code != 0 || !strings.HasPrefix(stdout, "SSID ") || strings.Count(stdout, "\n") != 27 {
+		t.Errorf("create: %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = person(t, "", "sources", "list", "--alt-id", "doñana-marsh")
+	if code != 0 || strings.Count(stdout, "\n") != 2 || !strings.Contains(stdout, "  doñana-marsh  ") {
+		t.Errorf("list: %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = person(t, "", "token", "--status")
+	for _, want := range []string{"expires ", "scopes    read:sources write:sources", "account   0000", "per_hour  9 of 10 tokens left"} {
+		if code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("token --status: %d, want %q in\n%s%s", code, want, stdout, stderr)
+		}
+	}
+}
+
+// A table longer than a block stays a table, with one head.
+func TestLongTable(t *testing.T) {
+	var out strings.Builder
+	r := newRows(&out, "table", "A", "B")
+	for range tableBlock + 5 {
+		if err := r.add(nil, func() []string { return []string{"x", "y"} }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Count(got, "\n") != tableBlock+6 || strings.Count(got, "A  B\n") != 1 || strings.Count(got, "x  y\n") != tableBlock+5 {
+		t.Errorf("%d lines:\n%.200s", strings.Count(got, "\n"), got)
+	}
+}
