@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
+	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/register"
 )
@@ -194,4 +199,52 @@ func waitFor(t *testing.T, done func() bool) {
 			t.Fatal("waited for a minute")
 		}
 	}
+}
+
+// A journal lives as long as its input: what version 1 wrote is read by every
+// later one, and means that nothing is left to send.
+func TestJournalOfVersion1(t *testing.T) {
+	folder := t.TempDir()
+	for from, to := range map[string]string{"fields.geojson": "fields.geojson", "journal-1.txt": "journal"} {
+		data, err := os.ReadFile(filepath.Join("..", "testdata", "register", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(folder, to), string(data))
+	}
+	client, err := api.New(
+		api.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "x"})), api.WithBaseURL("https://meti.example"),
+		api.WithHTTPClient(&http.Client{Transport: nobody{t}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	year := 2026
+	o := register.Options{
+		Client: client, Server: "https://meti.example/", Account: "demo",
+		Input: filepath.Join(folder, "fields.geojson"), Journal: filepath.Join(folder, "journal"),
+		Shared: api.SourceCreateFeatures{OutcomeReportingYear: &year},
+	}
+	var got []string
+	o.Result = func(r register.Result) error {
+		got = append(got, fmt.Sprintf("%s %s %s %v", r.AltID, r.Outcome, r.ID, r.ConflictWith))
+		return nil
+	}
+	if _, err := register.Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"north registered src_JmxY7puFuxP1U []", "south registered src_yO7RaMpXVYNjw [src_JmxY7puFuxP1U]", "bad refused  []",
+		"old existed src_4XA7UZw3OB3rH []", "crossed invalid  []",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// nobody answers.
+type nobody struct{ t *testing.T }
+
+func (n nobody) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.t.Errorf("%s %s", r.Method, r.URL)
+	return nil, errBroken
 }

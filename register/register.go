@@ -243,11 +243,9 @@ type run struct {
 func (r *run) run() (summary Summary, err error) {
 	r.maxBytes = r.BatchBytes
 	r.known, r.found = map[uint64]struct{}{}, map[int]existing{}
-	shared, err := json.Marshal(r.Shared)
-	if err != nil {
+	if r.content, err = contentOf(r.Shared); err != nil {
 		return summary, err
 	}
-	r.content = sum(shared).String()
 	if problems := ledger.CheckAttributes(attributes(r.Shared)); len(problems) > 0 {
 		for _, p := range problems {
 			r.notice("%s", p)
@@ -298,6 +296,24 @@ func (r *run) run() (summary Summary, err error) {
 		r.err = fmt.Errorf("register: %w", context.Cause(r.ctx))
 	}
 	return summary, errors.Join(r.err, r.results())
+}
+
+// contentOf names the shared attributes, in whatever order the generated type
+// writes them: a journal outlives an upgrade.
+func contentOf(shared api.SourceCreateFeatures) (string, error) {
+	text, err := json.Marshal(shared)
+	if err != nil {
+		return "", err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return "", err
+	}
+	delete(members, "feature_collection")
+	if text, err = json.Marshal(members); err != nil {
+		return "", err
+	}
+	return sum(text).String(), nil
 }
 
 // after is a context that ends some time after another.
