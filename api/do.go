@@ -474,7 +474,8 @@ func (r *run) fail(status int, message string, cause error, classes ...error) *E
 // cleaned is err without tokens and query values: net/http quotes what a
 // server sent, and an http.Client the URL.
 func (r *run) cleaned(err error) error {
-	if outer, ok := err.(*url.Error); ok {
+	var outer *url.Error
+	if errors.As(err, &outer) {
 		err = outer.Err
 	}
 	text := err.Error()
@@ -553,5 +554,6 @@ func (s *sight) unclear(err error) bool {
 		return true
 	}
 	var op *net.OpError
-	return !s.asked.Load() && !(errors.As(err, &op) && op.Op == "dial")
+	refused := errors.As(err, &op) && op.Op == "dial"
+	return !s.asked.Load() && !refused
 }

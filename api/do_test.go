@@ -181,7 +181,7 @@ func TestWhatIsRepeated(t *testing.T) {
 						return
 					}
 					e := failure(t, err)
-					if op.want.class != unread && !errors.Is(err, op.want.class) {
+					if !errors.Is(op.want.class, unread) && !errors.Is(err, op.want.class) {
 						t.Errorf("%v is not %v", err, op.want.class)
 					}
 					if errors.Is(err, ErrOutcomeUnknown) != (op.name == "create" && c.unknown) {

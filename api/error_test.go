@@ -89,7 +89,7 @@ func TestErrorShapes(t *testing.T) {
 				if w := want[file.Name()]; e.Message != w.message || !reflect.DeepEqual(e.Fields, w.fields) {
 					t.Errorf("%s:\n got %q %+v\nwant %q %+v", file.Name(), e.Message, e.Fields, w.message, w.fields)
 				}
-				if e.Operation != "getSource" || e.Method != "GET" || e.Path != "/sources/"+theID || e.Status != code || e.Attempts != 1 || e.RequestID != "req-1" || !bytes.Equal(e.Body, body) {
+				if e.Operation != "getSource" || e.Method != http.MethodGet || e.Path != "/sources/"+theID || e.Status != code || e.Attempts != 1 || e.RequestID != "req-1" || !bytes.Equal(e.Body, body) {
 					t.Errorf("%s: %+v", file.Name(), e)
 				}
 				if !errors.Is(e, classOf(code)) {
@@ -145,7 +145,7 @@ func TestAnErrorsBodyIsCapped(t *testing.T) {
 		// Cut off within an error's body: what came is kept.
 		e = failure(t, get(t.Context(), inMemory(t, answers(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
-			w.WriteHeader(404)
+			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"detail":"half`)
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)

@@ -184,7 +184,7 @@ var (
 	listed = says(200, "application/json", "["+oneSource+"]")
 	found  = says(200, "application/json", oneSource)
 	gone   = status(404)
-	done   = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }
+	done   = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 	// dropped closes the connection after the request has been read.
 	dropped = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	// cut sends a part of a body.
@@ -255,7 +255,7 @@ func (a *auth0) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer a.mu.Unlock()
 	a.tokens++
 	body := `{"access_token":"` + tokenName(a.tokens) + `","token_type":"Bearer","expires_in":3600,"scope":"` + a.scope + `"}`
-	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
 func (a *auth0) count() int {

@@ -192,7 +192,7 @@ func TestNoFailureShowsAToken(t *testing.T) {
 func instant(options ...Option) []Option {
 	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{
-			StatusCode: 200,
+			StatusCode: http.StatusOK,
 			Header:     http.Header{"Content-Type": jsonHeader},
 			Body:       io.NopCloser(strings.NewReader(oneSource)),
 			Request:    r,

@@ -158,7 +158,7 @@ func TestThePolicyIsReplaced(t *testing.T) {
 		c := inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			lastStart = took()
 			time.Sleep(4 * time.Second)
-			w.WriteHeader(503)
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}), WithRetryPolicy(RetryPolicy{Attempts: 100}))
 		if err := get(t.Context(), c); !errors.Is(err, ErrServer) || lastStart >= 15*time.Second {
 			t.Errorf("%v: the last attempt began after %s", err, lastStart)
@@ -294,12 +294,12 @@ func TestFailuresLeakNothing(t *testing.T) {
 	}
 	for n := range 10_000 {
 		kind := []string{"500", "404", "dropped", "cut", "large", "page", "broken", "redirect", "422"}[n%9]
-		switch {
-		case n%100 == 50:
+		switch n % 100 {
+		case 50:
 			kind = "stalled"
-		case n%100 == 51:
+		case 51:
 			kind = "cancelled"
-		case n%100 == 52:
+		case 52:
 			kind = "stalled-error"
 		}
 		kinds <- kind

@@ -39,7 +39,7 @@ import (
 // Each violation that it logs goes to violation.
 func prism(t *testing.T, upstream string, violation func(string)) string {
 	t.Helper()
-	cmd := exec.Command("node", "node_modules/@stoplight/prism-cli/dist/index.js", "proxy", "../../../openapi.yaml", upstream, "--errors", "--host", "127.0.0.1", "--port", "0")
+	cmd := exec.CommandContext(context.Background(), "node", "node_modules/@stoplight/prism-cli/dist/index.js", "proxy", "../../../openapi.yaml", upstream, "--errors", "--host", "127.0.0.1", "--port", "0")
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
