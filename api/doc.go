@@ -22,7 +22,7 @@
 //
 // # Errors
 //
-// Every error is an [*Error]. Ask what happened by errors.Is:
+// Every error of a call is an [*Error]. Ask what happened by errors.Is:
 //
 //	[ErrInvalid]         400, 422, or refused before sending; see Error.Fields
 //	[ErrUnauthorized]    401 that another token did not mend, or no token was to be had

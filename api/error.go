@@ -24,8 +24,8 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome unknown")       // a POST that may have been carried out
 )
 
-// Error is a call that failed. Every error that a method of this package
-// returns is one. No token stands in it, also where the server echoed one.
+// Error is a call that failed. Every error of a method of
+// [SourcesService] is one. No token stands in it, also where the server echoed one.
 //
 // errors.Is finds its classes, and context.Canceled or
 // context.DeadlineExceeded where the caller's context ended it. errors.As
