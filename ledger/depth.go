@@ -117,7 +117,7 @@ func (s *Shape) reachOf(o *Shape) reach {
 	}
 	// It does not, so that each part of s that is deep lies wholly in o or
 	// wholly out of it, and with it half a metre around.
-	if area, done := coveredArea(&own.planar, []*planar{&other}); done && area < 0.1 {
+	if coveredArea(&own.planar, []*planar{&other}) < 0.1 {
 		return shallow
 	}
 	if c, ok := s.Centroid(); ok {

@@ -77,11 +77,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 			planes = append(planes, o.equalArea())
 		}
 	}
-	area, done := coveredArea(own, planes)
-	if !done {
-		return overlapByLibrary(self, others)
-	}
-	return min(max(area/own.area, 0), 1), true
+	return min(max(coveredArea(own, planes)/own.area, 0), 1), true
 }
 
 // overlapByLibrary is Overlap by the library's overlay, for shapes that the
@@ -119,20 +115,13 @@ type sweepEdge struct {
 
 func (e *sweepEdge) at(y float64) float64 { return e.x0 + e.slope*(y-e.y0) }
 
-// maxSweep bounds the work of a sweep, in edges met. Shapes that cross a line
-// in very many places make it grow with the square of their size; the
-// library's overlay does not.
-const maxSweep = 4_000_000
-
 // coveredArea is the area of self that the others cover together. The plane is
 // cut into strips at every position and every crossing of edges; within a strip
 // no edges cross, so that it falls into trapezoids, each of them wholly inside
-// or outside each shape. The library's overlay agrees to 1e-11, and takes some
-// forty times as long. done is false when it is better suited.
-func coveredArea(self *planar, others []*planar) (area float64, done bool) {
+// or outside each shape. The library's overlay agrees to 1e-9, and takes some
+// forty times as long, and a thousand times for shapes of many spikes.
+func coveredArea(self *planar, others []*planar) float64 {
 	box := self.box
-	var edges []sweepEdge
-	var cuts []float64
 	n := 0
 	for _, p := range append([]*planar{self}, others...) {
 		for _, poly := range p.polys {
@@ -141,8 +130,8 @@ func coveredArea(self *planar, others []*planar) (area float64, done bool) {
 			}
 		}
 	}
-	edges = make([]sweepEdge, 0, n)
-	cuts = make([]float64, 0, 2*n)
+	edges := make([]sweepEdge, 0, n)
+	cuts := make([]float64, 0, 2*n)
 	add := func(p *planar, group int32) {
 		for _, poly := range p.polys {
 			for _, xy := range poly {
@@ -168,10 +157,7 @@ func coveredArea(self *planar, others []*planar) (area float64, done bool) {
 		add(o, int32(i+1))
 	}
 	slices.SortFunc(edges, func(a, b sweepEdge) int { return cmp.Compare(a.y0, b.y0) })
-	cuts, done = crossings(edges, cuts)
-	if !done {
-		return 0, false
-	}
+	cuts = crossings(edges, cuts)
 	slices.Sort(cuts)
 	cuts = slices.Compact(cuts)
 
@@ -179,7 +165,7 @@ func coveredArea(self *planar, others []*planar) (area float64, done bool) {
 		active []*sweepEdge
 		next   int
 		in     = make([]bool, len(others)+1)
-		work   int
+		area   float64
 	)
 	for k := 0; k+1 < len(cuts); k++ {
 		low, high := cuts[k], cuts[k+1]
@@ -196,9 +182,6 @@ func coveredArea(self *planar, others []*planar) (area float64, done bool) {
 		}
 		if low < 0 || high > box.North-box.South {
 			continue
-		}
-		if work += len(active); work > maxSweep {
-			return 0, false
 		}
 		// Nearly sorted from the strip before.
 		for i, e := range active {
@@ -226,14 +209,13 @@ func coveredArea(self *planar, others []*planar) (area float64, done bool) {
 		}
 		area += width * (high - low)
 	}
-	return area, true
+	return area
 }
 
 // crossings adds the heights at which edges of different shapes cross; the
 // edges are sorted by y0.
-func crossings(edges []sweepEdge, cuts []float64) ([]float64, bool) {
+func crossings(edges []sweepEdge, cuts []float64) []float64 {
 	var active []*sweepEdge
-	work := 0
 	for i := range edges {
 		e := &edges[i]
 		kept := active[:0]
@@ -251,10 +233,7 @@ func crossings(edges []sweepEdge, cuts []float64) ([]float64, bool) {
 				cuts = append(cuts, low+(high-low)*before/(before-after))
 			}
 		}
-		if work += len(kept); work > maxSweep {
-			return nil, false
-		}
 		active = append(kept, e)
 	}
-	return cuts, true
+	return cuts
 }

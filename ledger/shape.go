@@ -13,9 +13,9 @@ import (
 
 // MaxVertices is how many positions a geometry may have here. The database
 // knows no such bound, but the cost of shrinking a shape by 9 metres grows
-// faster than its size: 30,000 positions take seconds, and one feature must
-// not stop the others. A feature past it is refused with [RuleTooManyVertices].
-const MaxVertices = 20000
+// faster than its size: tens of thousands of positions take many seconds, and
+// one feature must not stop the others. A feature past it is refused with [RuleTooManyVertices].
+const MaxVertices = 10000
 
 // Box is a rectangle in degrees.
 type Box struct {
@@ -149,6 +149,17 @@ func (s *Shape) Empty() bool { return s.count == 0 }
 
 // Vertices is how many positions the shape has.
 func (s *Shape) Vertices() int { return s.count }
+
+// Prepare computes what judging the shape as a newcomer may need, so that it
+// need not be done later, under a lock: call it on all cores before a
+// transaction. It does nothing that the other methods would not do when asked.
+func (s *Shape) Prepare() {
+	s.Hectares()
+	s.SearchBox()
+	if s.count > 200 {
+		s.shrink()
+	}
+}
 
 // Centroid is the centre of mass in the plane of degrees, as ST_Centroid gives
 // it [D]; ok is false for an empty shape.

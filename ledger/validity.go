@@ -40,20 +40,8 @@ func checkGeometry(geojson []byte) (*Shape, Problems) {
 		return s, v.problems
 	}
 	v.geometry(d)
-	if rings := countRings(d); rings > 1 && !v.problems.Refused() {
-		// The library has the last word on how rings lie to each other.
-		if err := d.geom().Validate(); err != nil {
-			v.add(RuleSelfIntersection, Error, "", nil, err.Error(), "redraw the boundary")
-		}
-	}
 	v.advise(d, s)
 	return s, v.problems
-}
-
-func countRings(d *decoded) int {
-	n := 0
-	d.rings(func(ring) { n++ })
-	return n
 }
 
 // judge gathers problems.
@@ -121,22 +109,59 @@ func distinct(xy []float64) int {
 // themselves. What is built of unsound pieces is not judged: it would only
 // repeat what was said of the pieces.
 func (v *judge) polygons(d *decoded) {
-	sound := true
-	for _, p := range d.polys {
-		polygonSound := true
+	before := len(v.problems)
+	rings := 0
+	sound := make([]bool, len(d.polys))
+	for i, p := range d.polys {
+		sound[i] = true
 		for _, r := range p {
-			if !v.ring(r) {
-				polygonSound = false
+			rings++
+			sound[i] = v.ring(r) && sound[i]
+		}
+	}
+	if rings < 2 || !slices.Contains(sound, false) && wellLaid(d) {
+		return
+	}
+	for i, p := range d.polys {
+		sound[i] = sound[i] && v.holes(p)
+	}
+	if slices.Contains(sound, false) {
+		return
+	}
+	if v.parts(d); len(v.problems) == before {
+		// The library has the last word, even where the place is not found.
+		v.add(RuleRingsCross, Error, "", nil, "the rings do not lie as they should: "+fmt.Sprint(d.geom().Validate()), "redraw the boundary")
+	}
+}
+
+// wellLaid reports whether sound rings lie to each other as they should. The
+// library knows, but for holes in holes that touch.
+func wellLaid(d *decoded) bool {
+	if d.geom().Validate() != nil {
+		return false
+	}
+	for _, p := range d.polys {
+		for i, hole := range p[1:] {
+			for _, other := range p[1 : 1+i] {
+				if _, nested := nestedAt(hole, other); nested {
+					return false
+				}
 			}
 		}
-		if polygonSound && len(p) > 1 {
-			polygonSound = v.holes(p)
-		}
-		sound = sound && polygonSound
 	}
-	if sound && len(d.polys) > 1 {
-		v.parts(d)
+	return true
+}
+
+// nestedAt finds a position of one ring inside the other. The rings must not
+// cross.
+func nestedAt(a, b ring) (Point, bool) {
+	if !boxOf(a.xy).Intersects(boxOf(b.xy)) {
+		return Point{}, false
 	}
+	if at, in := strays(a, b, inside); in {
+		return at, true
+	}
+	return strays(b, a, inside)
 }
 
 func (v *judge) ring(r ring) bool {
@@ -205,21 +230,26 @@ func (v *judge) crossings(r ring) bool {
 	if run[1]*(box.East-box.West) < run[0]*(box.North-box.South) {
 		axis = 1
 	}
-	low := func(i int32) float64 { return min(clean[2*int(i)+axis], clean[2*int(i)+2+axis]) }
-	high := func(i int32) float64 { return max(clean[2*int(i)+axis], clean[2*int(i)+2+axis]) }
-	order := make([]int32, n)
-	for i := range order {
-		order[i] = int32(i)
+	type span struct {
+		low, high, low2, high2 float64 // along the axis, and across it
+		edge                   int
 	}
-	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(low(a), low(b)) })
+	spans := make([]span, n)
+	for i := range spans {
+		p, q := clean[2*i:2*i+2], clean[2*i+2:2*i+4]
+		spans[i] = span{
+			min(p[axis], q[axis]), max(p[axis], q[axis]), min(p[1-axis], q[1-axis]), max(p[1-axis], q[1-axis]), i,
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.low, b.low) })
 	found := 0
-	for k, a := range order {
-		end := high(a)
-		for _, b := range order[k+1:] {
-			if low(b) > end {
-				break
+	for k, a := range spans {
+		for m := k + 1; m < n && spans[m].low <= a.high; m++ {
+			b := &spans[m]
+			if b.low2 > a.high2 || a.low2 > b.high2 {
+				continue
 			}
-			i, j := int(min(a, b)), int(max(a, b))
+			i, j := min(a.edge, b.edge), max(a.edge, b.edge)
 			p, hit := edgesMeet(clean, i, j, n)
 			if !hit {
 				continue
@@ -329,16 +359,12 @@ func (v *judge) holes(p polygon) bool {
 				fail(RuleRingsCross, hole, &at, fmt.Sprintf("holes %d and %d cross or share a line", k, i), "merge the two holes")
 				continue
 			}
-			at, in := strays(hole, other, inside)
-			if !in {
-				at, in = strays(other, hole, inside)
-			}
-			if in {
+			if at, in := nestedAt(hole, other); in {
 				fail(RuleHolesNested, hole, &at, fmt.Sprintf("one of holes %d and %d lies in the other", k, i), "take the inner one out")
 			}
 		}
 	}
-	if ok && p.geom().Validate() != nil {
+	if ok && len(p) > 1 && p.geom().Validate() != nil {
 		fail(RuleInteriorCut, shell, nil, "the holes cut the interior into pieces", "make each piece a part of a MultiPolygon")
 	}
 	return ok
