@@ -56,8 +56,13 @@ func skipNumber(b []byte, i int) (end int, ok bool) {
 	if i < len(b) && b[i] == '-' {
 		i++
 	}
+	// Byte by byte: before the point there are few digits, mostly as many as in
+	// the number before, which the processor guesses and so need not wait.
 	start := i
-	if i = skipDigits(b, i); i == start || b[start] == '0' && i > start+1 {
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
+	}
+	if i == start || b[start] == '0' && i > start+1 {
 		return min(i, start+1), false
 	}
 	if i < len(b) && b[i] == '.' {

@@ -252,21 +252,22 @@ func decodeNumber(b []byte, i int) (value float64, end int, ok bool) {
 	if i < len(b) && b[i] == '-' {
 		i++
 	}
-	mantissa, point := decodeDigits(b, i, 0)
-	if point == i || b[i] == '0' && point > i+1 {
-		return 0, min(point, i+1), false
+	first := i
+	var mantissa uint64
+	for ; i < len(b) && b[i]-'0' <= 9; i++ {
+		mantissa = mantissa*10 + uint64(b[i]-'0')
 	}
-	end = point
-	if point < len(b) && b[point] == '.' {
-		mantissa, end = decodeDigits(b, point+1, mantissa)
-		if end == point+1 {
+	if i == first || b[first] == '0' && i > first+1 {
+		return 0, min(i, first+1), false
+	}
+	count, fraction := i-first, 0 // digits
+	end = i
+	if i < len(b) && b[i] == '.' {
+		mantissa, end = decodeDigits(b, i+1, mantissa)
+		if fraction = end - i - 1; fraction == 0 {
 			return 0, end, false
 		}
-		point++
-	}
-	count, fraction := end-i, end-point
-	if fraction > 0 {
-		count--
+		count += fraction
 	}
 	switch {
 	case end < len(b) && b[end]|0x20 == 'e' || count >= len(wholePowers):
@@ -291,21 +292,31 @@ func decodeNumber(b []byte, i int) (value float64, end int, ok bool) {
 func decodeDigits(b []byte, i int, so uint64) (number uint64, end int) {
 	for i+8 <= len(b) {
 		word := binary.LittleEndian.Uint64(b[i:]) ^ '0'*everyByte
-		n := bits.TrailingZeros64(nonDigits(word)) >> 3 // 8 where all are digits
-		// Digits that come first stand low: shifted up, zeros lead them. Then
-		// pairs, fours and all eight are added up.
-		word <<= 64 - 8*n
-		word = word*10 + word>>8
-		word = (word&0x000000FF_000000FF*(100+1_000_000<<32) + word>>16&0x000000FF_000000FF*(1+10_000<<32)) >> 32
-		so = so*wholePowers[n] + word
-		if i += n; n < 8 {
+		m := nonDigits(word)
+		if m == 0 {
+			so = so*1e8 + eightDigits(word)
+			i += 8
+			continue
+		}
+		n := bits.TrailingZeros64(m) >> 3
+		if n == 0 {
 			return so, i
 		}
+		// The first digit stands lowest: shifted up, zeros lead it.
+		return so*wholePowers[n] + eightDigits(word<<(64-8*n&63)), i + n
 	}
 	for ; i < len(b) && b[i]-'0' <= 9; i++ {
 		so = so*10 + uint64(b[i]-'0')
 	}
 	return so, i
+}
+
+// eightDigits adds up the bytes of a word, the lowest of which is the first
+// digit: pairs, then fours, then all eight.
+func eightDigits(word uint64) uint64 {
+	const pairs = 0x000000FF_000000FF
+	word = word*10 + word>>8
+	return (word&pairs*(100+1_000_000<<32) + word>>16&pairs*(1+10_000<<32)) >> 32
 }
 
 // quotient divides, rounded to the nearest float64 and to the even one where
@@ -317,5 +328,5 @@ func quotient(a, b uint64) float64 {
 	if rest != 0 {
 		q |= 1 // enough to break a tie
 	}
-	return math.Ldexp(float64(q), shiftB-shiftA-63)
+	return float64(q) * math.Float64frombits(uint64(1023-63+shiftB-shiftA)<<52) // a power of two
 }
