@@ -67,6 +67,16 @@
 // the run, unless [Options].SkipExisting or [Options].AllowExisting says what
 // to do.
 //
+// # The journal
+//
+// A journal is a text file: a head, and one line a record, each its CRC-32 and
+// a JSON object. It holds ids, areas and times, no geometry and no secret, and
+// is kept apart by server and account: one file may serve several. Keep it as
+// long as the input. A last line that is torn was never acknowledged and is cut
+// off; a damaged line before it is an error, for the rest cannot be trusted. The
+// file beside it, with ".lock" at the end, stays; the lock on it ends with its
+// process.
+//
 // # What is not covered
 //
 // Two programs that register the same fields at the same moment with different

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,32 @@ type input struct {
 	name    string
 	spooled string // the private copy to remove, where there is one
 	besides bool   // it is a file that another one may be put beside
+}
+
+// openUnder is openInput under a context. A pipe that nobody writes to blocks
+// whoever reads it, so the reading is left behind when ctx ends; what it holds
+// is given back when the pipe moves.
+func openUnder(ctx context.Context, path string, stdin io.Reader) (*input, error) {
+	type opened struct {
+		in  *input
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		in, err := openInput(path, stdin)
+		done <- opened{in, err}
+	}()
+	select {
+	case o := <-done:
+		return o.in, o.err
+	case <-ctx.Done():
+		go func() {
+			if o := <-done; o.err == nil {
+				o.in.close()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
 }
 
 // openInput opens a file. What is no regular file, such as a pipe, is copied

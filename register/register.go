@@ -252,7 +252,7 @@ func (r *run) run() (summary Summary, err error) {
 		}
 	}
 
-	if r.input, err = openInput(r.Input, r.Stdin); err != nil {
+	if r.input, err = openUnder(r.ctx, r.Input, r.Stdin); err != nil {
 		return summary, err
 	}
 	defer r.input.close()

@@ -1,6 +1,7 @@
 package register_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -548,5 +549,21 @@ func TestOptions(t *testing.T) {
 		if _, err := register.Run(t.Context(), o); err == nil {
 			t.Errorf("%+v", o)
 		}
+	}
+}
+
+// A pipe that nobody writes to does not keep a run from ending.
+func TestInterruptedWhileReading(t *testing.T) {
+	server := start(t, emulator.Options{})
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	ctx, stop := context.WithCancelCause(t.Context())
+	reason := errors.New("terminated")
+	go func() {
+		_, _ = writer.Write([]byte(square("a", 1)))
+		stop(reason)
+	}()
+	if got := runContext(ctx, t, server, register.Options{Stdin: reader}); !errors.Is(got.err, reason) || got.results != nil {
+		t.Error(got.err, got.results)
 	}
 }

@@ -182,6 +182,29 @@ func TestSettlingTime(t *testing.T) {
 	}
 }
 
+// A copy that lags behind answers the first look after the settling time: it
+// is not believed alone.
+func TestAbsentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		var ended time.Time
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			if isPost(r) {
+				ended = time.Now()
+				return lostAfter(r, next)
+			}
+			if !ended.IsZero() && time.Since(ended) < time.Minute+time.Second {
+				return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader("[]")), Request: r}, nil
+			}
+			return next(), nil
+		}
+		got := m.run(t.Context(), t, register.Options{Input: file(t, collection(square("a", 1)))})
+		if got.err != nil || got.outcomes() != "a registered" || len(m.posts) != 1 {
+			t.Fatal(got.outcomes(), got.err, m.posts)
+		}
+	})
+}
+
 // A process that was killed left an intent behind. The next one does not send
 // again before the settling time has passed, counted from the intent at least.
 func TestSettlingTimeAcrossRestarts(t *testing.T) {
@@ -531,7 +554,7 @@ func TestInterrupted(t *testing.T) {
 			return nil, errBroken
 		}, "unknown"},
 		"refuses": {func(r *http.Request, _ func() *http.Response) (*http.Response, error) {
-			time.Sleep(2 * time.Second)
+			time.Sleep(2500 * time.Millisecond) // past the interruption
 			return &http.Response{StatusCode: 422, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 		}, "pending"},
 	} {
