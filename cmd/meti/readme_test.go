@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"os"
@@ -149,30 +150,30 @@ func TestConsumerImportsGenAndAuthnOnly(t *testing.T) {
 // curl stands in for the real one where there is none: a fresh machine need
 // have only Go and make. It knows what the README uses.
 func curl() {
-	request := http.Request{Method: http.MethodGet, Header: http.Header{}}
+	method, address, body, header := http.MethodGet, "", "", http.Header{}
 	for args := os.Args[1:]; len(args) > 0; args = args[1:] {
 		switch args[0] {
 		case "-sS":
 		case "-X":
 			args = args[1:]
-			request.Method = args[0]
+			method = args[0]
 		case "-H":
 			args = args[1:]
 			name, value, _ := strings.Cut(args[0], ": ")
-			request.Header.Set(name, value)
+			header.Set(name, value)
 		case "-d":
 			args = args[1:]
-			request.Body = io.NopCloser(strings.NewReader(args[0]))
-			request.ContentLength = int64(len(args[0]))
+			body = args[0]
 		default:
-			made, err := http.NewRequest(request.Method, args[0], nil)
-			if err != nil {
-				panic(err)
-			}
-			request.URL = made.URL
+			address = args[0]
 		}
 	}
-	answer, err := http.DefaultClient.Do(&request)
+	request, err := http.NewRequestWithContext(context.Background(), method, address, strings.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	request.Header = header
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		panic(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -58,7 +59,7 @@ func TestScripts(t *testing.T) {
 // startEmulator runs "meti emulator" until the script ends; then it has to end
 // by itself on SIGTERM, with 0, and without another word on stdout.
 func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := exec.Command(meti(ts), append([]string{"emulator"}, args...)...)
+	cmd := exec.CommandContext(context.Background(), meti(ts), append([]string{"emulator"}, args...)...)
 	cmd.Env = append(os.Environ(), "METI_CLIENT_SECRET=")
 	cmd.Dir = ts.MkAbs(".")
 	log, err := os.Create(ts.MkAbs("emulator.log"))
@@ -171,7 +172,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	signal := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}[args[0]]
-	cmd := exec.Command(meti(ts), args[3:]...)
+	cmd := exec.CommandContext(context.Background(), meti(ts), args[3:]...)
 	cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "METI_BASE_URL", "XDG_CACHE_HOME", "PATH"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
@@ -193,7 +194,9 @@ func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func requests(ts *testscript.TestScript, _ bool, args []string) {
-	answer, err := http.Get(ts.Getenv("AUTH0_DOMAIN") + "/_emulator/requests")
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("AUTH0_DOMAIN")+"/_emulator/requests", nil)
+	ts.Check(err)
+	answer, err := http.DefaultClient.Do(request)
 	ts.Check(err)
 	defer answer.Body.Close()
 	var counts map[string]int
