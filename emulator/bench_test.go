@@ -66,7 +66,7 @@ type benchClient struct {
 
 func (c benchClient) do(method, path string, body []byte) []byte {
 	c.b.Helper()
-	request, err := http.NewRequest(method, c.url+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(c.b.Context(), method, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		c.b.Fatal(err)
 	}

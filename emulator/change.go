@@ -15,7 +15,7 @@ func (st *store) register(account string, news []newcomer) (answers [][]byte, er
 	err = st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
 		planned, err := v.planRegistration(news, m)
 		return func(tx *sql.Tx) (err error) {
-			if err := tx.QueryRow("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'").Scan(&last); err != nil {
+			if err := tx.QueryRowContext(forever, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'").Scan(&last); err != nil {
 				return err
 			}
 			answers, err = st.insert(tx, account, now, last, news, planned)
@@ -38,19 +38,19 @@ func (st *store) insert(tx *sql.Tx, account, now string, last int64, news []newc
 		}
 		return ref
 	}
-	insert, insertBox := tx.Stmt(st.sql.insert), tx.Stmt(st.sql.insertBox)
+	insert, insertBox := tx.StmtContext(forever, st.sql.insert), tx.StmtContext(forever, st.sql.insertBox) //nolint:sqlclosecheck // closed with tx
 	answers := make([][]byte, len(news))
 	for i, n := range news {
 		id := idOf(refOf(i))
 		ssid := st.ssid(id)
 		a := n.attributes
-		_, err := insert.Exec(ssid, account, n.altID, a.Methodology, a.StewardID, a.ProjectID, a.OutcomeReportingYear,
+		_, err := insert.ExecContext(forever, ssid, account, n.altID, a.Methodology, a.StewardID, a.ProjectID, a.OutcomeReportingYear,
 			n.Country, int64(n.Period.Start), int64(n.Period.End), now, n.document, n.geometry, n.shape, id)
 		if err != nil {
 			return nil, err
 		}
 		if box, ok := n.Shape.Box(); ok {
-			if _, err := insertBox.Exec(id, box.West, box.East, box.South, box.North); err != nil {
+			if _, err := insertBox.ExecContext(forever, id, box.West, box.East, box.South, box.North); err != nil {
 				return nil, err
 			}
 		}
@@ -79,7 +79,7 @@ func (st *store) setState(tx *sql.Tx, id int64, state conflictState, now string)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Stmt(st.sql.insertConflict).Exec(id, string(others), state.share, now)
+	_, err = tx.StmtContext(forever, st.sql.insertConflict).ExecContext(forever, id, string(others), state.share, now) //nolint:sqlclosecheck // closed with tx
 	return err
 }
 
@@ -95,7 +95,7 @@ func (st *store) remove(f filter) (deleted int, err error) {
 		return func(tx *sql.Tx) error {
 			for _, id := range ids {
 				for _, table := range []string{"source", "box", "conflict"} {
-					if _, err := tx.Exec("DELETE FROM "+table+" WHERE id = ?", id); err != nil {
+					if _, err := tx.ExecContext(forever, "DELETE FROM "+table+" WHERE id = ?", id); err != nil {
 						return err
 					}
 				}
@@ -120,9 +120,9 @@ func (v view) matching(f filter) ([]int64, error) {
 	var rows *sql.Rows
 	var err error
 	if v.tx == nil {
-		rows, err = v.st.db.Query(query, args...)
+		rows, err = v.st.db.QueryContext(forever, query, args...)
 	} else {
-		rows, err = v.tx.Query(query, args...)
+		rows, err = v.tx.QueryContext(forever, query, args...)
 	}
 	if err != nil {
 		return nil, err

@@ -171,7 +171,7 @@ func TestContract(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			request, err := http.NewRequest(e.operation.Method, base+path, strings.NewReader(e.body))
+			request, err := http.NewRequestWithContext(t.Context(), e.operation.Method, base+path, strings.NewReader(e.body))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,13 +28,18 @@ func Example() {
 		TokenURL:       ready.Domain + "/oauth/token",
 		EndpointParams: map[string][]string{"audience": {ready.Audience}},
 	}
-	client := tokens.Client(context.Background())
+	ctx := context.Background()
+	client := tokens.Client(ctx)
 
 	body := `{"alt_id": "field-0042", "methodology": "Agriculture",
 		"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-12-31T00:00:00Z",
 		"geometry": {"type": "Polygon", "coordinates":
 			[[[-93.6012, 42.0301], [-93.5951, 42.0301], [-93.5951, 42.0346], [-93.6012, 42.0346], [-93.6012, 42.0301]]]}}`
-	answer, err := client.Post(ready.URL+"/sources", "application/json", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, ready.URL+"/sources", strings.NewReader(body))
+	if err != nil {
+		log.Fatal(err)
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -73,7 +78,11 @@ func ExampleServer_SetFaults() {
 		log.Fatal(err)
 	}
 	for range 2 {
-		answer, err := http.Get(server.URL + "/sources")
+		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL+"/sources", nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -267,12 +267,7 @@ func TestFaultToken(t *testing.T) {
 func TestFaultChoice(t *testing.T) {
 	statuses := func(server *emulator.Server, n int) (got []int) {
 		for range n {
-			answer, err := http.Get(server.URL + "/sources")
-			if err != nil {
-				t.Fatal(err)
-			}
-			answer.Body.Close()
-			got = append(got, answer.StatusCode)
+			got = append(got, get(t, server.URL+"/sources").status)
 		}
 		return got
 	}
@@ -351,7 +346,7 @@ func TestClose(t *testing.T) {
 	}
 	c := as(t, server, north)
 	c.do(503, "POST", "/sources", square("a", 0, 0, ""))
-	unused, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://")) // opened by a pool, never used
+	unused, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://")) // opened by a pool, never used
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +368,8 @@ func TestClose(t *testing.T) {
 		t.Error("a hanging request was answered")
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if _, err := http.Get(server.URL); err == nil {
+	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://")); err == nil {
+		conn.Close()
 		t.Error("it listens still")
 	}
 }

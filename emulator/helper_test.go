@@ -285,7 +285,7 @@ func conformingRequest(r *http.Request, body string) error {
 // askToken sends a token request and does not judge the answer.
 func askToken(tb testing.TB, base, media, body string, edit func(*http.Request)) answer {
 	tb.Helper()
-	request, err := http.NewRequest("POST", base+"/oauth/token", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, base+"/oauth/token", strings.NewReader(body))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -307,6 +307,25 @@ func askToken(tb testing.TB, base, media, body string, edit func(*http.Request))
 		tb.Errorf("token answer %d breaks openapi.yaml: %v\n%s", a.status, err, a.body)
 	}
 	return a
+}
+
+// get is a plain request, without a token.
+func get(tb testing.TB, url string) answer {
+	tb.Helper()
+	request, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	got, err := http.DefaultClient.Do(request)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return answer{got.StatusCode, got.Header, text}
 }
 
 // tokenBody is a token request in JSON.

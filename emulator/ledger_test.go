@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -181,7 +182,7 @@ func TestValidity(t *testing.T) {
 	// would follow: no date, no Polygon. The API's answers to them are not
 	// known, so only the status is looked at.
 	for _, one := range cases {
-		request, err := http.NewRequest("POST", server.URL+"/sources", strings.NewReader(one.Collection))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/sources", strings.NewReader(one.Collection))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -381,12 +382,12 @@ func FuzzCreate(f *testing.F) {
 		}
 	})
 	recorder := httptest.NewRecorder()
-	request := httptest.NewRequest("POST", "/oauth/token", strings.NewReader(tokenBody(north)))
+	request := httptest.NewRequestWithContext(f.Context(), "POST", "/oauth/token", strings.NewReader(tokenBody(north)))
 	request.Header.Set("Content-Type", "application/json")
 	server.Handler().ServeHTTP(recorder, request)
 	token := answer{body: recorder.Body.Bytes()}.token(f).AccessToken
-	send := func(method, path, body string) *httptest.ResponseRecorder {
-		request := httptest.NewRequest(method, path, strings.NewReader(body))
+	send := func(ctx context.Context, method, path, body string) *httptest.ResponseRecorder {
+		request := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 		request.Header.Set("Authorization", "Bearer "+token)
 		recorder := httptest.NewRecorder()
 		server.Handler().ServeHTTP(recorder, request)
@@ -396,7 +397,7 @@ func FuzzCreate(f *testing.F) {
 		if err := server.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		got := send("POST", "/sources", body)
+		got := send(t.Context(), "POST", "/sources", body)
 		var stored []source
 		switch got.Code {
 		case http.StatusOK:
@@ -411,7 +412,7 @@ func FuzzCreate(f *testing.F) {
 			t.Fatalf("%d %s", got.Code, got.Body)
 		}
 		var listed []source
-		if err := json.Unmarshal(send("GET", "/sources", "").Body.Bytes(), &listed); err != nil || len(listed) != len(stored) {
+		if err := json.Unmarshal(send(t.Context(), "GET", "/sources", "").Body.Bytes(), &listed); err != nil || len(listed) != len(stored) {
 			t.Fatalf("%d listed of %d, %v", len(listed), len(stored), err)
 		}
 	})

@@ -120,7 +120,7 @@ func (m *memo) share(ref int64, self *ledger.Shape, refs []int64, others []*ledg
 // inBox gives the ids of the stored sources whose box meets b.
 func (v view) inBox(b ledger.Box) ([]int64, error) {
 	defer v.alone()()
-	rows, err := v.stmt(v.st.sql.box).Query(b.East, b.West, b.North, b.South)
+	rows, err := v.stmt(v.st.sql.box).QueryContext(forever, b.East, b.West, b.North, b.South) //nolint:sqlclosecheck // closed with the database or tx
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (v view) source(id int64) (ledger.Source, error) {
 	var s ledger.Source
 	var shape []byte
 	defer v.alone()()
-	err := v.stmt(v.st.sql.known).QueryRow(id).Scan(&s.Country, &s.Period.Start, &s.Period.End, &shape)
+	err := v.stmt(v.st.sql.known).QueryRowContext(forever, id).Scan(&s.Country, &s.Period.Start, &s.Period.End, &shape) //nolint:sqlclosecheck // as above
 	if err != nil {
 		return s, err
 	}
@@ -160,7 +160,7 @@ func (v view) source(id int64) (ledger.Source, error) {
 func (v view) state(id int64) (s conflictState, ok bool, err error) {
 	defer v.alone()()
 	var others []byte
-	err = v.stmt(v.st.sql.others).QueryRow(id).Scan(&others, &s.share)
+	err = v.stmt(v.st.sql.others).QueryRowContext(forever, id).Scan(&others, &s.share) //nolint:sqlclosecheck // as above
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, false, nil
 	}

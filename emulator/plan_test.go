@@ -200,7 +200,7 @@ func TestListIsStreamed(t *testing.T) {
 // cache of shapes, whose ids are then given to others.
 func TestRollback(t *testing.T) {
 	st := testStore(t)
-	if _, err := st.db.Exec("CREATE TRIGGER full BEFORE INSERT ON source WHEN new.id = 2 BEGIN SELECT raise(ABORT, 'disk full'); END"); err != nil {
+	if _, err := st.db.ExecContext(forever, "CREATE TRIGGER full BEFORE INSERT ON source WHEN new.id = 2 BEGIN SELECT raise(ABORT, 'disk full'); END"); err != nil {
 		t.Fatal(err)
 	}
 	shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))

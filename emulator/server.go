@@ -100,10 +100,10 @@ func (s *Server) guard(o gen.Operation, next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.verify(r.Header.Get("Authorization"))
-		if err != nil {
+		who, refused := s.verify(r.Header.Get("Authorization"))
+		if refused != "" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeDetail(w, http.StatusUnauthorized, err.Error())
+			writeDetail(w, http.StatusUnauthorized, refused)
 			return
 		}
 		for _, scope := range o.Scopes {

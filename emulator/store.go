@@ -40,6 +40,9 @@ const (
 	sandbox    flavour = "sandbox_"
 )
 
+// forever is the context of the store's statements, see there.
+var forever = context.Background()
+
 // store keeps sources. Reads run side by side; writes take turns, so that two
 // identical fields never both come back clear.
 //
@@ -91,7 +94,7 @@ func (v view) stmt(s *sql.Stmt) *sql.Stmt {
 	if v.tx == nil {
 		return s
 	}
-	return v.tx.Stmt(s)
+	return v.tx.StmtContext(forever, s)
 }
 
 // openStore opens the file, or memory if path is empty.
@@ -154,23 +157,22 @@ func dataSource(path string) (string, error) {
 }
 
 func (st *store) prepare() error {
-	ctx := context.Background()
 	var version int
-	if err := st.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if err := st.db.QueryRowContext(forever, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	switch version {
 	case schemaVersion:
-		if err := st.db.QueryRowContext(ctx, "SELECT secret FROM key").Scan(&st.key); err != nil {
+		if err := st.db.QueryRowContext(forever, "SELECT secret FROM key").Scan(&st.key); err != nil {
 			return err
 		}
 	case 0:
 		st.key = newKey(st.flavour, st.options.Seed)
 		err := st.write(func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, schema); err != nil {
+			if _, err := tx.ExecContext(forever, schema); err != nil {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, "INSERT INTO key (secret) VALUES (?)", st.key)
+			_, err := tx.ExecContext(forever, "INSERT INTO key (secret) VALUES (?)", st.key)
 			return err
 		})
 		if err != nil {
@@ -190,7 +192,7 @@ func (st *store) prepare() error {
 		&st.sql.others:         `SELECT others, share FROM conflict WHERE id = ?`,
 	} {
 		var err error
-		if *stmt, err = st.db.PrepareContext(ctx, query); err != nil {
+		if *stmt, err = st.db.PrepareContext(forever, query); err != nil { //nolint:sqlclosecheck // closed with the database
 			return err
 		}
 	}
@@ -243,7 +245,7 @@ func (st *store) write(do func(tx *sql.Tx) error) error {
 
 // transact runs a transaction. The caller has the turn.
 func (st *store) transact(do func(tx *sql.Tx) error) error {
-	tx, err := st.db.BeginTx(context.Background(), nil)
+	tx, err := st.db.BeginTx(forever, nil)
 	if err != nil {
 		return err
 	}
@@ -261,7 +263,7 @@ func (st *store) transact(do func(tx *sql.Tx) error) error {
 func (st *store) reset(context.Context) error {
 	return st.write(func(tx *sql.Tx) error {
 		for _, table := range []string{"source", "box", "conflict"} {
-			if _, err := tx.Exec("DELETE FROM " + table); err != nil {
+			if _, err := tx.ExecContext(forever, "DELETE FROM "+table); err != nil {
 				return err
 			}
 		}
@@ -321,12 +323,12 @@ const (
 func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func([]byte) error) error {
 	where, args := f.where()
 	var newest int64
-	if err := st.db.QueryRow("SELECT coalesce(max(id), 0) FROM source").Scan(&newest); err != nil {
+	if err := st.db.QueryRowContext(forever, "SELECT coalesce(max(id), 0) FROM source").Scan(&newest); err != nil {
 		return err
 	}
 	last := int64(0)
 	if offset > 0 {
-		err := st.db.QueryRow("SELECT s.id FROM source s WHERE "+where+" ORDER BY s.id LIMIT 1 OFFSET ?",
+		err := st.db.QueryRowContext(forever, "SELECT s.id FROM source s WHERE "+where+" ORDER BY s.id LIMIT 1 OFFSET ?",
 			append(args[:len(args):len(args)], last, offset-1)...).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -369,7 +371,7 @@ func (st *store) list(ctx context.Context, f filter, limit, offset int, emit fun
 }
 
 func (st *store) chunk(buffer []byte, query string, args []any, last int64) ([]byte, int, int64, error) {
-	rows, err := st.db.Query(query, args...)
+	rows, err := st.db.QueryContext(forever, query, args...)
 	if err != nil {
 		return nil, 0, 0, err
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -96,44 +95,44 @@ type caller struct {
 	scopes  []string
 }
 
-// verify judges an Authorization header. The error is for the client to read.
-func (s *Server) verify(header string) (caller, error) {
+// verify judges an Authorization header. Where it is not good, refused says why,
+// for the client to read.
+func (s *Server) verify(header string) (who caller, refused string) {
 	if header == "" {
-		return caller{}, errors.New("Missing Authorization header")
+		return who, "Missing Authorization header"
 	}
 	scheme, text, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return caller{}, errors.New("Authorization header must be: Bearer token")
+		return who, "Authorization header must be: Bearer token"
 	}
 	token, err := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
-		return caller{}, errors.New("Malformed token")
+		return who, "Malformed token"
 	}
 	var c claims
 	if err := token.Claims(processKeys().public, &c); err != nil {
-		return caller{}, errors.New("Invalid token signature")
+		return who, "Invalid token signature"
 	}
 	switch {
 	case c.Issuer != s.issuer():
-		return caller{}, errors.New("Token has another issuer")
+		return who, "Token has another issuer"
 	case !c.Audience.Contains(s.options.Audience):
-		return caller{}, errors.New("Token has another audience")
+		return who, "Token has another audience"
 	case c.Expiry == nil || !s.options.Now().Before(c.Expiry.Time()):
-		return caller{}, errors.New("Token has expired")
+		return who, "Token has expired"
 	}
-	return caller{account: c.AccountID, admin: c.Role == admin, scopes: strings.Fields(c.Scope)}, nil
+	return caller{account: c.AccountID, admin: c.Role == admin, scopes: strings.Fields(c.Scope)}, ""
 }
 
 // RequestToken is Auth0's token endpoint for the client-credentials grant.
 func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 	s := sv.server
 	w.Header().Set("Cache-Control", "no-store")
-	q, err := readTokenRequest(w, r)
-	if err != nil {
-		writeTokenError(w, http.StatusBadRequest, "invalid_request", err.Error())
-		return
-	}
+	q, problem := readTokenRequest(w, r)
 	switch {
+	case problem != "":
+		writeTokenError(w, http.StatusBadRequest, "invalid_request", problem)
+		return
 	case q.GrantType == "":
 		writeTokenError(w, http.StatusBadRequest, "invalid_request", "Missing required parameter: grant_type")
 		return
@@ -195,21 +194,20 @@ type tokenRequest struct {
 }
 
 // readTokenRequest reads JSON or the form encoding, and HTTP Basic beside
-// either (golang.org/x/oauth2 tries it first). Errors hold nothing of the body,
-// which has a secret in it.
-func readTokenRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, error) {
+// either (golang.org/x/oauth2 tries it first). A problem says nothing of the
+// body, which has a secret in it.
+func readTokenRequest(w http.ResponseWriter, r *http.Request) (q tokenRequest, problem string) {
 	const most = 64 << 10
-	var q tokenRequest
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err != nil {
-		return q, errors.New("The body cannot be read")
+		return q, "The body cannot be read"
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch media {
 	case "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return q, errors.New("The body is not form encoded")
+			return q, "The body is not form encoded"
 		}
 		q = tokenRequest{
 			GrantType:    form.Get("grant_type"),
@@ -220,10 +218,10 @@ func readTokenRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, err
 		}
 	case "application/json":
 		if json.Unmarshal(body, &q) != nil {
-			return q, errors.New("The body is not valid JSON")
+			return q, "The body is not valid JSON"
 		}
 	default:
-		return q, errors.New("The body must be JSON or form encoded")
+		return q, "The body must be JSON or form encoded"
 	}
 	if id, secret, ok := r.BasicAuth(); ok {
 		// RFC 6749, section 2.3.1: both are form encoded before Basic is.
@@ -235,7 +233,7 @@ func readTokenRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, err
 		}
 		q.ClientID, q.ClientSecret = id, secret
 	}
-	return q, nil
+	return q, ""
 }
 
 func (s *Server) authenticate(clientID, secret string) (Account, bool) {

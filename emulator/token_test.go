@@ -37,12 +37,7 @@ func TestToken(t *testing.T) {
 		t.Error("two tokens of one second are the same")
 	}
 
-	answer, err := http.Get(server.URL + "/.well-known/jwks.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, _ := io.ReadAll(answer.Body)
+	text := get(t, server.URL+"/.well-known/jwks.json").body
 	var keys jose.JSONWebKeySet
 	if err := json.Unmarshal(text, &keys); err != nil {
 		t.Fatal(err)
@@ -215,7 +210,7 @@ func TestGuard(t *testing.T) {
 	raised := base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), "custodian", "admin", 1)))
 	// Its URL is the first one's, so that the issuer agrees: it is asked directly.
 	recorder := httptest.NewRecorder()
-	request := httptest.NewRequest("POST", "/oauth/token", strings.NewReader(strings.Replace(tokenBody(north), emulator.DefaultAudience, "https://other", 1)))
+	request := httptest.NewRequestWithContext(t.Context(), "POST", "/oauth/token", strings.NewReader(strings.Replace(tokenBody(north), emulator.DefaultAudience, "https://other", 1)))
 	request.Header.Set("Content-Type", "application/json")
 	otherAudience.Handler().ServeHTTP(recorder, request)
 	wrongAudience := answer{body: recorder.Body.Bytes()}.token(t).AccessToken
@@ -237,7 +232,7 @@ func TestGuard(t *testing.T) {
 		"with line break": "Bearer " + parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2])),
 	} {
 		t.Run(name, func(t *testing.T) {
-			request, _ := http.NewRequest("GET", server.URL+"/sources", nil)
+			request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/sources", nil)
 			if header != "" {
 				request.Header.Set("Authorization", header)
 			}
