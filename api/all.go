@@ -41,9 +41,11 @@ const (
 	// server has been seen to obey offset.
 	cautiousInFlight = 8
 	// A page that waits for those before it holds queueLength times batchBytes
-	// of JSON, decoded; then its body is read no further.
-	batchBytes  = 64 << 10
-	queueLength = 64
+	// of JSON, decoded; then its body is read no further. With one request in
+	// flight no page waits, and a short queue keeps memory small.
+	batchBytes       = 64 << 10
+	queueLength      = 64
+	shortQueueLength = 4
 )
 
 // All lists every source that the filter lets through, in the order in which
@@ -87,6 +89,7 @@ type listing struct {
 	client   *Client
 	params   AllParams
 	yield    func(*Source, error) bool
+	queue    int           // how many batches of a page may wait
 	seen     map[SSID]int  // by the number of the request that told the source
 	requests int           // so far
 	settling bool          // everything was asked for at once
@@ -125,6 +128,9 @@ func (l *listing) list() error {
 	}
 	if inFlight == 0 {
 		inFlight = defaultInFlight
+	}
+	if l.queue = queueLength; inFlight == 1 {
+		l.queue = shortQueueLength
 	}
 	var (
 		offset = 0
@@ -223,7 +229,7 @@ func (l *listing) start(offset, limit int) {
 		return
 	}
 	l.requests++
-	p := &page{number: l.requests, batches: make(chan batch, queueLength)}
+	p := &page{number: l.requests, batches: make(chan batch, l.queue)}
 	l.underWay[offset] = p
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(l.ctx)
