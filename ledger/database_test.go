@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,31 @@ func TestCollectionsOfTheDatabase(t *testing.T) {
 			t.Errorf("%s: %v, want accepted: %v", c.Text, problems, c.Accepted)
 		case c.Accepted && len(features) > 0 && features[0].AltID != c.AltID:
 			t.Errorf("%s: alt_id %q, want %q", c.Text, features[0].AltID, c.AltID)
+		}
+	}
+}
+
+// pairs.json holds random pairs, most of them a few centimetres or decimetres
+// from the 9 metres, up to 88 degrees of latitude and 1,000 km of size. None is
+// within a centimetre.
+func TestPairsOfTheDatabase(t *testing.T) {
+	type pair struct {
+		Newcomer, Stored json.RawMessage
+		Hit              bool
+		Share            *float64
+	}
+	always := Period{Always, Forever}
+	for _, c := range readOracle[[]pair](t, "pairs.json") {
+		n, err1 := ParseGeometry(c.Newcomer)
+		s, err2 := ParseGeometry(c.Stored)
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		if got := Conflict(Source{n, always, "x"}, Source{s, always, "x"}); got != c.Hit {
+			t.Errorf("%s against %s: %v, want %v", c.Newcomer, c.Stored, got, c.Hit)
+		}
+		if share, _ := Overlap(n, []*Shape{s}); c.Share == nil || math.Abs(share-min(*c.Share, 1)) > 1e-7 {
+			t.Errorf("%s under %s: %v, want %v", c.Newcomer, c.Stored, share, show(c.Share))
 		}
 	}
 }

@@ -11,13 +11,13 @@ import (
 func ExampleParseFeature() {
 	text := []byte(`{"type":"Feature","id":"field-7",
 		"properties":{"start_at":"2024-01-01T00:00:00Z","end_at":"2024-12-31T00:00:00Z"},
-		"geometry":{"type":"Polygon","coordinates":[[[2.3,47.2],[2.31,47.21],[2.31,47.2],[2.3,47.21],[2.3,47.2]]]}}`)
+		"geometry":{"type":"Polygon","coordinates":[[[2.25,47.25],[2.5,47.5],[2.5,47.25],[2.25,47.5],[2.25,47.25]]]}}`)
 	_, problems := ledger.ParseFeature(text, ledger.Rules{})
 	for _, p := range problems {
 		fmt.Println(p)
 	}
 	// Output:
-	// error: the ring crosses or touches itself: its edges after positions 0 and 2 meet at /geometry/coordinates/0/2 near 2.305 47.205 [self-intersection]
+	// error: the ring crosses or touches itself: its edges after positions 0 and 2 meet at /geometry/coordinates/0/2 near 2.375 47.375 [self-intersection]
 }
 
 func ExampleRepair() {

@@ -57,7 +57,7 @@ type shape struct {
 }
 
 const (
-	every     = 29 // take one county of so many
+	every     = 45 // take one county of so many
 	positions = 90 // leave out those with more
 )
 
