@@ -277,7 +277,7 @@ func decodeNumber(b []byte, i int) (value float64, end int, ok bool) {
 		value, err := strconv.ParseFloat(string(b[start:end]), 64)
 		return value, end, err == nil
 	case mantissa < 1<<53:
-		value = float64(mantissa) / floatPowers[fraction] // both exact, so rounded once
+		value = float64(int64(mantissa)) / floatPowers[fraction] // both exact, so rounded once
 	default:
 		value = quotient(mantissa, wholePowers[fraction])
 	}
