@@ -170,6 +170,28 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// The size is that of one feature, not of all.
+func TestManySmall(t *testing.T) {
+	one := `{"id":"` + strings.Repeat("x", 1000) + `"}`
+	for _, text := range []string{
+		`{"type":"FeatureCollection","features":[` + strings.Repeat(one+",", 999) + one + `]}`,
+		strings.Repeat(one+"\n", 1000),
+	} {
+		r := NewReader(strings.NewReader(text))
+		r.MaxSize = 100 << 10
+		count := 0
+		for _, err := range r.All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			count++
+		}
+		if count != 1000 {
+			t.Errorf("%d features", count)
+		}
+	}
+}
+
 func TestReadErrorIsKept(t *testing.T) {
 	broken := errors.New("the disk is on fire")
 	in := io.MultiReader(strings.NewReader("{\"id\":1}\n{\"id\":"), iotest.ErrReader(broken))
