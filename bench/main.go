@@ -27,6 +27,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meti-go/meti/bench/internal/way"
 )
 
 func main() {
@@ -37,19 +39,14 @@ func main() {
 		latency  = flag.Duration("latency", 50*time.Millisecond, "what the server waits before it answers, for the part about it")
 		parts    = flag.String("parts", "list,latency,whole,transport", "what to measure")
 		document = flag.String("write", "", "write the tables into this Markdown file, between its marks")
-
-		way         = flag.String("way", "", "carry out one way, and print what it took")
-		base        = flag.String("base", "", "the server, for -way")
-		inFlight    = flag.Int("in-flight", 1, "requests under way at once, for -way")
-		coordinates = flag.Bool("coordinates", false, "decode every coordinate, for -way")
-		certificate = flag.String("certificate", "", "the server's certificate, for -way")
 	)
 	flag.Parse()
-	if *way != "" {
-		child(*way, listing{base: *base, page: *page, inFlight: *inFlight, coordinates: *coordinates}, *certificate)
-		return
+	programs, err := build()
+	if err != nil {
+		fatal(err)
 	}
-	b := bench{account: newAccount(*sources), rounds: *rounds, page: *page, latency: *latency}
+	defer os.RemoveAll(programs)
+	b := bench{programs: programs, account: newAccount(*sources), rounds: *rounds, page: *page, latency: *latency}
 	for part := range strings.SplitSeq(*parts, ",") {
 		measure := map[string]func(*bench) error{"list": (*bench).list, "latency": (*bench).slow, "whole": (*bench).whole, "transport": (*bench).transport}[part]
 		if measure == nil {
@@ -68,12 +65,29 @@ func main() {
 	}
 }
 
+// build makes the programs that are measured.
+func build() (folder string, err error) {
+	folder, err = os.MkdirTemp("", "meti-bench-")
+	if err != nil {
+		return "", err
+	}
+	command := exec.Command("go", "build", "-o", folder, "./internal/sdk", "./internal/peers")
+	command.Stderr = os.Stderr
+	return folder, command.Run()
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
 type bench struct {
-	account *account
-	rounds  int
-	page    int
-	latency time.Duration
-	report  bytes.Buffer
+	programs string // the folder of the programs that are measured
+	account  *account
+	rounds   int
+	page     int
+	latency  time.Duration
+	report   bytes.Buffer
 }
 
 // run is one way with its circumstances.
@@ -86,39 +100,36 @@ type run struct {
 	certificate string
 }
 
-func (r run) command() (*exec.Cmd, error) {
+func (b *bench) command(r run) *exec.Cmd {
 	if r.way == "Python requests" {
 		mode := "alone"
 		if r.coordinates {
 			mode = "coordinates"
 		}
-		return exec.Command("python3", "list.py", r.base, strconv.Itoa(r.page), mode), nil
+		return exec.Command("python3", "list.py", r.base, strconv.Itoa(r.page), mode)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+	program := "peers"
+	if r.way == "this SDK" || r.way == "floor" {
+		program = "sdk"
 	}
-	return exec.Command(self, "-way", r.way, "-base", r.base, "-page", strconv.Itoa(r.page), "-in-flight", strconv.Itoa(r.inFlight),
-		"-coordinates="+strconv.FormatBool(r.coordinates), "-certificate", r.certificate), nil
+	return exec.Command(filepath.Join(b.programs, program), "-way", r.way, "-base", r.base, "-page", strconv.Itoa(r.page), "-in-flight", strconv.Itoa(r.inFlight),
+		"-coordinates="+strconv.FormatBool(r.coordinates), "-certificate", r.certificate)
 }
 
 // alternate carries out all the runs, round after round, and gives the medians
 // of each.
-func (b *bench) alternate(runs []run) ([]result, error) {
-	all := make([][]result, len(runs))
+func (b *bench) alternate(runs []run) ([]way.Result, error) {
+	all := make([][]way.Result, len(runs))
 	for round := range b.rounds {
 		for i, r := range runs {
 			fmt.Fprintf(os.Stderr, "\rround %d of %d: %-60s", round+1, b.rounds, r.way)
-			command, err := r.command()
-			if err != nil {
-				return nil, err
-			}
+			command := b.command(r)
 			command.Stderr = os.Stderr
 			out, err := command.Output()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.way, err)
 			}
-			var got result
+			var got way.Result
 			if err := json.Unmarshal(out, &got); err != nil {
 				return nil, fmt.Errorf("%s: %w", r.way, err)
 			}
@@ -129,9 +140,9 @@ func (b *bench) alternate(runs []run) ([]result, error) {
 		}
 	}
 	fmt.Fprintf(os.Stderr, "\r%80s\r", "")
-	medians := make([]result, len(runs))
+	medians := make([]way.Result, len(runs))
 	for i, results := range all {
-		median := func(of func(result) float64) float64 {
+		median := func(of func(way.Result) float64) float64 {
 			values := make([]float64, len(results))
 			for j, r := range results {
 				values[j] = of(r)
@@ -139,15 +150,15 @@ func (b *bench) alternate(runs []run) ([]result, error) {
 			slices.Sort(values)
 			return values[len(values)/2]
 		}
-		medians[i].Wall = median(func(r result) float64 { return r.Wall })
-		medians[i].CPU = median(func(r result) float64 { return r.CPU })
-		medians[i].Peak = int64(median(func(r result) float64 { return float64(r.Peak) }))
+		medians[i].Wall = median(func(r way.Result) float64 { return r.Wall })
+		medians[i].CPU = median(func(r way.Result) float64 { return r.CPU })
+		medians[i].Peak = int64(median(func(r way.Result) float64 { return float64(r.Peak) }))
 	}
 	return medians, nil
 }
 
 // check compares what a way has seen with what there is.
-func (b *bench) check(r run, got result) error {
+func (b *bench) check(r run, got way.Result) error {
 	if r.way == "floor" {
 		return nil
 	}

@@ -1,3 +1,4 @@
+// Command peers lists with other clients and other JSON libraries.
 package main
 
 import (
@@ -6,57 +7,23 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/bytedance/sonic"
 	"github.com/go-faster/jx"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"golang.org/x/oauth2"
-
-	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/bench/internal/way"
 	"github.com/meti-go/meti/bench/peers/ogen"
 	"github.com/meti-go/meti/bench/peers/open"
 	"github.com/meti-go/meti/bench/peers/plain"
 	"github.com/meti-go/meti/gen"
 )
 
-// listing is what a way is asked to do.
-type listing struct {
-	base        string
-	page        int // sources a request
-	inFlight    int
-	coordinates bool // decode every coordinate, where that is not done anyway
-	client      *http.Client
-}
-
-// count is what a way has seen.
-type count struct {
-	Sources  int     `json:"sources"`
-	Vertices int     `json:"vertices"`
-	Sum      float64 `json:"sum"` // of the first position of each ring
-}
-
-func (c *count) ring(ring [][2]float64) {
-	c.Vertices += len(ring)
-	c.Sum += ring[0][0] + ring[0][1]
-}
-
-func (c *count) lists(rings [][][]float64) {
-	for _, ring := range rings {
-		c.Vertices += len(ring)
-		c.Sum += ring[0][0] + ring[0][1]
-	}
-}
+func main() { way.Main(ways) }
 
 // ways are the clients that are compared, each by its name in the tables.
-var ways = map[string]func(listing) (count, error){
-	"this SDK":                      sdk,
-	"floor":                         floor,
+var ways = map[string]func(way.Listing) (way.Count, error){
 	"oapi-codegen":                  generatedPlain,
 	"oapi-codegen, additional":      generatedOpen,
 	"oapi-codegen, additional, raw": generatedRaw,
@@ -66,113 +33,18 @@ var ways = map[string]func(listing) (count, error){
 	"bytedance/sonic":               peerSonic,
 }
 
-func sdk(l listing) (c count, err error) {
-	client, err := api.New(api.WithBaseURL(l.base), api.WithHTTPClient(l.client),
-		api.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token"})))
+func generatedPlain(l way.Listing) (c way.Count, err error) {
+	client, err := plain.NewClientWithResponses(l.Base, plain.WithHTTPClient(l.Client))
 	if err != nil {
 		return c, err
 	}
-	for source, err := range client.Sources.All(context.Background(), api.AllParams{PageSize: l.page, InFlight: l.inFlight}) {
-		if err != nil {
-			return c, err
-		}
-		c.Sources++
-		if !l.coordinates {
-			continue
-		}
-		polygons, err := source.Polygons()
-		if err != nil {
-			return c, err
-		}
-		for _, polygon := range polygons {
-			for _, ring := range polygon {
-				c.ring(ring)
-			}
-		}
-	}
-	return c, nil
-}
-
-// floor reads the bodies and discards them.
-func floor(l listing) (c count, err error) {
-	var (
-		next     atomic.Int64
-		workers  sync.WaitGroup
-		mu       sync.Mutex
-		failed   error
-		finished atomic.Bool
-	)
-	for range max(1, l.inFlight) {
-		workers.Go(func() {
-			buffer := make([]byte, 128<<10)
-			for !finished.Load() {
-				offset := int(next.Add(int64(l.page))) - l.page
-				read := 0
-				body, err := get(l, offset)
-				if err == nil {
-					for err == nil {
-						var n int
-						n, err = body.Read(buffer)
-						read += n
-					}
-					body.Close()
-				}
-				if err != io.EOF {
-					mu.Lock()
-					failed = err
-					mu.Unlock()
-				}
-				if err != io.EOF || read <= 2 {
-					finished.Store(true)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return c, failed
-}
-
-// get requests a page as every way does that brings no client of its own.
-func get(l listing, offset int) (io.ReadCloser, error) {
-	request, err := http.NewRequest(http.MethodGet, l.base+"/sources?limit="+strconv.Itoa(l.page)+"&offset="+strconv.Itoa(offset), nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer token")
-	answer, err := l.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if answer.StatusCode != http.StatusOK {
-		answer.Body.Close()
-		return nil, fmt.Errorf("status %s", answer.Status)
-	}
-	return answer.Body, nil
-}
-
-// pages walks over the pages, one after the other.
-func pages(list func(offset int) (sources int, err error)) error {
-	for offset := 0; ; {
-		n, err := list(offset)
-		if err != nil || n == 0 {
-			return err
-		}
-		offset += n
-	}
-}
-
-func generatedPlain(l listing) (c count, err error) {
-	client, err := plain.NewClientWithResponses(l.base, plain.WithHTTPClient(l.client))
-	if err != nil {
-		return c, err
-	}
-	err = pages(func(offset int) (int, error) {
-		answer, err := client.ListSourcesWithResponse(context.Background(), &plain.ListSourcesParams{Limit: &l.page, Offset: &offset})
+	err = way.Pages(func(offset int) (int, error) {
+		answer, err := client.ListSourcesWithResponse(context.Background(), &plain.ListSourcesParams{Limit: &l.Page, Offset: &offset})
 		if err != nil {
 			return 0, err
 		}
 		for _, source := range *answer.JSON200 {
-			c.lists(source.Geometry.Coordinates)
+			c.Lists(source.Geometry.Coordinates)
 		}
 		c.Sources += len(*answer.JSON200)
 		return len(*answer.JSON200), nil
@@ -180,18 +52,18 @@ func generatedPlain(l listing) (c count, err error) {
 	return c, err
 }
 
-func generatedOpen(l listing) (c count, err error) {
-	client, err := open.NewClientWithResponses(l.base, open.WithHTTPClient(l.client))
+func generatedOpen(l way.Listing) (c way.Count, err error) {
+	client, err := open.NewClientWithResponses(l.Base, open.WithHTTPClient(l.Client))
 	if err != nil {
 		return c, err
 	}
-	err = pages(func(offset int) (int, error) {
-		answer, err := client.ListSourcesWithResponse(context.Background(), &open.ListSourcesParams{Limit: &l.page, Offset: &offset})
+	err = way.Pages(func(offset int) (int, error) {
+		answer, err := client.ListSourcesWithResponse(context.Background(), &open.ListSourcesParams{Limit: &l.Page, Offset: &offset})
 		if err != nil {
 			return 0, err
 		}
 		for _, source := range *answer.JSON200 {
-			c.lists(source.Geometry.Coordinates)
+			c.Lists(source.Geometry.Coordinates)
 		}
 		c.Sources += len(*answer.JSON200)
 		return len(*answer.JSON200), nil
@@ -200,13 +72,13 @@ func generatedOpen(l listing) (c count, err error) {
 }
 
 // generatedRaw is this project's gen, bare: unknown members kept, geometry raw.
-func generatedRaw(l listing) (c count, err error) {
-	client, err := gen.NewClientWithResponses(l.base, gen.WithHTTPClient(l.client))
+func generatedRaw(l way.Listing) (c way.Count, err error) {
+	client, err := gen.NewClientWithResponses(l.Base, gen.WithHTTPClient(l.Client))
 	if err != nil {
 		return c, err
 	}
-	err = pages(func(offset int) (int, error) {
-		answer, err := client.ListSourcesWithResponse(context.Background(), &gen.ListSourcesParams{Limit: &l.page, Offset: &offset})
+	err = way.Pages(func(offset int) (int, error) {
+		answer, err := client.ListSourcesWithResponse(context.Background(), &gen.ListSourcesParams{Limit: &l.Page, Offset: &offset})
 		if err != nil {
 			return 0, err
 		}
@@ -222,13 +94,13 @@ func (ogenToken) Auth0(context.Context, ogen.OperationName) (ogen.Auth0, error) 
 	return ogen.Auth0{Token: "token"}, nil
 }
 
-func generatedOgen(l listing) (c count, err error) {
-	client, err := ogen.NewClient(l.base, ogenToken{}, ogen.WithClient(l.client))
+func generatedOgen(l way.Listing) (c way.Count, err error) {
+	client, err := ogen.NewClient(l.Base, ogenToken{}, ogen.WithClient(l.Client))
 	if err != nil {
 		return c, err
 	}
-	err = pages(func(offset int) (int, error) {
-		answer, err := client.ListSources(context.Background(), ogen.ListSourcesParams{Limit: ogen.NewOptInt(l.page), Offset: ogen.NewOptInt(offset)})
+	err = way.Pages(func(offset int) (int, error) {
+		answer, err := client.ListSources(context.Background(), ogen.ListSourcesParams{Limit: ogen.NewOptInt(l.Page), Offset: ogen.NewOptInt(offset)})
 		if err != nil {
 			return 0, err
 		}
@@ -237,7 +109,7 @@ func generatedOgen(l listing) (c count, err error) {
 			return 0, fmt.Errorf("answer %T", answer)
 		}
 		for _, source := range *list {
-			c.lists(source.Geometry.Value.Coordinates)
+			c.Lists(source.Geometry.Value.Coordinates)
 		}
 		c.Sources += len(*list)
 		return len(*list), nil
@@ -280,9 +152,9 @@ type source[Geometry any] struct {
 	H3Indexes            []string   `json:"h3_indexes"`
 }
 
-func peerJSONv2(l listing) (c count, err error) {
-	err = pages(func(offset int) (n int, err error) {
-		body, err := get(l, offset)
+func peerJSONv2(l way.Listing) (c way.Count, err error) {
+	err = way.Pages(func(offset int) (n int, err error) {
+		body, err := way.Get(l, offset)
 		if err != nil {
 			return 0, err
 		}
@@ -296,12 +168,12 @@ func peerJSONv2(l listing) (c count, err error) {
 			if err := jsonv2.UnmarshalDecode(decoder, &s); err != nil {
 				return 0, err
 			}
-			if l.coordinates {
+			if l.Coordinates {
 				ring, err := coordinates(s.Geometry)
 				if err != nil {
 					return 0, err
 				}
-				c.ring(ring)
+				c.Ring(ring)
 			}
 		}
 		c.Sources += n
@@ -319,21 +191,21 @@ func read(body io.ReadCloser, buffer *bytes.Buffer) error {
 	return err
 }
 
-func peerSonic(l listing) (c count, err error) {
+func peerSonic(l way.Listing) (c way.Count, err error) {
 	type polygon struct {
 		Type        string         `json:"type"`
 		Coordinates [][][2]float64 `json:"coordinates"`
 	}
 	var buffer bytes.Buffer
-	err = pages(func(offset int) (int, error) {
-		body, err := get(l, offset)
+	err = way.Pages(func(offset int) (int, error) {
+		body, err := way.Get(l, offset)
 		if err == nil {
 			err = read(body, &buffer)
 		}
 		if err != nil {
 			return 0, err
 		}
-		if !l.coordinates {
+		if !l.Coordinates {
 			var list []source[json.RawMessage]
 			err = sonic.Unmarshal(buffer.Bytes(), &list)
 			c.Sources += len(list)
@@ -345,7 +217,7 @@ func peerSonic(l listing) (c count, err error) {
 		}
 		for i := range list {
 			for _, ring := range list[i].Geometry.Coordinates {
-				c.ring(ring)
+				c.Ring(ring)
 			}
 		}
 		c.Sources += len(list)
@@ -354,11 +226,11 @@ func peerSonic(l listing) (c count, err error) {
 	return c, err
 }
 
-func peerJX(l listing) (c count, err error) {
+func peerJX(l way.Listing) (c way.Count, err error) {
 	var buffer bytes.Buffer
 	decoder := jx.DecodeBytes(nil)
-	err = pages(func(offset int) (n int, err error) {
-		body, err := get(l, offset)
+	err = way.Pages(func(offset int) (n int, err error) {
+		body, err := way.Get(l, offset)
 		if err == nil {
 			err = read(body, &buffer)
 		}
@@ -372,12 +244,12 @@ func peerJX(l listing) (c count, err error) {
 			if err := d.ObjBytes(func(d *jx.Decoder, key []byte) error { return s.member(d, key) }); err != nil {
 				return err
 			}
-			if l.coordinates {
+			if l.Coordinates {
 				ring, err := coordinates(s.Geometry)
 				if err != nil {
 					return err
 				}
-				c.ring(ring)
+				c.Ring(ring)
 			}
 			return nil
 		})
