@@ -537,9 +537,13 @@ func TestInterrupted(t *testing.T) {
 		post func(r *http.Request, next func() *http.Response) (*http.Response, error)
 		want string
 	}{
-		"slow": {func(_ *http.Request, next func() *http.Response) (*http.Response, error) {
-			time.Sleep(10 * time.Second)
-			return next(), nil
+		"slow": {func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			select {
+			case <-time.After(10 * time.Second):
+				return next(), nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
 		}, "registered"},
 		"hangs": {func(r *http.Request, _ func() *http.Response) (*http.Response, error) {
 			<-r.Context().Done()
