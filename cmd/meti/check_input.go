@@ -69,10 +69,6 @@ func (in *input) watch(r io.Reader) io.Reader {
 	})
 }
 
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 // failure is why the input could not be read to its end, nil if it could.
 func (in *input) failure() error { return in.err }
 

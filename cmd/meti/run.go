@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, sys system) int {
 		}
 	}()
 
+	sys.stdin = interruptible(ctx, sys.stdin)
 	a := &app{system: sys}
 	root := a.rootCommand()
 	root.SetArgs(args)

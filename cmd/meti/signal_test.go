@@ -1,0 +1,47 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A command that waits for input ends on the first signal.
+func TestSignalWhileWaitingForInput(t *testing.T) {
+	for _, one := range []struct {
+		args   string
+		signal os.Signal
+		code   int
+	}{
+		{"check -", os.Interrupt, 130},
+		{"check -", syscall.SIGTERM, 143},
+		{"sources create -", os.Interrupt, 130},
+		{"sources delete -", syscall.SIGTERM, 143},
+	} {
+		t.Run(one.args, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "meti", strings.Fields(one.args)...)
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// More than a pipe holds: when it is written, it is being read.
+			if _, err := stdin.Write([]byte(strings.Repeat(" ", 1<<20))); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(one.signal); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != one.code {
+				t.Errorf("exit code %d, want %d", got, one.code)
+			}
+		})
+	}
+}
