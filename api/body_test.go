@@ -48,7 +48,7 @@ func TestNeverStuck(t *testing.T) {
 	}{
 		{"reads nothing", func(conn net.Conn) { time.Sleep(time.Hour) }, AnswerTimeout, false, "no answer within 1m0s"},
 		{"no TLS handshake", func(conn net.Conn) { time.Sleep(time.Hour) }, 15*time.Second + ConnectTimeout, true, "TLS handshake timeout"},
-		{"a TLS handshake that drips", func(conn net.Conn) { drip(conn, "\x16") }, 15*time.Second + ConnectTimeout, true, ""},
+		{"a TLS handshake that drips", func(conn net.Conn) { drip(conn, "\x16") }, 15*time.Second + ConnectTimeout, true, "TLS handshake timeout"},
 		{"no header", func(conn net.Conn) { readRequest(conn); hang(conn) }, AnswerTimeout, false, "no answer within 1m0s"},
 		{"half a header", func(conn net.Conn) { readRequest(conn); _, _ = io.WriteString(conn, "HTTP/1.1 200"); hang(conn) }, AnswerTimeout, false, "no answer within 1m0s"},
 		{"a header that drips", func(conn net.Conn) {
