@@ -55,6 +55,11 @@ func TestProblemsNameRuleAndPlace(t *testing.T) {
 			[]string{"error parts-overlap /geometry/coordinates/1"},
 		},
 		{
+			"parts share an edge",
+			feature(`{"type":"MultiPolygon","coordinates":[[[[0,0],[4,0],[4,4],[0,4],[0,0]]],[[[4,0],[8,0],[8,4],[4,4],[4,0]]]]}`),
+			[]string{"error parts-overlap /geometry/coordinates/1"},
+		},
+		{
 			"places count what is left out",
 			feature(`{"type":"Polygon","coordinates":[[[],[2,47],[],[2.01,47.01],[2.01,47],[2,47.01],[2,47]]]}`),
 			[]string{"warning geometry-text /geometry/coordinates/0", "error self-intersection /geometry/coordinates/0/4"},
