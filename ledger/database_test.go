@@ -80,7 +80,7 @@ func TestCollectionsOfTheDatabase(t *testing.T) {
 
 // pairs.json holds random pairs, most of them a few centimetres or decimetres
 // from the 9 metres, up to 88 degrees of latitude and 1,000 km of size, and
-// points and needles held into inner corners, where the shrunk shape is an arc
+// points and needles held into inner corners and under bumps, where the shrunk shape is an arc
 // of chords. None is within 5 millimetres.
 func TestPairsOfTheDatabase(t *testing.T) {
 	type pair struct {
