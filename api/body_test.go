@@ -405,3 +405,18 @@ func TestACallersClient(t *testing.T) {
 		}
 	})
 }
+
+// JSON goes by several names, and by none.
+func TestContentTypes(t *testing.T) {
+	for kind, good := range map[string]bool{
+		"": true, "application/json": true, "Application/JSON; charset=utf-8": true, "text/json": true, "application/geo+json": true, "application/json; broken=": true,
+		"text/html": false, "text/plain": false, "application/octet-stream": false, "application/jsonish": false,
+	} {
+		c := made(t, WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(oneSource)), Request: r}, nil
+		})}))
+		if err := get(t.Context(), c); (err == nil) != good || !good && !errors.Is(err, ErrBadAnswer) {
+			t.Errorf("%q: %v", kind, err)
+		}
+	}
+}
