@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -43,5 +45,30 @@ func TestSignalWhileWaitingForInput(t *testing.T) {
 				t.Errorf("exit code %d, want %d", got, one.code)
 			}
 		})
+	}
+}
+
+// The emulator ends well on either signal, and its ready line stays alone.
+func TestSignalEndsEmulator(t *testing.T) {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		cmd := exec.CommandContext(t.Context(), "meti", "emulator")
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		out := bufio.NewReader(stdout)
+		if line, err := out.ReadString('\n'); err != nil || !strings.HasPrefix(line, `{"url":"http://127.0.0.1:`) {
+			t.Fatalf("ready line %q, %v", line, err)
+		}
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		rest, _ := io.ReadAll(out)
+		if err := cmd.Wait(); err != nil || len(rest) > 0 {
+			t.Errorf("%v: ended with %v, and more on stdout: %q", signal, err, rest)
+		}
 	}
 }
