@@ -184,7 +184,7 @@ func (l *listing) list() error {
 		case got.sources == stride && offset == 0:
 			width = min(inFlight, cautiousInFlight)
 		case got.sources == stride:
-			width = inFlight
+			width = min(inFlight, 2*width)
 		case got.sources > stride:
 			l.drop()
 			stride, width = limit, 1
