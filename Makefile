@@ -4,7 +4,7 @@
 
 GO ?= go
 
-.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data ci
+.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data foreign-shapes ci
 
 demo:
 	@$(GO) run ./cmd/meti demo
@@ -32,8 +32,20 @@ lint-spec:
 
 # The SDK against programs that we did not write. Needs npm.
 test-peers:
-	cd test/spec && npm ci --silent
+	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
 	$(GO) test -count=1 -tags peers -timeout 20m ./test/...
+
+# The built-in table of countries, from Natural Earth 10m. Needs npm.
+vendor-data:
+	d=$$(mktemp -d) && (cd $$d && npm pack --silent world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz) && \
+	$(GO) run ./ledger/countries/internal/convert -o ledger/countries/world.gz $$d/package/countries-10m.json; \
+	status=$$?; rm -rf $$d; exit $$status
+
+# Shapes that nobody here drew, with the verdicts of GDAL. Needs npm and gdal-bin.
+foreign-shapes:
+	d=$$(mktemp -d) && (cd $$d && npm pack --silent us-atlas@3.0.1 && tar xzf us-atlas-3.0.1.tgz) && \
+	$(GO) run ./ledger/internal/foreign -o testdata/ledger/counties.json $$d/package/counties-10m.json; \
+	status=$$?; rm -rf $$d; exit $$status
 
 ci:
 	.ci/run
