@@ -21,7 +21,17 @@ import (
 	"github.com/meti-go/meti/gen"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
+
+// tests are the tests, and after them the connections that examples leave idle.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	sharedTransport().CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
+	return code
+}
 
 // drip sends a byte a second for as long as anybody listens.
 func drip(conn net.Conn, text string) {
