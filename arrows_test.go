@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"ledger/countries/internal/convert": {},
 	"ledger/internal/foreign":           {"ledger"},
 	"register":                          {"api", "gen", "wire", "authn", "ledger", "internal/features"},
-	"emulator":                          {"", "gen", "wire", "ledger"},
+	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries"},
 	"internal/specgen":                  {},
 	"internal/features":                 {},
 	"cmd/meti": {"", "api", "authn", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",

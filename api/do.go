@@ -375,9 +375,10 @@ func (r *run) judge(outer, ctx context.Context, t *try, response *http.Response,
 // hold anything.
 func (r *run) judgeRedirect(e *Error, response *http.Response) {
 	cause := &authn.RedirectError{Method: e.Method, Status: e.Status, From: origin(r.target)}
-	if location := response.Header.Get("Location"); location != "" {
+	// Scrubbed before it is parsed: parsing can cut a token in two.
+	if location := r.secrets.text(response.Header.Get("Location")); location != "" {
 		if to, err := r.target.Parse(location); err == nil {
-			cause.To = printable(r.secrets.text(origin(to)), 300)
+			cause.To = printable(origin(to), 300)
 		}
 	}
 	e.Message, e.cause = cause.Error(), cause

@@ -275,7 +275,7 @@ type document struct {
 func (c creation) newcomer(f ledger.Feature, st *store, account, now string) (newcomer, error) {
 	a := c.attributes
 	n := newcomer{
-		Source:     ledger.Source{Shape: f.Shape, Period: f.Period, Country: st.countries.Of(f.Shape)},
+		Source:     ledger.Source{Shape: f.Shape, Period: f.Period, Country: st.countries().Of(f.Shape)},
 		altID:      f.AltID,
 		attributes: a,
 	}

@@ -41,10 +41,9 @@ type Options struct {
 	// TokensPerHour is the quota of tokens of each client, told in the header
 	// Auth0-Client-Quota-Limit and answered with 429 when used up; none if zero.
 	TokensPerHour int
-	// Countries is the table that countries are looked up in, by the centroid.
-	// Without one every country is null, and then nothing conflicts. The world's
-	// is countries.World() of package ledger/countries; the command takes it
-	// unless told otherwise.
+	// Countries is the table that countries are looked up in, by the centroid;
+	// the world's, of package ledger/countries, if nil. Where no country is, the
+	// answer's is null, and nothing conflicts.
 	Countries *ledger.Countries
 	// MaxBody is the largest request body that is taken, in bytes; larger ones
 	// are answered with 413. 64 MiB if zero.

@@ -454,3 +454,23 @@ func TestMiddleware(t *testing.T) {
 	c.do(http.StatusTeapot, "GET", "/teapot", "")
 	same(t, "paths", paths, []string{"/oauth/token", "/teapot"})
 }
+
+// TestWorld: without a table of the caller's, countries are the world's.
+func TestWorld(t *testing.T) {
+	server, err := emulator.Start(emulator.Options{Accounts: []emulator.Account{north}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	field := `{"alt_id":"iowa","start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z","geometry":{"type":"Polygon","coordinates":[[[-93.62,42.05],[-93.61,42.05],[-93.61,42.06],[-93.62,42.06],[-93.62,42.05]]]}}`
+	c := as(t, server, north)
+	c.create(field)
+	again := c.create(field)[0]
+	if again.Country == nil || *again.Country != "United States of America" || !again.Conflict {
+		t.Errorf("%+v", again)
+	}
+}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -51,7 +52,7 @@ var forever = context.Background()
 type store struct {
 	flavour   flavour
 	conflicts bool
-	countries *ledger.Countries
+	countries func() *ledger.Countries // unpacked when it is first asked for
 	options   Options
 	key       []byte // SSIDs are made from it
 
@@ -102,10 +103,13 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 	st = &store{
 		flavour:   f,
 		conflicts: f == production || o.SandboxConflicts,
-		countries: o.Countries,
+		countries: countries.World,
 		options:   o,
 		turn:      make(chan struct{}, 1),
 		shapes:    newShapeCache(),
+	}
+	if o.Countries != nil {
+		st.countries = func() *ledger.Countries { return o.Countries }
 	}
 	source := ":memory:"
 	if path != "" {

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 
-	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/ledger"
 	"github.com/meti-go/meti/ledger/countries"
 )
@@ -18,10 +17,4 @@ func countryTable(file string) (table *ledger.Countries, err error) {
 		return err
 	})
 	return table, err
-}
-
-// setCountries gives the emulator its table of countries.
-func setCountries(options *emulator.Options, file string) (err error) {
-	options.Countries, err = countryTable(file)
-	return err
 }

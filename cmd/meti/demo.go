@@ -29,11 +29,7 @@ func (a *app) demoCommand() *cobra.Command {
 // came of it to stdout.
 func (a *app) demo(ctx context.Context) (err error) {
 	// With a seed the SSIDs are the same each time.
-	options := emulator.Options{Seed: 1}
-	if err := setCountries(&options, ""); err != nil {
-		return err
-	}
-	server, err := emulator.Start(options)
+	server, err := emulator.Start(emulator.Options{Seed: 1})
 	if err != nil {
 		return err
 	}

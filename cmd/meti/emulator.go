@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/emulator"
+	"github.com/meti-go/meti/ledger"
 )
 
 func (a *app) emulatorCommand() *cobra.Command {
@@ -55,7 +56,10 @@ createSources:drop-after:0.2, *:latency:delay=50ms.`,
 			}); err != nil {
 				return err
 			}
-			if err := setCountries(&options, countries); err != nil {
+			if err := load(countries, func(f *os.File) (err error) {
+				options.Countries, err = ledger.LoadCountries(f)
+				return err
+			}); err != nil {
 				return err
 			}
 			options.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
