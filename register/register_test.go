@@ -387,6 +387,25 @@ func TestExisting(t *testing.T) {
 	}
 }
 
+// A source that resembles one feature and is another one is both, in every run.
+func TestExistingTwin(t *testing.T) {
+	server := start(t, emulator.Options{})
+	if got := run(t, server, register.Options{Input: file(t, collection(square("a", 2)))}); got.err != nil {
+		t.Fatal(got.err)
+	}
+	path := file(t, collection(square("a", 1), square("a", 2)))
+	for range 2 {
+		got := run(t, server, register.Options{Input: path})
+		if !errors.Is(got.err, register.ErrExists) || got.outcomes() != "a pending, a existed" {
+			t.Fatal(got.outcomes(), got.err)
+		}
+	}
+	got := run(t, server, register.Options{Input: path, SkipExisting: true})
+	if got.err != nil || got.outcomes() != "a registered, a existed" || len(stored(t, server)) != 2 {
+		t.Fatal(got.outcomes(), got.err)
+	}
+}
+
 // A changed input is noticed: what the journal registered with other
 // attributes or another boundary is not registered again by itself.
 func TestChangedInput(t *testing.T) {

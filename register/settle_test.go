@@ -257,6 +257,34 @@ func TestSettlingTimeAcrossRestarts(t *testing.T) {
 	}
 }
 
+// Two features of one id, period and area: what a killed request made of the
+// first is not taken for a source that was there before the second.
+func TestTwinsAreToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		path := file(t, collection(square("a", 1), square("a", 2)))
+		ctx, kill := context.WithCancel(t.Context())
+		var killed []byte
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			if !isPost(r) || killed != nil {
+				return next(), nil
+			}
+			var err error
+			if killed, err = os.ReadFile(path + ".meti-journal"); err != nil {
+				t.Error(err)
+			}
+			kill()
+			return lostAfter(r, next)
+		}
+		m.run(ctx, t, register.Options{Input: path, BatchFeatures: 1, InFlight: 1})
+		write(t, path+".meti-journal", string(killed))
+		got := m.run(t.Context(), t, register.Options{Input: path, BatchFeatures: 1, InFlight: 1})
+		if got.err != nil || got.outcomes() != "a registered, a registered" || got.results[0].ID == got.results[1].ID || len(m.posts) != 2 {
+			t.Fatal(got.outcomes(), got.err, m.posts)
+		}
+	})
+}
+
 // A collection is stored whole or not at all: half of one is not understood,
 // and not guessed.
 func TestHalfABatchIsUnknown(t *testing.T) {
