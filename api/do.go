@@ -503,7 +503,7 @@ func joinText(a, b string) string {
 // ended says why ctx ended, for errors.Is.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause != nil && cause != err { //nolint:errorlint // the same value or another
+	if cause != nil && cause != err {
 		return fmt.Errorf("%w: %w", err, cause)
 	}
 	return err

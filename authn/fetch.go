@@ -155,7 +155,7 @@ func (a *asker) ask(ctx context.Context, tokens []string) (*Grant, *Quota, *Fetc
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "meti-go")
 	start := time.Now()
-	resp, err := a.transport.RoundTrip(req)
+	resp, err := a.transport.RoundTrip(req) //nolint:bodyclose // closed below; the closures hide it
 	if err != nil {
 		return nil, nil, a.broken(err, clean)
 	}

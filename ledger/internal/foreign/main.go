@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -183,7 +184,7 @@ func judge(shapes []shape) error {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return err
 	}
-	answer, err := exec.Command("ogr2ogr", "-f", "CSV", "/vsistdout/", "-dialect", "SQLite",
+	answer, err := exec.CommandContext(context.Background(), "ogr2ogr", "-f", "CSV", "/vsistdout/", "-dialect", "SQLite",
 		"-sql", "SELECT id, ST_IsValid(geometry) AS valid FROM shapes", file).Output()
 	if err != nil {
 		return fmt.Errorf("ogr2ogr: %w", err)
