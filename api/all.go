@@ -211,7 +211,7 @@ func (l *listing) settle(limit int) error {
 		if got, err = l.consume(0); err != nil {
 			return err
 		}
-		if got.sources == limit {
+		if got.sources == limit && limit > 1 {
 			return nil // limit is ignored, so it was all
 		}
 		got.distinct = 0

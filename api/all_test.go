@@ -1,12 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -201,6 +203,9 @@ func TestAllAgainstOddServers(t *testing.T) {
 		{name: "offset is ignored, 10 at most", answer: func(l *lister) func(int, int) []int {
 			return func(_, limit int) []int { return obeyLimit(upTo(10), limit) }
 		}, total: 95, pageSize: 10, want: upTo(10), incomplete: true, most: 12},
+		{name: "offset is ignored, 1 at most", answer: func(*lister) func(int, int) []int {
+			return func(int, int) []int { return upTo(1) }
+		}, pageSize: 1, want: upTo(1), incomplete: true, most: 12},
 		{name: "offset is ignored, without limit other sources", answer: func(l *lister) func(int, int) []int {
 			return func(_, limit int) []int {
 				if limit < 0 {
@@ -355,10 +360,44 @@ func TestAllLeftEarly(t *testing.T) {
 			}
 			n++
 		}
+		stacks := make([]byte, 1<<20)
+		if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("(*listing).fetch")) {
+			t.Fatalf("requests go on after the loop was left:\n%s", stacks)
+		}
 	}
 	if spent := server.spent(); spent > 25*8 {
 		t.Errorf("%d requests for 25 times at most 25 sources", spent)
 	}
+}
+
+// TestAllLeftWhileTheServerHangs leaves the loop while the next page does not
+// come; that page must not be waited for.
+func TestAllLeftWhileTheServerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &lister{total: 1000}
+		release := make(chan struct{})
+		server.also = func(_ http.ResponseWriter, offset, _ int) bool {
+			if offset > 0 {
+				<-release
+			}
+			return false
+		}
+		begin := time.Now()
+		n := 0
+		for _, err := range inMemory(t, server).Sources.All(t.Context(), AllParams{PageSize: 10}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n == 10 {
+				synctest.Wait() // until the next pages are asked for
+				break
+			}
+		}
+		if waited := time.Since(begin); waited > 0 {
+			t.Errorf("left after %s", waited)
+		}
+		close(release)
+	})
 }
 
 func TestAllErrorOnSecondPage(t *testing.T) {
@@ -401,6 +440,7 @@ func TestAllRepeatsABrokenPage(t *testing.T) {
 			text := listOf(server.page(offset, limit))
 			w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 			_, _ = io.WriteString(w, text[:len(text)*2/3])
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
 		var drifts []Drift

@@ -190,7 +190,7 @@ func FuzzSource(f *testing.F) {
 		`{"hectares":"NaN"}`, `{"hectares":"ha"}`, `{"hectares":-1E-7}`, `{"hectares":[]}`, `{"outcome_reporting_year":2026.0}`, `{"outcome_reporting_year":2026.5}`,
 		`{"outcome_reporting_year":1e400}`, `{"outcome_reporting_year":-0}`, `{"start_at":1}`, `{"start_at":"2026-02-30"}`, `{"start_at":"2026-01-01T24:00:00Z"}`,
 		`{"start_at":"2026-01-01T00:00:00,5Z"}`, `{"start_at":"0000-01-01T00:00:00+23:59"}`, `{"x":{"y":[[[[1,2],[3,4]]]]}}`, `{"x":[1,2,]}`, `{"x":[[1,2],[3,]]}`, `{"x":[[1,2],[3,4] ,[5,6,7], [8, 9]]}`,
-		"{\"id\":\"\xff\"}", "{\"\xff\":1}", "{\"id\":\"\x01\"}", "{\"id\":\"é\"}", "\ufeff{}", `{"geometry":null,"geojson":"{}"}`, `{"":1}`, `{"x":1,"x":2}`,
+		"{\"id\":\"\xff\"}", "{\"id\":\"12345\xff78, 12345678\"}", "{\"\xff\":1}", "{\"id\":\"\x01\"}", "{\"id\":\"é\"}", "\ufeff{}", `{"geometry":null,"geojson":"{}"}`, `{"":1}`, `{"x":1,"x":2}`,
 	} {
 		f.Add([]byte(text))
 	}

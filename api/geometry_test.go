@@ -180,6 +180,11 @@ func TestDecodeNumber(t *testing.T) {
 		if random.IntN(2) == 0 {
 			text = strconv.FormatFloat(value, 'f', random.IntN(20), 64)
 		}
+		if random.IntN(3) == 0 { // any digits: some are next to the middle of two float64
+			text = strconv.FormatUint(1e18+random.Uint64N(9e18), 10)
+			point := 1 + random.IntN(18)
+			text = text[:point] + "." + text[point:]
+		}
 		if sameNumber(t, text); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
