@@ -377,7 +377,7 @@ func TestAllLeftWhileTheServerHangs(t *testing.T) {
 		server := &lister{total: 1000}
 		release := make(chan struct{})
 		server.also = func(_ http.ResponseWriter, offset, _ int) bool {
-			if offset > 0 {
+			if offset > 10 {
 				<-release
 			}
 			return false
@@ -388,7 +388,7 @@ func TestAllLeftWhileTheServerHangs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n++; n == 10 {
+			if n++; n == 15 {
 				synctest.Wait() // until the next pages are asked for
 				break
 			}

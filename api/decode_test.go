@@ -296,6 +296,13 @@ func TestBrokenAnswer(t *testing.T) {
 			t.Fatalf("connection broken after %d bytes: %v", end, err)
 		}
 	}
+	// What came together with the error counts first.
+	n := 0
+	broken := errors.New("connection reset")
+	err := streamSources(iotest.DataErrReader(io.MultiReader(bytes.NewReader(list[:len(list)-1]), iotest.ErrReader(broken))), func(*Source) error { n++; return nil })
+	if err != broken || n != len(sourceFiles(t)) {
+		t.Errorf("%d sources, %v", n, err)
+	}
 	const damage = "\x00\",:}]x\\\xff"
 	for i := range list {
 		damaged := bytes.Clone(list)
