@@ -87,17 +87,6 @@ func (x *index) identity(i int) hash {
 	return identityOf(x.altID(i), e.period, e.form)
 }
 
-// count gives how many entries are in a state.
-func (x *index) count(s state) int {
-	n := 0
-	for i := range x.entries {
-		if x.entries[i].state == s {
-			n++
-		}
-	}
-	return n
-}
-
 // maxName is where the index cuts an alt_id off: METI takes 49 characters, and
 // a longer one is invalid.
 const maxName = 256

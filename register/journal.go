@@ -117,7 +117,7 @@ func openJournal(path string) (*journal, error) {
 		if j.file != nil {
 			j.file.Close()
 		}
-		lock.Unlock()
+		_ = lock.Unlock()
 		return nil, err
 	}
 	go j.write(end)
@@ -286,7 +286,7 @@ func (j *journal) write(end int64) {
 			if err != nil {
 				broken = fmt.Errorf("writing the journal %s: %w; make room and run again", j.path, err)
 				// What was written in part would be cut off by the next run anyway.
-				j.file.Truncate(end)
+				_ = j.file.Truncate(end)
 			} else {
 				end += int64(len(a.line))
 			}
@@ -306,7 +306,7 @@ func (j *journal) close() error {
 // file system has to.
 func syncFolder(path string) {
 	if folder, err := os.Open(path); err == nil {
-		folder.Sync()
+		_ = folder.Sync()
 		folder.Close()
 	}
 }
