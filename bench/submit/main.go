@@ -44,9 +44,9 @@ func measure(n int, latency time.Duration, posts int) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	b := bench{folder: folder, meti: filepath.Join(folder, "meti"), latency: latency}
-	build := exec.Command("go", "build", "-C", "..", "-o", b.meti, "./cmd/meti")
+	build := exec.CommandContext(context.Background(), "go", "build", "-C", "..", "-o", b.meti, "./cmd/meti")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return err
@@ -147,7 +147,7 @@ type emulator struct {
 }
 
 func (b bench) start() (*emulator, error) {
-	e := &emulator{cmd: exec.Command(b.meti, "emulator", "--fault", "*:latency:delay="+b.latency.String())}
+	e := &emulator{cmd: exec.CommandContext(context.Background(), b.meti, "emulator", "--fault", "*:latency:delay="+b.latency.String())}
 	out, err := e.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -186,9 +186,9 @@ func (b bench) submit(n int) (r run, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer e.stop()
+	defer func() { _ = e.stop() }()
 	_ = os.Remove(b.input() + ".meti-journal")
-	cmd := exec.Command(b.meti, "submit", b.input(), "--no-token-cache", "-o", "ndjson", "-q")
+	cmd := exec.CommandContext(context.Background(), b.meti, "submit", b.input(), "--no-token-cache", "-o", "ndjson", "-q")
 	cmd.Env = append(os.Environ(), e.env...)
 	cmd.Stderr = os.Stderr
 	results, err := os.Create(filepath.Join(b.folder, "results"))
@@ -245,7 +245,7 @@ func (b bench) loop(posts int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer e.stop()
+	defer func() { _ = e.stop() }()
 	for _, pair := range e.env {
 		name, value, _ := strings.Cut(pair, "=")
 		if err := os.Setenv(name, value); err != nil {
