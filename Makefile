@@ -35,6 +35,17 @@ test-peers:
 	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
 	$(GO) test -count=1 -tags peers -timeout 20m ./test/...
 
+# The SDK beside other clients, on this machine, in a quarter of an hour or so.
+bench:
+	cd bench && $(GO) run .
+	cd bench && $(GO) run ./submit
+	$(GO) test -run '^$$' -bench HTTP -benchtime 60x ./emulator
+	$(GO) test -run '^$$' -bench . ./authn ./api ./ledger
+
+# 1,000 registering processes killed at random: nothing lost, nothing twice.
+soak:
+	METI_SOAK_TRIALS=1000 $(GO) test -count=1 -timeout 60m -v -run TestKilledAtRandom ./register
+
 # The built-in table of countries, from Natural Earth 10m. Needs npm.
 vendor-data:
 	d=$$(mktemp -d) && (cd $$d && npm pack --silent world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz) && \
