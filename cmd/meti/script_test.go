@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/testdata"
@@ -40,6 +41,7 @@ func TestMain(m *testing.M) {
 //	signal NAME N meti …   run meti, signal it when a server took its request, want exit code N
 //	serve STATUS [FILE]    point METI_BASE_URL at a server that answers this to everything
 //	requests OP N          want N requests of an operation at the emulator (-admin)
+//	runs N P meti ARG…     run meti N times, P at a time; each must succeed
 //	keep NAME REGEXP       put what REGEXP finds in stdout into a variable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -51,7 +53,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "fields.geojson"), testdata.Fields, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"emulator": startEmulator, "code": code, "signal": interrupt, "serve": serve, "requests": requests, "keep": keep,
+			"emulator": startEmulator, "code": code, "signal": interrupt, "serve": serve, "requests": requests, "runs": runs, "keep": keep,
 		},
 	})
 }
@@ -114,6 +116,30 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit code %d, want %s", got, args[0])
 	}
 	secretsKept(ts, args[2:])
+}
+
+func runs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: runs N P meti ARG…")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	atOnce, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	environment := os.Environ()
+	for _, name := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "XDG_CACHE_HOME"} {
+		environment = append(environment, name+"="+ts.Getenv(name))
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for range n {
+		group.Go(func() error {
+			cmd := exec.CommandContext(context.Background(), meti(ts), args[3:]...)
+			cmd.Env = environment
+			return cmd.Run()
+		})
+	}
+	ts.Check(group.Wait())
 }
 
 var jwt = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.`)
