@@ -37,7 +37,7 @@ test-peers:
 
 # The SDK beside other clients, on this machine, in a quarter of an hour or so.
 bench:
-	cd bench && $(GO) run .
+	cd bench && $(GO) generate ./... && $(GO) run . -write ../docs/performance.md
 	cd bench && $(GO) run ./submit
 	$(GO) test -run '^$$' -bench HTTP -benchtime 60x ./emulator
 	$(GO) test -run '^$$' -bench . ./authn ./api ./ledger
