@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -41,11 +42,9 @@ const (
 	// server has been seen to obey offset.
 	cautiousInFlight = 8
 	// A page that waits for those before it holds queueLength times batchBytes
-	// of JSON, decoded; then its body is read no further. With one request in
-	// flight no page waits, and a short queue keeps memory small.
-	batchBytes       = 64 << 10
-	queueLength      = 64
-	shortQueueLength = 4
+	// of JSON, decoded; then its body is read no further.
+	batchBytes  = 64 << 10
+	queueLength = 64
 )
 
 // All lists every source that the filter lets through, in the order in which
@@ -69,11 +68,11 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 		l := &listing{
 			client: s.client, params: params, yield: yield,
 			seen: make(map[SSID]int), underWay: make(map[int]*page),
+			turns: turns{free: runtime.GOMAXPROCS(0), waiting: make(map[int]chan struct{})},
 		}
-		var stop context.CancelFunc
-		l.ctx, stop = context.WithCancel(ctx)
+		l.ctx, l.stop = context.WithCancel(ctx)
 		defer l.workers.Wait()
-		defer stop()
+		defer l.stop()
 		if err := l.list(); err != nil && err != errStopped {
 			yield(nil, err)
 		}
@@ -86,15 +85,52 @@ var errStopped = errors.New("stopped")
 // listing is one walk over an account.
 type listing struct {
 	ctx      context.Context
+	stop     context.CancelFunc
 	client   *Client
 	params   AllParams
 	yield    func(*Source, error) bool
-	queue    int           // how many batches of a page may wait
 	seen     map[SSID]int  // by the number of the request that told the source
 	requests int           // so far
 	settling bool          // everything was asked for at once
 	underWay map[int]*page // by offset
 	workers  sync.WaitGroup
+	turns    turns
+}
+
+// turns has as many pages decoded at once as there are processors, those that
+// are yielded first before the others. Pages that were asked for together come
+// together; were they decoded together too, none would be done before all are,
+// and no further page be asked for meanwhile.
+type turns struct {
+	mu      sync.Mutex
+	free    int
+	waiting map[int]chan struct{} // by the page's number
+}
+
+// take waits for a turn. Its holder must not wait for anything else.
+func (t *turns) take(number int) {
+	t.mu.Lock()
+	if t.free > 0 {
+		t.free--
+		t.mu.Unlock()
+		return
+	}
+	turn := make(chan struct{})
+	t.waiting[number] = turn
+	t.mu.Unlock()
+	<-turn
+}
+
+func (t *turns) give() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.waiting) == 0 {
+		t.free++
+		return
+	}
+	first := slices.Min(slices.Collect(maps.Keys(t.waiting)))
+	close(t.waiting[first])
+	delete(t.waiting, first)
 }
 
 // page is one request and what it answers.
@@ -129,9 +165,6 @@ func (l *listing) list() error {
 	if inFlight == 0 {
 		inFlight = defaultInFlight
 	}
-	if l.queue = queueLength; inFlight == 1 {
-		l.queue = shortQueueLength
-	}
 	var (
 		offset = 0
 		stride = limit // from page to page; less where the server answers fewer than asked
@@ -141,10 +174,12 @@ func (l *listing) list() error {
 		before tally   // of the page before
 	)
 	for {
-		for i := range width {
-			l.start(offset+i*stride, limit)
+		if width > 1 {
+			for i := range width {
+				l.start(offset+i*stride, limit)
+			}
 		}
-		got, err := l.consume(offset)
+		got, err := l.consume(offset, limit)
 		if err != nil {
 			return err
 		}
@@ -200,15 +235,13 @@ func (l *listing) list() error {
 func (l *listing) settle(limit int) error {
 	l.drop()
 	l.settling = true
-	l.start(0, 0)
-	got, err := l.consume(0)
+	got, err := l.consume(0, 0)
 	if err != nil {
 		return err
 	}
 	if got.distinct == len(l.seen) && got.sources == limit {
 		// As many as a page holds: is that all, or all at a time?
-		l.start(0, 1)
-		if got, err = l.consume(0); err != nil {
+		if got, err = l.consume(0, 1); err != nil {
 			return err
 		}
 		if got.sources == limit && limit > 1 {
@@ -222,56 +255,71 @@ func (l *listing) settle(limit int) error {
 	return l.fail(fmt.Sprintf("the server repeats its pages; %d sources were listed, and there may be more", len(l.seen)), ErrIncomplete)
 }
 
-// start requests the page at an offset, unless that is under way. A limit of 0
-// asks for all.
+// start requests the page at an offset ahead, unless that is under way.
 func (l *listing) start(offset, limit int) {
 	if l.underWay[offset] != nil {
 		return
 	}
 	l.requests++
-	p := &page{number: l.requests, batches: make(chan batch, l.queue)}
+	p := &page{number: l.requests, batches: make(chan batch, queueLength)}
 	l.underWay[offset] = p
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(l.ctx)
 	l.workers.Go(func() {
 		defer p.cancel()
 		defer close(p.batches)
-		p.err = l.fetch(ctx, p, ListParams{Filter: l.params.Filter, Limit: limit, Offset: offset})
+		p.err = l.fetch(ctx, offset, limit, func(body io.Reader, again bool) error {
+			h := handover{ctx: ctx, body: body, page: p, turns: &l.turns, next: batch{again: again}}
+			l.turns.take(p.number)
+			err := streamSources(&h, func(source *Source) error {
+				if err := checkID(source); err != nil {
+					return err
+				}
+				h.next.sources = append(h.next.sources, source)
+				return nil
+			})
+			l.turns.give()
+			return errors.Join(err, h.flush())
+		})
 	})
 }
 
-// fetch carries out a page's request and hands over its sources, what one read
-// brought before the next.
-func (l *listing) fetch(ctx context.Context, p *page, params ListParams) error {
-	attempts := 0
+// fetch carries out the request for a page. What read does is done again, with
+// again true, where the answer broke off.
+func (l *listing) fetch(ctx context.Context, offset, limit int, read func(body io.Reader, again bool) error) error {
+	params := ListParams{Filter: l.params.Filter, Limit: limit, Offset: offset}
+	again := false
 	return l.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", query: params.query(), read: func(body io.Reader) error {
-		out := handover{ctx: ctx, body: body, batches: p.batches, next: batch{again: attempts > 0}}
-		attempts++
-		err := streamSources(&out, func(source *Source) error {
-			if source.ID == "" {
-				return fmt.Errorf("source %d of the answer has no id", out.count+1)
-			}
-			out.count++
-			out.next.sources = append(out.next.sources, source)
-			return nil
-		})
-		return errors.Join(err, out.flush())
+		err := read(body, again)
+		again = true
+		return err
 	}})
 }
 
-// handover reads a body, and before it does hands over what was decoded.
+// checkID refuses a source that could not be told from others.
+func checkID(source *Source) error {
+	if source.ID == "" {
+		return errors.New("a source of the answer has no id")
+	}
+	return nil
+}
+
+// handover reads the body of a page ahead, and before it does hands over what
+// was decoded, and lets others decode.
 type handover struct {
-	ctx     context.Context
-	body    io.Reader
-	batches chan<- batch
-	next    batch
-	bytes   int // read since the last batch
-	count   int // the sources so far
+	ctx   context.Context
+	body  io.Reader
+	page  *page
+	turns *turns
+	next  batch
+	bytes int // read since the last batch
 }
 
 func (h *handover) Read(p []byte) (int, error) {
+	h.turns.give()
+	defer h.turns.take(h.page.number)
 	// A consumer that waits gets what there is; else batches are not too small.
-	if h.bytes >= batchBytes || len(h.batches) == 0 {
+	if h.bytes >= batchBytes || len(h.page.batches) == 0 {
 		if err := h.flush(); err != nil {
 			return 0, err
 		}
@@ -286,7 +334,7 @@ func (h *handover) flush() error {
 		return nil
 	}
 	select {
-	case h.batches <- h.next:
+	case h.page.batches <- h.next:
 		h.next = batch{sources: make([]*Source, 0, len(h.next.sources)+8)}
 		h.bytes = 0
 		return nil
@@ -295,57 +343,97 @@ func (h *handover) flush() error {
 	}
 }
 
-// consume yields the page at an offset, which is under way.
-func (l *listing) consume(offset int) (got tally, err error) {
-	p := l.underWay[offset]
-	delete(l.underWay, offset)
-	defer p.cancel()
-	var repeated []SSID
-	again := false
-	for b := range p.batches {
-		if l.ctx.Err() != nil {
-			e := l.fail("the caller ended it: " + l.ctx.Err().Error())
-			e.cause = ended(l.ctx)
-			return got, e
+// consume yields the page at an offset. One that is not under way is fetched
+// and decoded here, and needs no handing over.
+func (l *listing) consume(offset, limit int) (got tally, err error) {
+	r := receipt{listing: l}
+	if p := l.underWay[offset]; p != nil {
+		delete(l.underWay, offset)
+		defer p.cancel()
+		r.number = p.number
+		for b := range p.batches {
+			if l.ctx.Err() != nil {
+				return r.tally, l.ended()
+			}
+			if b.again {
+				r.again, r.sources = true, 0
+			}
+			for _, source := range b.sources {
+				if !r.take(source) {
+					return r.tally, errStopped
+				}
+			}
 		}
-		if b.again {
-			again, got.sources = true, 0
-		}
-		for _, source := range b.sources {
-			got.sources++
-			number, known := l.seen[source.ID]
-			if number != p.number {
-				l.seen[source.ID] = p.number
-				got.distinct++
-			} else if again {
-				continue // it came before the answer broke off
-			}
-			if known {
-				repeated = append(repeated, source.ID)
-				continue
-			}
-			got.fresh++
-			if !l.yield(source, nil) {
-				return got, errStopped
-			}
+		err = p.err
+	} else {
+		l.requests++
+		r.number = l.requests
+		stopped := false
+		err = l.fetch(l.ctx, offset, limit, func(body io.Reader, again bool) error {
+			r.again, r.sources = again, 0
+			return streamSources(body, func(source *Source) error {
+				switch err := checkID(source); {
+				case err != nil:
+					return err
+				case l.ctx.Err() != nil:
+					return context.Cause(l.ctx)
+				case !r.take(source):
+					stopped = true
+					l.stop() // so that it is no failure of the answer
+					return errStopped
+				}
+				return nil
+			})
+		})
+		if stopped {
+			err = errStopped
 		}
 	}
-	if got.fresh > 0 && !l.settling { // else the page is not offset's, or it is everything
-		for _, id := range repeated {
+	if r.fresh > 0 && !l.settling { // else the page is not offset's, or it is everything
+		for _, id := range r.repeated {
 			l.drift(Drift{Kind: "repeated", ID: id, Offset: offset})
 		}
 	}
-	return got, p.err
+	return r.tally, err
 }
 
-// sourcesUnderWay is the offset of the first page under way that has sources,
-// or -1.
+// receipt is a page that is being yielded.
+type receipt struct {
+	*listing
+	tally
+	number   int // of the request
+	again    bool
+	repeated []SSID
+}
+
+// take yields a source that was not seen before, and reports whether to go on.
+func (r *receipt) take(source *Source) bool {
+	r.sources++
+	number, known := r.seen[source.ID]
+	if number != r.number {
+		r.seen[source.ID] = r.number
+		r.distinct++
+	} else if r.again {
+		return true // it came before the answer broke off
+	}
+	if known {
+		r.repeated = append(r.repeated, source.ID)
+		return true
+	}
+	r.fresh++
+	return r.yield(source, nil)
+}
+
+// sourcesUnderWay is the offset of the next page under way, if that has
+// sources, or -1. The pages behind that one are not waited for.
 func (l *listing) sourcesUnderWay() int {
-	for _, offset := range slices.Sorted(maps.Keys(l.underWay)) {
-		for b := range l.underWay[offset].batches {
-			if len(b.sources) > 0 {
-				return offset
-			}
+	if len(l.underWay) == 0 {
+		return -1
+	}
+	next := slices.Min(slices.Collect(maps.Keys(l.underWay)))
+	for b := range l.underWay[next].batches {
+		if len(b.sources) > 0 {
+			return next
 		}
 	}
 	return -1
@@ -363,6 +451,13 @@ func (l *listing) drift(d Drift) {
 	if l.params.OnDrift != nil {
 		l.params.OnDrift(d)
 	}
+}
+
+// ended is the error of a listing whose context has ended.
+func (l *listing) ended() *Error {
+	e := l.fail("the caller ended it: " + l.ctx.Err().Error())
+	e.cause = ended(l.ctx)
+	return e
 }
 
 func (l *listing) fail(message string, classes ...error) *Error {

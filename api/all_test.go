@@ -495,13 +495,21 @@ func TestAllRefusesNegatives(t *testing.T) {
 	}
 }
 
-// TestAllHoldsLittle has the server offer an endless page, and a consumer that
-// stays with the first source: reading must stop.
+// TestAllHoldsLittle has the server offer an endless third page, and a consumer
+// that stays with the second: reading ahead must stop.
 func TestAllHoldsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offered atomic.Int64
+		n := 0
 		server := &lister{}
-		server.also = func(w http.ResponseWriter, _, _ int) bool {
+		server.also = func(w http.ResponseWriter, offset, _ int) bool {
+			if offset < 20 {
+				_, _ = io.WriteString(w, listOf([]int{offset, offset + 1, offset + 2, offset + 3, offset + 4, offset + 5, offset + 6, offset + 7, offset + 8, offset + 9}))
+				return true
+			}
+			if offset > 20 {
+				return false
+			}
 			_, _ = io.WriteString(w, "[")
 			padding := strings.Repeat("x", 64<<10)
 			for n := 0; ; n++ {
@@ -511,12 +519,14 @@ func TestAllHoldsLittle(t *testing.T) {
 				}
 			}
 		}
-		for _, err := range inMemory(t, server).Sources.All(t.Context(), AllParams{}) {
+		for _, err := range inMemory(t, server).Sources.All(t.Context(), AllParams{PageSize: 10}) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			synctest.Wait()
-			break
+			if n++; n == 15 { // the third page is under way
+				synctest.Wait()
+				break
+			}
 		}
 		if got := offered.Load(); got < queueLength*batchBytes || got > (queueLength+2)*(batchBytes+bufferSize) {
 			t.Errorf("%d KiB were taken", got>>10)
