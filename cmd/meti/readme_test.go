@@ -111,7 +111,7 @@ func TestREADMEPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := regexp.MustCompile(`src_\w{13} +\S+`).FindAllString(string(want), -1)
+	ids := regexp.MustCompile(`(?m)^src_\w{13} +\S+`).FindAllString(string(want), -1)
 	if len(ids) != 26 {
 		t.Fatalf("%d sources: %s", len(ids), want)
 	}
