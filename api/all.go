@@ -7,9 +7,10 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"runtime"
+	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meti-go/meti/gen"
 )
@@ -38,9 +39,9 @@ var ErrIncomplete = errors.New("the listing is incomplete")
 const (
 	defaultPageSize = 1000
 	defaultInFlight = 4
-	// cautiousInFlight is how many requests are under way at most, until the
+	// cautiousAhead is how many pages are asked for ahead at most, until the
 	// server has been seen to obey offset.
-	cautiousInFlight = 8
+	cautiousAhead = 8
 	// A page that waits for those before it holds queueLength times batchBytes
 	// of JSON, decoded; then its body is read no further.
 	batchBytes  = 64 << 10
@@ -68,7 +69,7 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 		l := &listing{
 			client: s.client, params: params, yield: yield,
 			seen: make(map[SSID]int), underWay: make(map[int]*page),
-			turns: turns{free: runtime.GOMAXPROCS(0), waiting: make(map[int]chan struct{})},
+			slots: slots{free: params.inFlight(), waiting: make(map[int]chan struct{})}, end: newEnd(),
 		}
 		l.ctx, l.stop = context.WithCancel(ctx)
 		defer l.workers.Wait()
@@ -94,43 +95,68 @@ type listing struct {
 	settling bool          // everything was asked for at once
 	underWay map[int]*page // by offset
 	workers  sync.WaitGroup
-	turns    turns
+	slots    slots
+	end      *end // of the account, as the pages under way show it
 }
 
-// turns has as many pages decoded at once as there are processors, those that
-// are yielded first before the others. Pages that were asked for together come
-// together; were they decoded together too, none would be done before all are,
-// and no further page be asked for meanwhile.
-type turns struct {
+func (p AllParams) inFlight() int {
+	if p.InFlight == 0 {
+		return defaultInFlight
+	}
+	return p.InFlight
+}
+
+// slots are the requests that may be under way at once. The page that is
+// yielded first gets the next one.
+type slots struct {
 	mu      sync.Mutex
 	free    int
 	waiting map[int]chan struct{} // by the page's number
 }
 
-// take waits for a turn. Its holder must not wait for anything else.
-func (t *turns) take(number int) {
-	t.mu.Lock()
-	if t.free > 0 {
-		t.free--
-		t.mu.Unlock()
-		return
+// ask queues up for a slot, which is there when the channel is closed.
+func (s *slots) ask(number int) <-chan struct{} {
+	slot := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free > 0 {
+		s.free--
+		close(slot)
+	} else {
+		s.waiting[number] = slot
 	}
-	turn := make(chan struct{})
-	t.waiting[number] = turn
-	t.mu.Unlock()
-	<-turn
+	return slot
 }
 
-func (t *turns) give() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.waiting) == 0 {
-		t.free++
+func (s *slots) give() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		s.free++
 		return
 	}
-	first := slices.Min(slices.Collect(maps.Keys(t.waiting)))
-	close(t.waiting[first])
-	delete(t.waiting, first)
+	first := slices.Min(slices.Collect(maps.Keys(s.waiting)))
+	close(s.waiting[first])
+	delete(s.waiting, first)
+}
+
+// end is the lowest offset whose page was not full: what lies behind it need
+// not be asked for any more.
+type end struct{ offset atomic.Int64 }
+
+func newEnd() *end {
+	e := new(end)
+	e.offset.Store(math.MaxInt64)
+	return e
+}
+
+func (e *end) lower(offset int) {
+	for {
+		known := e.offset.Load()
+		if int64(offset) >= known || e.offset.CompareAndSwap(known, int64(offset)) {
+			return
+		}
+	}
 }
 
 // page is one request and what it answers.
@@ -155,15 +181,17 @@ type tally struct {
 }
 
 func (l *listing) list() error {
-	limit, inFlight := l.params.PageSize, l.params.InFlight
+	limit, inFlight := l.params.PageSize, l.params.inFlight()
 	if limit < 0 || inFlight < 0 {
 		return l.fail(fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", limit, inFlight), ErrInvalid)
 	}
 	if limit == 0 {
 		limit = defaultPageSize
 	}
-	if inFlight == 0 {
-		inFlight = defaultInFlight
+	// Pages that wait, decoded, for those before them hold up no request.
+	ahead := 2 * inFlight
+	if inFlight == 1 {
+		ahead = 1 // then each page is decoded where it is consumed
 	}
 	var (
 		offset = 0
@@ -176,7 +204,7 @@ func (l *listing) list() error {
 	for {
 		if width > 1 {
 			for i := range width {
-				l.start(offset+i*stride, limit)
+				l.start(offset+i*stride, limit, stride)
 			}
 		}
 		got, err := l.consume(offset, limit)
@@ -187,7 +215,7 @@ func (l *listing) list() error {
 		case got.sources == 0 && beyond >= 0:
 			// Asked twice, this page is empty: the account has shrunk, or the
 			// server contradicts itself.
-			l.start(beyond, limit)
+			l.start(beyond, limit, limit)
 			if l.sourcesUnderWay() >= 0 {
 				return l.fail(fmt.Sprintf("no sources at offset %d, but some at %d", offset, beyond), ErrIncomplete)
 			}
@@ -217,9 +245,9 @@ func (l *listing) list() error {
 		}
 		switch {
 		case got.sources == stride && offset == 0:
-			width = min(inFlight, cautiousInFlight)
+			width = min(ahead, cautiousAhead)
 		case got.sources == stride:
-			width = min(inFlight, 2*width)
+			width = min(ahead, 2*width)
 		case got.sources > stride:
 			l.drop()
 			stride, width = limit, 1
@@ -255,8 +283,9 @@ func (l *listing) settle(limit int) error {
 	return l.fail(fmt.Sprintf("the server repeats its pages; %d sources were listed, and there may be more", len(l.seen)), ErrIncomplete)
 }
 
-// start requests the page at an offset ahead, unless that is under way.
-func (l *listing) start(offset, limit int) {
+// start requests the page at an offset ahead, unless that is under way. It is
+// full with stride sources.
+func (l *listing) start(offset, limit, stride int) {
 	if l.underWay[offset] != nil {
 		return
 	}
@@ -265,22 +294,34 @@ func (l *listing) start(offset, limit int) {
 	l.underWay[offset] = p
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(l.ctx)
+	// Asked for here, where pages start in order: the one that is awaited never
+	// stands behind one that waits for it.
+	slot, end := l.slots.ask(p.number), l.end
 	l.workers.Go(func() {
 		defer p.cancel()
 		defer close(p.batches)
+		<-slot
+		defer l.slots.give()
+		if int64(offset) > end.offset.Load() {
+			return
+		}
+		count := 0
 		p.err = l.fetch(ctx, offset, limit, func(body io.Reader, again bool) error {
-			h := handover{ctx: ctx, body: body, page: p, turns: &l.turns, next: batch{again: again}}
-			l.turns.take(p.number)
+			count = 0
+			h := handover{ctx: ctx, body: body, page: p, next: batch{again: again}}
 			err := streamSources(&h, func(source *Source) error {
 				if err := checkID(source); err != nil {
 					return err
 				}
+				count++
 				h.next.sources = append(h.next.sources, source)
 				return nil
 			})
-			l.turns.give()
 			return errors.Join(err, h.flush())
 		})
+		if p.err == nil && count < stride {
+			end.lower(offset)
+		}
 	})
 }
 
@@ -305,19 +346,16 @@ func checkID(source *Source) error {
 }
 
 // handover reads the body of a page ahead, and before it does hands over what
-// was decoded, and lets others decode.
+// was decoded.
 type handover struct {
 	ctx   context.Context
 	body  io.Reader
 	page  *page
-	turns *turns
 	next  batch
 	bytes int // read since the last batch
 }
 
 func (h *handover) Read(p []byte) (int, error) {
-	h.turns.give()
-	defer h.turns.take(h.page.number)
 	// A consumer that waits gets what there is; else batches are not too small.
 	if h.bytes >= batchBytes || len(h.page.batches) == 0 {
 		if err := h.flush(); err != nil {
@@ -445,6 +483,7 @@ func (l *listing) drop() {
 		p.cancel()
 	}
 	clear(l.underWay)
+	l.end = newEnd()
 }
 
 func (l *listing) drift(d Drift) {
