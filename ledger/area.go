@@ -67,6 +67,13 @@ func ringArea(xy []float64) float64 {
 	if len(xy) < 6 {
 		return 0
 	}
+	if area, ok := fineRingArea(xy); ok {
+		return area
+	}
+	return libraryRingArea(xy)
+}
+
+func libraryRingArea(xy []float64) float64 {
 	p := geodesic.WGS84.PolygonInit(false)
 	// The last position repeats the first.
 	for i := 0; i < len(xy)-2; i += 2 {
@@ -75,6 +82,47 @@ func ringArea(xy []float64) float64 {
 	var area float64
 	p.Compute(false, true, &area, nil)
 	return math.Abs(area)
+}
+
+// fineRingArea is ringArea for rings of short edges away from the poles, which
+// are nearly all, in a tenth of the library's time; ok is false for others.
+//
+// In the equal-area plane a geodesic bends away from the straight line between
+// its ends. The plane's area is exact, and so the geodesic one differs by the
+// area between each edge and its line. To the leading order that is
+// -L³·(r'×r”)/12 for a curve r of length L; on a geodesic, by Clairaut's
+// relation, r'×r” is -sin φ sin α (1+2cos²α)/p (latitude φ, azimuth α, radius
+// of the parallel p). The rest is smaller by (L tan φ/R)².
+func fineRingArea(xy []float64) (squareMetres float64, ok bool) {
+	const longest, highest = 0.02, 85 // degrees
+	var lon0, y0 float64              // the ring's first position
+	var x1, y1 float64                // the edge's first end, from there
+	var sum, length float64
+	for i := 0; i < len(xy); i += 2 {
+		lon, lat := xy[i], xy[i+1]
+		if !(math.Abs(lat) <= highest && math.Abs(lon) <= 360) {
+			return 0, false
+		}
+		sin, cos := math.Sincos(lat * rad)
+		if i == 0 {
+			lon0, y0 = lon, authalic(sin)/2
+			continue
+		}
+		dLon, dLat := (lon-xy[i-2])*rad, (lat-xy[i-1])*rad
+		if !(max(math.Abs(dLon), math.Abs(dLat)) <= longest*rad) {
+			return 0, false
+		}
+		x, y := (lon-lon0)*rad, authalic(sin)/2-y0
+		w := 1 / math.Sqrt(1-ecc2*sin*sin)
+		east, north := w*cos*dLon, (1-ecc2)*w*w*w*dLat
+		sum += (x1*y-x*y1)/2 - sin*dLon*(east*east+3*north*north)/12
+		length += math.Sqrt(east*east + north*north)
+		x1, y1 = x, y
+	}
+	squareMetres, length = math.Abs(sum)*semiMajor*semiMajor, length*semiMajor
+	// The library rounds by up to 1e-5 m² for each metre of boundary. Where that
+	// shows, in tiny or thin rings, its digits are the ledger's.
+	return squareMetres, squareMetres > 20*length+1000
 }
 
 // onGlobe gives latitude and longitude as PostGIS coerces them into range for
