@@ -17,16 +17,17 @@ var allowed = map[string][]string{
 	"gen":                               {"wire"},
 	"authn":                             {},
 	"api":                               {"gen", "wire", "authn"},
-	"ledger":                            {},
-	"ledger/countries":                  {"ledger"},
+	"ledger":                            {"internal/jsonwalk"},
+	"ledger/countries":                  {"ledger", "internal/jsonwalk"},
 	"ledger/countries/internal/convert": {},
-	"ledger/internal/foreign":           {"ledger"},
-	"register":                          {"api", "gen", "wire", "authn", "ledger", "internal/features"},
-	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries"},
+	"ledger/internal/foreign":           {"ledger", "internal/jsonwalk"},
+	"register":                          {"api", "gen", "wire", "authn", "ledger", "internal/features", "internal/jsonwalk"},
+	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/jsonwalk"},
 	"internal/specgen":                  {},
 	"internal/features":                 {},
+	"internal/jsonwalk":                 {},
 	"cmd/meti": {"", "api", "authn", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
-		"internal/features", "testdata"},
+		"internal/features", "internal/jsonwalk", "testdata"},
 }
 
 // light packages stay free of what only the others need.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/jsonwalk"
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -113,16 +114,17 @@ func (e *refusal) Error() string { return e.detail }
 // readCreation tells the three forms apart: features beside shared attributes,
 // one flat source, or a bare FeatureCollection, in that order.
 func readCreation(body []byte) (creation, error) {
-	if !bytes.Contains(body, []byte(`"feature_collection"`)) {
+	collection, rest := jsonwalk.Cut(body[jsonwalk.SkipSpace(body, 0):], "feature_collection")
+	if collection == nil {
 		if c, err := readCollection(body, nil); err == nil {
 			return c, nil // at once, for what most requests are
 		}
 	}
 	var members map[string]json.RawMessage
-	object := json.Unmarshal(body, &members) == nil && members != nil
+	object := json.Unmarshal(rest, &members) == nil && members != nil
 	switch {
-	case object && members["feature_collection"] != nil:
-		return readCollection(members["feature_collection"], members, "feature_collection")
+	case object && collection != nil:
+		return readCollection(collection, members, "feature_collection")
 	case object && members["type"] == nil && members["features"] == nil && (members["geometry"] != nil || members["alt_id"] != nil):
 		return readFlat(members)
 	default:
@@ -334,10 +336,7 @@ func geometryText(text json.RawMessage) ([]byte, error) {
 			return nil, err
 		}
 	}
-	var compact bytes.Buffer
-	compact.Grow(len(text))
-	err := json.Compact(&compact, text)
-	return compact.Bytes(), err
+	return jsonwalk.AppendCompact(make([]byte, 0, len(text)), text), nil
 }
 
 // CreateSources registers sources, all or none.

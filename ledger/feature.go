@@ -2,11 +2,14 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/meti-go/meti/internal/jsonwalk"
 )
 
 // Rules says how a feature is judged. The zero value judges as the ledger's
@@ -92,8 +95,8 @@ func parseFeature(text []byte, rules Rules) (Feature, Problems) {
 		return f, v.problems
 	}
 	var typ, id, properties, geometry []byte
-	eachMember(text, func(key, item []byte) bool {
-		switch unquote(key) {
+	jsonwalk.Members(text, func(name, item []byte) bool {
+		switch string(name) {
 		case "type":
 			typ = item
 		case "id":
@@ -247,7 +250,7 @@ func attributesIn(properties []byte) Problems {
 		MeasurementPointID: text("measurement_point_id"),
 	}
 	if list, ok := field(properties, "constituent_ssids"); ok && list[0] == '[' {
-		eachElement(list, func(_ int, item []byte) bool {
+		jsonwalk.Elements(list, func(_ int, item []byte) bool {
 			s, _ := asText(item)
 			a.ConstituentSSIDs = append(a.ConstituentSSIDs, s)
 			return true
@@ -260,19 +263,22 @@ func attributesIn(properties []byte) Problems {
 // database does, and returns its features' texts, each to be judged by
 // [ParseFeature], on as many cores as there are. When the problems are
 // [Problems.Refused] there are none.
+//
+// What is no JSON within a feature is for ParseFeature to find.
 func SplitCollection(text []byte) ([]json.RawMessage, Problems) {
-	if !json.Valid(text) {
+	list, frame := jsonwalk.Cut(text[jsonwalk.SkipSpace(text, 0):], "features")
+	items, inner := jsonwalk.CutElements(list)
+	if !json.Valid(frame) || list != nil && !json.Valid(inner) {
 		return nil, jsonProblem("the collection is no JSON: " + jsonError(text))
 	}
-	if fault := jsonbFault(text); fault != "" {
+	if fault := cmp.Or(jsonbFault(frame), jsonbFault(inner)); fault != "" {
 		return nil, jsonProblem(fault)
 	}
-	text = bytes.TrimSpace(text)
 	refuse := func(pointer, message, advice string) Problems {
 		return Problems{{Rule: RuleCollection, Severity: Error, Pointer: pointer, Message: message, Advice: advice}}
 	}
 	var problems Problems
-	typ, ok := field(text, "type")
+	typ, ok := field(frame, "type")
 	switch {
 	case ok && isNull(typ):
 		// To SQL a null is neither equal nor unequal: the database takes it.
@@ -280,20 +286,19 @@ func SplitCollection(text []byte) ([]json.RawMessage, Problems) {
 			Rule: RuleFeatureType, Severity: Warning, Pointer: "/type", Message: "the type is null", Advice: `write "FeatureCollection"`,
 		})
 	case ok:
-		ok = typ[0] == '"' && unquote(typ) == "FeatureCollection"
+		name, _ := asText(typ)
+		ok = typ[0] == '"' && name == "FeatureCollection"
 	}
 	if !ok {
 		return nil, refuse("/type", `the type is not "FeatureCollection"`, "write a GeoJSON FeatureCollection (RFC 7946, 3.3)")
 	}
-	list, ok := field(text, "features")
-	if !ok || list[0] != '[' {
+	if list == nil || list[0] != '[' {
 		return nil, refuse("/features", "features is not an array", "write the features as an array")
 	}
-	var features []json.RawMessage
-	eachElement(list, func(_ int, item []byte) bool {
-		features = append(features, item)
-		return true
-	})
+	features := make([]json.RawMessage, len(items))
+	for i, item := range items {
+		features[i] = item
+	}
 	return features, problems
 }
 
@@ -304,7 +309,7 @@ func ParseCollection(text []byte, rules Rules) ([]Feature, Problems) {
 	texts, problems := SplitCollection(text)
 	features := make([]Feature, len(texts))
 	for i, one := range texts {
-		f, ps := parseFeature(one, rules)
+		f, ps := ParseFeature(one, rules)
 		features[i] = f
 		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
 	}

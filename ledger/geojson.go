@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/meti-go/meti/internal/jsonwalk"
 	"github.com/peterstace/simplefeatures/geom"
 )
 
@@ -214,7 +215,7 @@ func depth(text []byte) int {
 		case ']', '}':
 			level--
 		case '"':
-			i = stringEnd(text, i) - 1
+			i = jsonwalk.StringEnd(text, i) - 1
 		}
 	}
 	return deepest
@@ -303,7 +304,7 @@ func (r *reader) collection(d *decoded, value []byte, path string) *syntaxError 
 		return nil
 	}
 	var fail *syntaxError
-	eachElement(list, func(i int, item []byte) bool {
+	jsonwalk.Elements(list, func(i int, item []byte) bool {
 		part, err := r.geometry(item, fmt.Sprintf("%s/geometries/%d", path, i))
 		if err != nil {
 			fail = err.in(i).in("geometries")
@@ -369,7 +370,7 @@ func (r *reader) coordinates(d *decoded, value []byte, path string) *syntaxError
 		return err
 	}
 	var fail *syntaxError
-	eachElement(value, func(i int, item []byte) bool {
+	jsonwalk.Elements(value, func(i int, item []byte) bool {
 		at := path + "/" + strconv.Itoa(i)
 		switch d.kind {
 		case "MultiPoint":
@@ -405,7 +406,7 @@ func (r *reader) coordinates(d *decoded, value []byte, path string) *syntaxError
 func (r *reader) polygon(value []byte, path string) (polygon, *syntaxError) {
 	var poly polygon
 	var fail *syntaxError
-	eachElement(value, func(i int, item []byte) bool {
+	jsonwalk.Elements(value, func(i int, item []byte) bool {
 		if item[0] != '[' {
 			fail = badShape("a ring is not an array").in(i)
 			return false
@@ -442,7 +443,7 @@ func (r *reader) line(value []byte, path string) (ring, *syntaxError) {
 	}
 	out.xy = out.xy[:0]
 	var fail *syntaxError
-	eachElement(value, func(i int, item []byte) bool {
+	jsonwalk.Elements(value, func(i int, item []byte) bool {
 		if item[0] != '[' {
 			fail = badShape("a position is not an array; the coordinates are not nested deep enough").in(i)
 			return false
@@ -475,20 +476,20 @@ var bracket = []byte{'['}
 // plainLine reads an array of positions that are two plain numbers each, as
 // nearly all are. ok is false when there is anything else.
 func plainLine(value []byte, xy []float64) (_ []float64, ok bool) {
-	i := skipSpace(value, 1)
+	i := jsonwalk.SkipSpace(value, 1)
 	for {
 		if i >= len(value) || value[i] != '[' {
 			return xy, false
 		}
 		i++
 		for axis := range 2 {
-			i = skipSpace(value, i)
+			i = jsonwalk.SkipSpace(value, i)
 			v, end, ok := plainNumber(value, i)
 			if !ok {
 				return xy, false
 			}
 			xy = append(xy, v)
-			i = skipSpace(value, end)
+			i = jsonwalk.SkipSpace(value, end)
 			if axis == 0 {
 				if value[i] != ',' {
 					return xy, false
@@ -499,9 +500,9 @@ func plainLine(value []byte, xy []float64) (_ []float64, ok bool) {
 		if value[i] != ']' {
 			return xy, false
 		}
-		switch i = skipSpace(value, i+1); value[i] {
+		switch i = jsonwalk.SkipSpace(value, i+1); value[i] {
 		case ',':
-			i = skipSpace(value, i+1)
+			i = jsonwalk.SkipSpace(value, i+1)
 		case ']':
 			return xy, true
 		default:
@@ -571,7 +572,7 @@ func (r *reader) position(value []byte, path string, xy *[]float64) *syntaxError
 	}
 	n := 0
 	var lon, lat float64
-	eachElement(value, func(i int, item []byte) bool {
+	jsonwalk.Elements(value, func(i int, item []byte) bool {
 		switch i {
 		case 0:
 			lon = r.number(item, path)
@@ -675,8 +676,8 @@ func cFloat(s string) float64 {
 // but for case.
 func member(object []byte, name string) (value []byte, found bool) {
 	var best string
-	eachMember(object, func(key, item []byte) bool {
-		k := unquote(key)
+	jsonwalk.Members(object, func(key, item []byte) bool {
+		k := string(key)
 		if equalFold(k, name) && (!found || k <= best) {
 			best, value, found = k, item, true
 		}
@@ -690,103 +691,10 @@ func equalFold(a, b string) bool {
 	return len(a) == len(b) && strings.EqualFold(a, b)
 }
 
-func unquote(key []byte) string {
-	if bytes.IndexByte(key, '\\') < 0 {
-		return string(key[1 : len(key)-1])
-	}
-	var s string
-	_ = json.Unmarshal(key, &s) // valid by the caller's promise
-	return s
-}
-
-func isNull(value []byte) bool        { return value[0] == 'n' }
-func isEmptyArray(value []byte) bool  { return value[skipSpace(value, 1)] == ']' }
-func isEmptyObject(value []byte) bool { return value[0] == '{' && value[skipSpace(value, 1)] == '}' }
-
-// eachElement visits the elements of a JSON array.
-func eachElement(array []byte, visit func(i int, item []byte) bool) {
-	i := skipSpace(array, 1)
-	for n := 0; i < len(array) && array[i] != ']'; n++ {
-		end := valueEnd(array, i)
-		if !visit(n, array[i:end]) {
-			return
-		}
-		i = skipSpace(array, end)
-		if i < len(array) && array[i] == ',' {
-			i = skipSpace(array, i+1)
-		}
-	}
-}
-
-// eachMember visits the members of a JSON object; keys come with their quotes.
-func eachMember(object []byte, visit func(key, item []byte) bool) {
-	if len(object) == 0 || object[0] != '{' {
-		return
-	}
-	i := skipSpace(object, 1)
-	for i < len(object) && object[i] != '}' {
-		end := stringEnd(object, i)
-		key := object[i:end]
-		i = skipSpace(object, skipSpace(object, end)+1)
-		end = valueEnd(object, i)
-		if !visit(key, object[i:end]) {
-			return
-		}
-		i = skipSpace(object, end)
-		if i < len(object) && object[i] == ',' {
-			i = skipSpace(object, i+1)
-		}
-	}
-}
-
-func skipSpace(text []byte, i int) int {
-	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// stringEnd gives the place after the string that starts at i.
-func stringEnd(text []byte, i int) int {
-	for i++; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(text)
-}
-
-// valueEnd gives the place after the value that starts at i.
-func valueEnd(text []byte, i int) int {
-	level := 0
-	for i < len(text) {
-		switch text[i] {
-		case '"':
-			i = stringEnd(text, i)
-			if level == 0 {
-				return i
-			}
-			continue
-		case '[', '{':
-			level++
-		case ']', '}':
-			if level--; level == 0 {
-				return i + 1
-			}
-			if level < 0 {
-				return i
-			}
-		case ',', ' ', '\n', '\t', '\r':
-			if level == 0 {
-				return i
-			}
-		}
-		i++
-	}
-	return i
+func isNull(value []byte) bool       { return value[0] == 'n' }
+func isEmptyArray(value []byte) bool { return value[jsonwalk.SkipSpace(value, 1)] == ']' }
+func isEmptyObject(value []byte) bool {
+	return value[0] == '{' && value[jsonwalk.SkipSpace(value, 1)] == '}'
 }
 
 // clip shortens a piece of foreign text for a message.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/meti-go/meti/internal/jsonwalk"
 )
 
 // This file holds JSON against PostgreSQL's jsonb, which is stricter than
@@ -25,7 +27,7 @@ func jsonbFault(text []byte) string {
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
 		case c == '"':
-			end := stringEnd(text, i)
+			end := jsonwalk.StringEnd(text, i)
 			if fault := stringFault(text[i:end]); fault != "" {
 				return fault
 			}
@@ -171,8 +173,8 @@ func writeJSONB(b *strings.Builder, value []byte) {
 			value []byte
 		}
 		var pairs []pair
-		eachMember(value, func(key, item []byte) bool {
-			k := unquote(key)
+		jsonwalk.Members(value, func(name, item []byte) bool {
+			k := string(name)
 			if i := slices.IndexFunc(pairs, func(p pair) bool { return p.key == k }); i >= 0 {
 				pairs[i].value = item
 			} else {
@@ -198,7 +200,7 @@ func writeJSONB(b *strings.Builder, value []byte) {
 		b.WriteByte('}')
 	case '[':
 		b.WriteByte('[')
-		eachElement(value, func(i int, item []byte) bool {
+		jsonwalk.Elements(value, func(i int, item []byte) bool {
 			if i > 0 {
 				b.WriteString(", ")
 			}
@@ -250,8 +252,8 @@ func writeString(b *strings.Builder, s string) {
 
 // field finds an object's member by its exact name, the last of equals.
 func field(object []byte, name string) (value []byte, found bool) {
-	eachMember(object, func(key, item []byte) bool {
-		if unquote(key) == name {
+	jsonwalk.Members(object, func(key, item []byte) bool {
+		if string(key) == name {
 			value, found = item, true
 		}
 		return true

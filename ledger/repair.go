@@ -3,6 +3,8 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/meti-go/meti/internal/jsonwalk"
 )
 
 // Fix is one change that [Repair] made.
@@ -65,7 +67,7 @@ func (r *repairer) geometry(value []byte, path string) {
 	typ, _ := member(value, "type")
 	kind, _ := asText(typ)
 	if list, ok := member(value, "geometries"); ok && equalFold(kind, "GeometryCollection") && list[0] == '[' {
-		eachElement(list, func(i int, item []byte) bool {
+		jsonwalk.Elements(list, func(i int, item []byte) bool {
 			r.geometry(item, fmt.Sprintf("%s/geometries/%d", path, i))
 			return true
 		})
@@ -77,7 +79,7 @@ func (r *repairer) geometry(value []byte, path string) {
 	case equalFold(kind, "Polygon"):
 		r.polygon(coords, path)
 	case equalFold(kind, "MultiPolygon"):
-		eachElement(coords, func(i int, item []byte) bool {
+		jsonwalk.Elements(coords, func(i int, item []byte) bool {
 			if item[0] == '[' {
 				r.polygon(item, fmt.Sprintf("%s/%d", path, i))
 			}
@@ -87,7 +89,7 @@ func (r *repairer) geometry(value []byte, path string) {
 }
 
 func (r *repairer) polygon(rings []byte, path string) {
-	eachElement(rings, func(i int, item []byte) bool {
+	jsonwalk.Elements(rings, func(i int, item []byte) bool {
 		r.ring(item, fmt.Sprintf("%s/%d", path, i), i == 0)
 		return true
 	})
@@ -98,7 +100,7 @@ func (r *repairer) ring(value []byte, path string, shell bool) {
 	var xy []float64
 	var rd reader
 	repeated := 0
-	eachElement(value, func(_ int, item []byte) bool {
+	jsonwalk.Elements(value, func(_ int, item []byte) bool {
 		before := len(xy)
 		if rd.position(item, path, &xy) != nil || len(xy) == before {
 			return true // an empty position counts for nothing

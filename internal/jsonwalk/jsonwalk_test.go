@@ -1,0 +1,61 @@
+package jsonwalk
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+)
+
+// FuzzCut holds that a text is JSON exactly when its pieces are, that the
+// pieces are those that encoding/json finds, and that compact text is the same
+// as there.
+func FuzzCut(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `{"a":1}`, `{"a":[1,2],"b":{"a":"]}"},"a":[ {"x":[3, 4]} , "\"" ]}`, `[1,[2],{"a":[]}, "x"]`, `{"\u0061":1, "a" : null }`,
+		`[]`, `[ ]`, `[1 2]`, `[1"a"]`, `[1[2]]`, `[}`, `[1}`, `{"a":1"b":2}`, `{"a":1[2]}`, `{"a"}`, `{"a":}`, `{"`, `"`, `[,]`, `[1,]`, `{"a":1,}`,
+		`{"a":[1,2}`, `{"a":"\`, `[0 0]`, `[1.5.5]`, "[\x01]", "{\"a\":1\x01}", `{"a":1}x`, `[1]]`, `{"a\":1}`, ``,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if bytes.Contains(text, bytes.Repeat([]byte("["), 9000)) {
+			return // encoding/json knows a depth of 10,000
+		}
+		text = text[SkipSpace(text, 0):]
+		valid := json.Valid(text)
+
+		value, rest := Cut(text, "a")
+		if pieces := json.Valid(rest) && (value == nil || json.Valid(value)); pieces != valid {
+			t.Errorf("%q is JSON: %v, but %q and %q: %v", text, valid, value, rest, pieces)
+		}
+		var members map[string]json.RawMessage
+		if json.Unmarshal(text, &members) == nil && string(members["a"]) != string(value) {
+			t.Errorf("%q has %q, not %q", text, members["a"], value)
+		}
+
+		items, rest := CutElements(text)
+		pieces := json.Valid(rest)
+		for _, item := range items {
+			pieces = pieces && json.Valid(item)
+		}
+		if pieces != valid {
+			t.Errorf("%q is JSON: %v, but %q and %q: %v", text, valid, items, rest, pieces)
+		}
+		var elements []json.RawMessage
+		if json.Unmarshal(text, &elements) == nil {
+			if len(elements) != len(items) {
+				t.Fatalf("%q has %q, not %q", text, elements, items)
+			}
+			for i, item := range items {
+				if !bytes.Equal(item, elements[i]) {
+					t.Errorf("%q has %q, not %q", text, elements[i], item)
+				}
+			}
+		}
+
+		var compact bytes.Buffer
+		if got := AppendCompact(nil, text); json.Compact(&compact, text) == nil && !bytes.Equal(got, compact.Bytes()) {
+			t.Errorf("%q becomes %q, not %q", text, got, &compact)
+		}
+	})
+}
