@@ -28,8 +28,9 @@ type Options struct {
 	// URL is where the server is reached. [Start] finds it out by itself; with
 	// [New] it becomes the issuer of the tokens, http://127.0.0.1 if empty.
 	URL string
-	// Data is the SQLite file that keeps the sources; in memory if empty. The
-	// sandbox is always in memory.
+	// Data is the SQLite file that keeps the sources. If it is empty they are
+	// in memory, beyond 16 MB in a temporary file without a name (in TMPDIR),
+	// and gone when the emulator ends. Those of the sandbox always are.
 	Data string
 	// Accounts are who may ask for tokens; [DemoAccount] alone if empty.
 	Accounts []Account
