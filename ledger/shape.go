@@ -32,6 +32,11 @@ func (b Box) union(o Box) Box {
 	return Box{min(b.West, o.West), min(b.South, o.South), max(b.East, o.East), max(b.North, o.North)}
 }
 
+// intersection gives what is in both, which may be inside out.
+func (b Box) intersection(o Box) Box {
+	return Box{max(b.West, o.West), max(b.South, o.South), min(b.East, o.East), min(b.North, o.North)}
+}
+
 // noBox is the identity of union.
 var noBox = Box{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
 
