@@ -100,6 +100,12 @@ func (s *Shape) reachOf(o *Shape) reach {
 	s.localOnce.Do(func() { s.local = s.newLocal() })
 	own := s.local
 	other := own.project(o)
+	// Most that overlap by much do so in the middle of their boxes' overlap.
+	b := own.box.intersection(other.box)
+	x, y := (b.West+b.East)/2, (b.South+b.North)/2
+	if own.depthAt(x, y) > surelyDeep && other.depthAt(x, y) > 0.01 {
+		return deep
+	}
 	// The boundary of o may come deep by itself.
 	w := walker{in: &own.planar, budget: 200 + 4*o.count, found: shallow}
 	for _, poly := range other.polys {

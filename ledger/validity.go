@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -194,11 +193,11 @@ func (v *judge) ring(r ring) bool {
 // is the shortest there, and the database gives up.
 func (v *judge) antipodes(r ring) bool {
 	for i := 1; i < r.len(); i++ {
-		p, q := r.at(i-1), r.at(i)
 		// Far apart at first sight, or beyond the range.
-		if math.Abs(p[0]-q[0]) < 100 && math.Abs(p[1]-q[1]) < 100 {
+		if math.Abs(r.xy[2*i]-r.xy[2*i-2]) < 100 && math.Abs(r.xy[2*i+1]-r.xy[2*i-1]) < 100 {
 			continue
 		}
+		p, q := r.at(i-1), r.at(i)
 		a, b := onSphere(p[0], p[1]), onSphere(q[0], q[1])
 		const same = 5e-14
 		if math.Abs(a[0]+b[0]) <= same && math.Abs(a[1]+b[1]) <= same && math.Abs(a[2]+b[2]) <= same {
@@ -241,7 +240,7 @@ func (v *judge) crossings(r ring) bool {
 			min(p[axis], q[axis]), max(p[axis], q[axis]), min(p[1-axis], q[1-axis]), max(p[1-axis], q[1-axis]), i,
 		}
 	}
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.low, b.low) })
+	slices.SortFunc(spans, func(a, b span) int { return order(a.low, b.low) })
 	found := 0
 	for k, a := range spans {
 		for m := k + 1; m < n && spans[m].low <= a.high; m++ {
@@ -250,10 +249,11 @@ func (v *judge) crossings(r ring) bool {
 				continue
 			}
 			i, j := min(a.edge, b.edge), max(a.edge, b.edge)
-			p, hit := edgesMeet(clean, i, j, n)
+			at, hit := edgesMeet(clean, i, j, n)
 			if !hit {
 				continue
 			}
+			p := at // on the heap, which at need not be
 			v.add(RuleSelfIntersection, Error, r.pointer(index[j]), &p,
 				fmt.Sprintf("the ring crosses or touches itself: its edges after positions %d and %d meet", index[i], index[j]),
 				"redraw the boundary so that it does not cross or touch itself")
@@ -267,6 +267,7 @@ func (v *judge) crossings(r ring) bool {
 
 // withoutRepeats drops repeated positions and tells where the others stood.
 func withoutRepeats(r ring) (xy []float64, index []int) {
+	xy, index = make([]float64, 0, len(r.xy)), make([]int, 0, r.len())
 	for i := range r.len() {
 		p := r.at(i)
 		if n := len(xy); n > 0 && xy[n-2] == p[0] && xy[n-1] == p[1] {

@@ -103,6 +103,26 @@ func AppendCompact(b, text []byte) []byte {
 	return b
 }
 
+// Depth counts how deep the arrays and objects of a text nest.
+func Depth(text []byte) int {
+	deepest, level := 0, 0
+	for i := 0; i < len(text); {
+		switch text[i] {
+		case '"':
+			i = StringEnd(text, i)
+			continue
+		case '[', '{':
+			level++
+			deepest = max(deepest, level)
+		case ']', '}':
+			level--
+		}
+		for i++; i < len(text) && !nests[text[i]]; i++ {
+		}
+	}
+	return deepest
+}
+
 // SkipSpace gives the place of the first byte from i on that is not white
 // space.
 func SkipSpace(text []byte, i int) int {
