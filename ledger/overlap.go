@@ -3,6 +3,7 @@ package ledger
 import (
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/peterstace/simplefeatures/geom"
 )
@@ -143,18 +144,15 @@ func coveredArea(self *planar, others []*planar) float64 {
 // The library's overlay agrees to 1e-9, and takes a hundred times as long, and
 // thousands for shapes of many spikes.
 func coveredIn(window Box, self *planar, others []*planar) float64 {
-	edges := windowEdges(nil, window, self, 0)
+	room := edgeRoom.Get().(*[]sweepEdge)
+	defer edgeRoom.Put(room)
+	edges := windowEdges((*room)[:0], window, self, 0)
 	for i, o := range others {
 		edges = windowEdges(edges, window, o, int32(i+1))
 	}
-	cuts := make([]float64, 0, 3*len(edges))
-	for _, e := range edges {
-		cuts = append(cuts, e.y0, e.y1)
-	}
+	*room = edges
 	slices.SortFunc(edges, func(a, b sweepEdge) int { return order(a.y0, b.y0) })
-	cuts = crossings(edges, cuts)
-	slices.Sort(cuts)
-	cuts = slices.Compact(cuts)
+	cuts := crossings(edges)
 
 	var (
 		active []*sweepEdge
@@ -162,9 +160,7 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 		in     = make([]bool, len(others)+1)
 		area   float64
 	)
-	for k := 0; k+1 < len(cuts); k++ {
-		low, high := cuts[k], cuts[k+1]
-		middle := low + (high-low)/2
+	for low := 0.0; ; {
 		kept := active[:0]
 		for _, e := range active {
 			if e.y1 > low {
@@ -175,6 +171,23 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 		for ; next < len(edges) && edges[next].y0 <= low; next++ {
 			active = append(active, &edges[next])
 		}
+		// The strip ends where the next edge begins or ends, or two cross.
+		high := math.Inf(1)
+		if next < len(edges) {
+			high = edges[next].y0
+		} else if len(active) == 0 {
+			return area
+		}
+		for _, e := range active {
+			high = min(high, e.y1)
+		}
+		for len(cuts) > 0 && cuts[0] <= low {
+			cuts = cuts[1:]
+		}
+		if len(cuts) > 0 {
+			high = min(high, cuts[0])
+		}
+		middle := low + (high-low)/2
 		// Nearly sorted from the strip before.
 		for i, e := range active {
 			e.x = e.at(middle)
@@ -200,9 +213,12 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 			}
 		}
 		area += width * (high - low)
+		low = high
 	}
-	return area
 }
+
+// edgeRoom is used again and again.
+var edgeRoom = sync.Pool{New: func() any { return new([]sweepEdge) }}
 
 // order is [cmp.Compare] without what that knows of NaN, in half the time.
 func order(a, b float64) int {
@@ -224,7 +240,7 @@ func windowEdges(edges []sweepEdge, window Box, p *planar, group int32) []sweepE
 		if y0 > y1 {
 			x0, y0, x1, y1 = x1, y1, x0, y0
 		}
-		if y1 <= 0 || y0 >= height || y0 == y1 {
+		if !(y0 < y1 && y1 > 0 && y0 < height) { // or it is not a number
 			return
 		}
 		e := sweepEdge{y0: y0, y1: min(y1, height), x0: x0, slope: (x1 - x0) / (y1 - y0), group: group}
@@ -257,9 +273,9 @@ func windowEdges(edges []sweepEdge, window Box, p *planar, group int32) []sweepE
 	return edges
 }
 
-// crossings adds the heights at which edges of different shapes cross; the
-// edges are sorted by y0.
-func crossings(edges []sweepEdge, cuts []float64) []float64 {
+// crossings gives the heights at which edges of different shapes cross, in
+// order; the edges are sorted by y0.
+func crossings(edges []sweepEdge) (cuts []float64) {
 	var active []*sweepEdge
 	for i := range edges {
 		e := &edges[i]
@@ -280,5 +296,6 @@ func crossings(edges []sweepEdge, cuts []float64) []float64 {
 		}
 		active = append(kept, e)
 	}
+	slices.Sort(cuts)
 	return cuts
 }
