@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,7 @@ import (
 type AllParams struct {
 	Filter
 	PageSize int         // sources a request; 1,000 unless set
-	InFlight int         // requests under way at once; 4 unless set
+	InFlight int         // requests under way at once, until their answers have arrived; 4 unless set
 	OnDrift  func(Drift) // told when the account changed while it was listed
 }
 
@@ -42,18 +43,20 @@ const (
 	// cautiousAhead is how many pages are asked for ahead at most, until the
 	// server has been seen to obey offset.
 	cautiousAhead = 8
-	// A page that waits for those before it holds queueLength times batchBytes
-	// of JSON, decoded; then its body is read no further.
+	// A page is decoded into batches of about batchBytes of JSON. One that waits
+	// for those before it holds queueLength of them; then it is decoded no
+	// further.
 	batchBytes  = 64 << 10
 	queueLength = 64
 )
 
 // All lists every source that the filter lets through, in the order in which
 // the server answers them, page after page. Pages are fetched ahead, InFlight
-// at a time, and decoded as they arrive; no more than a few MB of each are held
-// in memory. Ranging over the result again lists again. Leaving the loop ends
-// the requests under way. An error is yielded once, as the last thing, with a
-// nil source.
+// at a time, and decoded ahead on as many processors as there are: some 16 MB
+// of answers and a few decoded pages are held in memory. With one request in
+// flight nothing is fetched ahead. Ranging over the result again lists again.
+// Leaving the loop ends the requests under way. An error is yielded once, as
+// the last thing, with a nil source.
 //
 // METI reports no total and promises no order [E], so the end is found by an
 // empty page, and each source is yielded once however often it comes. Sources
@@ -69,7 +72,8 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 		l := &listing{
 			client: s.client, params: params, yield: yield,
 			seen: make(map[SSID]int), underWay: make(map[int]*page),
-			slots: slots{free: params.inFlight(), waiting: make(map[int]chan struct{})}, end: newEnd(),
+			requesting: newTurns(params.inFlight()), decoding: newTurns(runtime.GOMAXPROCS(0)), chunks: newTurns(aheadChunks),
+			end: newEnd(),
 		}
 		l.ctx, l.stop = context.WithCancel(ctx)
 		defer l.workers.Wait()
@@ -95,8 +99,11 @@ type listing struct {
 	settling bool          // everything was asked for at once
 	underWay map[int]*page // by offset
 	workers  sync.WaitGroup
-	slots    slots
 	end      *end // of the account, as the pages under way show it
+
+	requesting *turns // until a body has arrived
+	decoding   *turns // ahead of the page that is awaited
+	chunks     *turns // of bodies that arrived and are not decoded yet
 }
 
 func (p AllParams) inFlight() int {
@@ -106,42 +113,8 @@ func (p AllParams) inFlight() int {
 	return p.InFlight
 }
 
-// slots are the requests that may be under way at once. The page that is
-// yielded first gets the next one.
-type slots struct {
-	mu      sync.Mutex
-	free    int
-	waiting map[int]chan struct{} // by the page's number
-}
-
-// ask queues up for a slot, which is there when the channel is closed.
-func (s *slots) ask(number int) <-chan struct{} {
-	slot := make(chan struct{})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.free > 0 {
-		s.free--
-		close(slot)
-	} else {
-		s.waiting[number] = slot
-	}
-	return slot
-}
-
-func (s *slots) give() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.waiting) == 0 {
-		s.free++
-		return
-	}
-	first := slices.Min(slices.Collect(maps.Keys(s.waiting)))
-	close(s.waiting[first])
-	delete(s.waiting, first)
-}
-
-// end is the lowest offset whose page was not full: what lies behind it need
-// not be asked for any more.
+// end is the lowest offset whose page was not full. The next page tells whether
+// it is the last; what lies behind that need not be asked for any more.
 type end struct{ offset atomic.Int64 }
 
 func newEnd() *end {
@@ -150,6 +123,7 @@ func newEnd() *end {
 	return e
 }
 
+// lower says that the page at an offset is not full.
 func (e *end) lower(offset int) {
 	for {
 		known := e.offset.Load()
@@ -161,7 +135,8 @@ func (e *end) lower(offset int) {
 
 // page is one request and what it answers.
 type page struct {
-	number  int // of the request
+	number  int             // of the request
+	turn    <-chan struct{} // to be decoded
 	batches chan batch
 	err     error // once batches is closed
 	cancel  context.CancelFunc
@@ -201,13 +176,21 @@ func (l *listing) list() error {
 		beyond = -1    // an offset that had sources where an earlier one had none
 		before tally   // of the page before
 	)
+	startAhead := func(from int) {
+		for i := from; i < width; i++ {
+			l.start(offset+i*stride, limit, stride)
+		}
+	}
 	for {
 		if width > 1 {
-			for i := range width {
-				l.start(offset+i*stride, limit, stride)
-			}
+			startAhead(0)
 		}
-		got, err := l.consume(offset, limit)
+		got, err := l.consume(offset, limit, func() {
+			if width > 1 { // offset is obeyed
+				width = ahead
+				startAhead(1)
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -263,13 +246,13 @@ func (l *listing) list() error {
 func (l *listing) settle(limit int) error {
 	l.drop()
 	l.settling = true
-	got, err := l.consume(0, 0)
+	got, err := l.consume(0, 0, nil)
 	if err != nil {
 		return err
 	}
 	if got.distinct == len(l.seen) && got.sources == limit {
 		// As many as a page holds: is that all, or all at a time?
-		if got, err = l.consume(0, 1); err != nil {
+		if got, err = l.consume(0, 1, nil); err != nil {
 			return err
 		}
 		if got.sources == limit && limit > 1 {
@@ -296,19 +279,37 @@ func (l *listing) start(offset, limit, stride int) {
 	ctx, p.cancel = context.WithCancel(l.ctx)
 	// Asked for here, where pages start in order: the one that is awaited never
 	// stands behind one that waits for it.
-	slot, end := l.slots.ask(p.number), l.end
+	request, end := l.requesting.ask(p.number), l.end
+	p.turn = l.decoding.ask(p.number)
 	l.workers.Go(func() {
 		defer p.cancel()
 		defer close(p.batches)
-		<-slot
-		defer l.slots.give()
-		if int64(offset) > end.offset.Load() {
+		<-request
+		// Once: a page whose JSON turns out to be cut short is requested again,
+		// without waiting for another turn.
+		arrived := sync.OnceFunc(l.requesting.give)
+		defer arrived()
+		if int64(offset-stride) > end.offset.Load() {
 			return
 		}
 		count := 0
 		p.err = l.fetch(ctx, offset, limit, func(body io.Reader, again bool) error {
 			count = 0
-			h := handover{ctx: ctx, body: body, page: p, next: batch{again: again}}
+			ahead := readAhead{body: body, turns: l.chunks}
+			defer ahead.release()
+			ahead.fill(ctx, p.number, p.turn)
+			if ahead.err == io.EOF {
+				if ahead.empty() { // known before it is decoded, so that nothing behind it is asked for
+					end.lower(offset)
+				}
+				arrived()
+			}
+			select {
+			case <-p.turn:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			h := handover{ctx: ctx, body: &ahead, page: p, next: batch{again: again}}
 			err := streamSources(&h, func(source *Source) error {
 				if err := checkID(source); err != nil {
 					return err
@@ -323,6 +324,17 @@ func (l *listing) start(offset, limit, stride int) {
 			end.lower(offset)
 		}
 	})
+}
+
+// await takes the page at an offset from those under way; nil: it is not. From
+// now on it waits for nothing but the server.
+func (l *listing) await(offset int) *page {
+	p := l.underWay[offset]
+	if p != nil {
+		delete(l.underWay, offset)
+		l.decoding.pass(p.number)
+	}
+	return p
 }
 
 // fetch carries out the request for a page. What read does is done again, with
@@ -362,6 +374,9 @@ func (h *handover) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	// The goroutines that wait for the network would wait until these, as many
+	// as there are processors, have had their time.
+	runtime.Gosched()
 	n, err := h.body.Read(p)
 	h.bytes += n
 	return n, err
@@ -382,11 +397,11 @@ func (h *handover) flush() error {
 }
 
 // consume yields the page at an offset. One that is not under way is fetched
-// and decoded here, and needs no handing over.
-func (l *listing) consume(offset, limit int) (got tally, err error) {
-	r := receipt{listing: l}
-	if p := l.underWay[offset]; p != nil {
-		delete(l.underWay, offset)
+// and decoded here, and needs no handing over. The first source that was not
+// seen before is announced.
+func (l *listing) consume(offset, limit int, announce func()) (got tally, err error) {
+	r := receipt{listing: l, announce: announce}
+	if p := l.await(offset); p != nil {
 		defer p.cancel()
 		r.number = p.number
 		for b := range p.batches {
@@ -441,6 +456,7 @@ type receipt struct {
 	tally
 	number   int // of the request
 	again    bool
+	announce func() // the first fresh source
 	repeated []SSID
 }
 
@@ -458,7 +474,9 @@ func (r *receipt) take(source *Source) bool {
 		r.repeated = append(r.repeated, source.ID)
 		return true
 	}
-	r.fresh++
+	if r.fresh++; r.fresh == 1 && r.announce != nil {
+		r.announce()
+	}
 	return r.yield(source, nil)
 }
 
@@ -469,7 +487,9 @@ func (l *listing) sourcesUnderWay() int {
 		return -1
 	}
 	next := slices.Min(slices.Collect(maps.Keys(l.underWay)))
-	for b := range l.underWay[next].batches {
+	p := l.await(next)
+	defer p.cancel()
+	for b := range p.batches {
 		if len(b.sources) > 0 {
 			return next
 		}
@@ -479,10 +499,9 @@ func (l *listing) sourcesUnderWay() int {
 
 // drop gives up the pages under way.
 func (l *listing) drop() {
-	for _, p := range l.underWay {
-		p.cancel()
+	for offset := range l.underWay {
+		l.await(offset).cancel()
 	}
-	clear(l.underWay)
 	l.end = newEnd()
 }
 
