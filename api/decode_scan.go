@@ -17,70 +17,12 @@ import (
 // maxDepth is how deep arrays and objects may be nested, as in encoding/json.
 const maxDepth = 10_000
 
-const (
-	everyByte = 0x0101010101010101 // times a byte: that byte, eight times
-	highBits  = 0x80 * everyByte
-)
-
-// nonDigits marks, by its high bit, the first byte of the word that is not a
-// digit, given the word with the bits of '0' turned; marks behind it mean
-// nothing.
-func nonDigits(turned uint64) uint64 {
-	return (turned + 0x76*everyByte | turned) & highBits
-}
-
 // skipSpace walks over white space.
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i
-}
-
-// skipDigits walks over decimal digits.
-func skipDigits(b []byte, i int) int {
-	for i+8 <= len(b) {
-		if m := nonDigits(binary.LittleEndian.Uint64(b[i:]) ^ '0'*everyByte); m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
-		}
-		i += 8
-	}
-	for i < len(b) && b[i]-'0' <= 9 {
-		i++
-	}
-	return i
-}
-
-// skipNumber walks over a number.
-func skipNumber(b []byte, i int) (end int, ok bool) {
-	if i < len(b) && b[i] == '-' {
-		i++
-	}
-	// Byte by byte: before the point there are few digits, mostly as many as in
-	// the number before, which the processor guesses and so need not wait.
-	start := i
-	for i < len(b) && b[i]-'0' <= 9 {
-		i++
-	}
-	if i == start || b[start] == '0' && i > start+1 {
-		return min(i, start+1), false
-	}
-	if i < len(b) && b[i] == '.' {
-		start = i + 1
-		if i = skipDigits(b, start); i == start {
-			return i, false
-		}
-	}
-	if i < len(b) && b[i]|0x20 == 'e' {
-		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
-			i++
-		}
-		start = i
-		if i = skipDigits(b, start); i == start {
-			return i, false
-		}
-	}
-	return i, true
 }
 
 // skipText walks over a string that begins behind its opening quote. plain says
@@ -209,15 +151,16 @@ func skipArray(b []byte, i, depth int) (end int, ok bool) {
 // [-93.6012,42.0301],[-93.5951,42.0301], up to the last that is whole and
 // plainly written; what else there is, is left to skipArray.
 func skipPositions(b []byte, i int) int {
+	var east, north axis
 	for next := i; next < len(b) && b[next] == '['; next = i + 1 {
-		j, ok := skipNumber(b, next+1)
+		j, ok := east.skip(b, next+1)
 		if !ok || j >= len(b) || b[j] != ',' {
 			return i
 		}
 		if j++; j < len(b) && b[j] == ' ' {
 			j++
 		}
-		if j, ok = skipNumber(b, j); !ok || j >= len(b) || b[j] != ']' {
+		if j, ok = north.skip(b, j); !ok || j >= len(b) || b[j] != ']' {
 			return i
 		}
 		if i = j + 1; i >= len(b) || b[i] != ',' {

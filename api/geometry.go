@@ -2,12 +2,8 @@ package api
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
-	"math/bits"
-	"strconv"
 )
 
 // A Ring is a closed line of positions, each the longitude and the latitude in
@@ -204,18 +200,18 @@ func decodeRing[C ~[2]float64](b []byte, i int, positions []C) (_ []C, end int, 
 	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
 		return positions, i + 1, nil
 	}
-	for {
+	for east, north := new(axis), new(axis); ; {
 		if i >= len(b) || b[i] != '[' {
 			return positions, i, unexpected(b, i, "a position")
 		}
-		x, j, ok := decodeNumber(b, skipSpace(b, i+1))
+		x, j, ok := east.decode(b, skipSpace(b, i+1))
 		if !ok {
 			return positions, j, unexpected(b, j, "a longitude")
 		}
 		if j = skipSpace(b, j); j >= len(b) || b[j] != ',' {
 			return positions, j, unexpected(b, j, "a comma and a latitude")
 		}
-		y, j, ok := decodeNumber(b, skipSpace(b, j+1))
+		y, j, ok := north.decode(b, skipSpace(b, j+1))
 		if !ok {
 			return positions, j, unexpected(b, j, "a latitude")
 		}
@@ -237,96 +233,4 @@ func decodeRing[C ~[2]float64](b []byte, i int, positions []C) (_ []C, end int, 
 		return positions, i, unexpected(b, i, "a comma or a ring's end")
 	}
 	return positions, i + 1, nil
-}
-
-// powers of ten that float64 and uint64 hold exactly.
-var (
-	floatPowers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
-	wholePowers = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
-)
-
-// decodeNumber reads a number, to the bit as strconv.ParseFloat does, which
-// does the work where it is not plain.
-func decodeNumber(b []byte, i int) (value float64, end int, ok bool) {
-	start := i
-	if i < len(b) && b[i] == '-' {
-		i++
-	}
-	first := i
-	var mantissa uint64
-	for ; i < len(b) && b[i]-'0' <= 9; i++ {
-		mantissa = mantissa*10 + uint64(b[i]-'0')
-	}
-	if i == first || b[first] == '0' && i > first+1 {
-		return 0, min(i, first+1), false
-	}
-	count, fraction := i-first, 0 // digits
-	end = i
-	if i < len(b) && b[i] == '.' {
-		mantissa, end = decodeDigits(b, i+1, mantissa)
-		if fraction = end - i - 1; fraction == 0 {
-			return 0, end, false
-		}
-		count += fraction
-	}
-	switch {
-	case end < len(b) && b[end]|0x20 == 'e' || count >= len(wholePowers):
-		if end, ok = skipNumber(b, start); !ok {
-			return 0, end, false
-		}
-		value, err := strconv.ParseFloat(string(b[start:end]), 64)
-		return value, end, err == nil
-	case mantissa < 1<<53:
-		value = float64(int64(mantissa)) / floatPowers[fraction] // both exact, so rounded once
-	default:
-		value = quotient(mantissa, wholePowers[fraction])
-	}
-	if b[start] == '-' {
-		value = -value
-	}
-	return value, end, true
-}
-
-// decodeDigits goes on with a number of which the digits so far are given. What
-// passes 64 bits is nonsense.
-func decodeDigits(b []byte, i int, so uint64) (number uint64, end int) {
-	for i+8 <= len(b) {
-		word := binary.LittleEndian.Uint64(b[i:]) ^ '0'*everyByte
-		m := nonDigits(word)
-		if m == 0 {
-			so = so*1e8 + eightDigits(word)
-			i += 8
-			continue
-		}
-		n := bits.TrailingZeros64(m) >> 3
-		if n == 0 {
-			return so, i
-		}
-		// The first digit stands lowest: shifted up, zeros lead it.
-		return so*wholePowers[n] + eightDigits(word<<(64-8*n&63)), i + n
-	}
-	for ; i < len(b) && b[i]-'0' <= 9; i++ {
-		so = so*10 + uint64(b[i]-'0')
-	}
-	return so, i
-}
-
-// eightDigits adds up the bytes of a word, the lowest of which is the first
-// digit: pairs, then fours, then all eight.
-func eightDigits(word uint64) uint64 {
-	const pairs = 0x000000FF_000000FF
-	word = word*10 + word>>8
-	return (word&pairs*(100+1_000_000<<32) + word>>16&pairs*(1+10_000<<32)) >> 32
-}
-
-// quotient divides, rounded to the nearest float64 and to the even one where
-// two are as near.
-func quotient(a, b uint64) float64 {
-	shiftA, shiftB := bits.LeadingZeros64(a), bits.LeadingZeros64(b)
-	a, b = a<<shiftA, b<<shiftB
-	q, rest := bits.Div64(a>>1, a<<63, b) // at least 63 bits, of which 53 count
-	if rest != 0 {
-		q |= 1 // enough to break a tie
-	}
-	return float64(q) * math.Float64frombits(uint64(1023-63+shiftB-shiftA)<<52) // a power of two
 }
