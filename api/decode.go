@@ -74,10 +74,11 @@ type decoder struct {
 	field   int     // its member that is, in fields, or -1
 	problem error   // sound JSON that is not what was asked for
 
-	names [512]string          // short texts that tend to come again
-	after [maxFields + 1]uint8 // the field that followed each one last time
-	list  []string             // for lists that are being read
-	plain []byte               // for texts that had escapes
+	names   [512]string          // short texts that tend to come again
+	after   [maxFields + 1]uint8 // the field that followed each one last time
+	shelves [maxFields]any       // where each field's values are put, a *shelf of its type
+	list    []string             // for lists that are being read
+	plain   []byte               // for texts that had escapes
 }
 
 const (

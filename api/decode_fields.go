@@ -190,7 +190,7 @@ func listField[T ~string](name string, at func(*Source) *[]T) field {
 			if !d.texts() {
 				return false
 			}
-			list := make([]T, len(d.list))
+			list := room[T](d, len(d.list))
 			for i, value := range d.list {
 				list[i] = T(value)
 			}
@@ -222,7 +222,9 @@ func optional[T any](name string, at func(*Source) **T, read func(*decoder) (T, 
 		read: func(d *decoder, s *Source) bool {
 			value, ok := read(d)
 			if ok {
-				*at(s) = &value
+				place := room[T](d, 1)
+				place[0] = value
+				*at(s) = &place[0]
 			}
 			return ok
 		},
@@ -234,6 +236,31 @@ func optional[T any](name string, at func(*Source) **T, read func(*decoder) (T, 
 			return to, nil
 		},
 	}
+}
+
+// shelf is where values of one field stand together, those of a few sources: an
+// allocation for each would cost more than to read it. A source that is kept
+// keeps no more of others than these.
+type shelf[T any] struct{ free []T }
+
+const shelfSize = 8
+
+// room gives a place for n values of the field that is being read.
+func room[T any](d *decoder, n int) []T {
+	s, _ := d.shelves[d.field].(*shelf[T])
+	if s == nil {
+		s = new(shelf[T])
+		d.shelves[d.field] = s
+	}
+	if n > shelfSize {
+		return make([]T, n)
+	}
+	if n >= len(s.free) {
+		s.free = make([]T, shelfSize)
+	}
+	values := s.free[:n:n]
+	s.free = s.free[n:]
+	return values
 }
 
 // decode reads a source at d.i.
