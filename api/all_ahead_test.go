@@ -69,10 +69,8 @@ func TestReadAhead(t *testing.T) {
 		if fits := len(text) < chunks*chunkBytes; fits != (a.err != nil) || a.size > chunks*chunkBytes {
 			t.Fatalf("%d bytes of %d were held in %d chunks, error %v", a.size, len(text), chunks, a.err)
 		}
-		rest := 0
 		if random.IntN(4) == 0 { // a page that is given up
-			rest = random.IntN(len(text) + 1)
-			text = text[:len(text)-rest]
+			text = text[:random.IntN(len(text)+1)]
 			if _, err := io.ReadFull(&a, make([]byte, len(text))); err != nil {
 				t.Fatal(err)
 			}
