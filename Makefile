@@ -38,8 +38,8 @@ test-peers:
 # The SDK beside other clients, on this machine, in a quarter of an hour or so.
 bench:
 	cd bench && $(GO) generate ./... && $(GO) run . -write ../docs/performance.md
-	cd bench && $(GO) run ./submit
-	$(GO) test -run '^$$' -bench HTTP -benchtime 60x ./emulator
+	cd bench && $(GO) run ./submit | $(GO) run ./paste submit ../docs/performance.md
+	$(GO) test -run '^$$' -bench HTTP -benchtime 60x ./emulator | (cd bench && $(GO) run ./paste ledger ../docs/performance.md)
 	$(GO) test -run '^$$' -bench . ./authn ./api ./ledger
 
 # 1,000 registering processes killed at random: nothing lost, nothing twice.
