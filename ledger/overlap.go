@@ -141,8 +141,8 @@ func coveredArea(self *planar, others []*planar) float64 {
 // coveredIn is coveredArea in a window. The plane is cut into strips at every
 // position and every crossing of edges; within a strip no edges cross, so that
 // it falls into trapezoids, each of them wholly inside or outside each shape.
-// The library's overlay agrees to 1e-9, and takes a hundred times as long, and
-// thousands for shapes of many spikes.
+// The library's overlay agrees to 1e-9, and takes some sixty times as long, and a
+// thousand times for shapes of many spikes.
 func coveredIn(window Box, self *planar, others []*planar) float64 {
 	room := edgeRoom.Get().(*[]sweepEdge)
 	defer edgeRoom.Put(room)
