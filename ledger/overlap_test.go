@@ -52,6 +52,32 @@ func TestSweepAgreesWithTheOverlay(t *testing.T) {
 	}
 }
 
+// TestSweepOfMany has others that meet each other in chains, and others that
+// lie apart and are swept apart.
+func TestSweepOfMany(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	field := func(x, y, radius float64) *Shape {
+		s, err := ParseGeometry([]byte(benchField(rng, 2+x/76000, 47+y/111000, radius, 3+rng.IntN(20))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for range 100 {
+		self := field(0, 0, 500)
+		var others []*Shape
+		for range 2 + rng.IntN(7) {
+			others = append(others, field(1200*rng.Float64()-600, 1200*rng.Float64()-600, 30+170*rng.Float64()))
+		}
+		got, _ := Overlap(self, others)
+		if want, _ := overlapByLibrary(self, others); math.Abs(got-want) > 1e-9 {
+			t.Errorf("%d others cover %v, the overlay says %v", len(others), got, want)
+		}
+	}
+}
+
 func TestClearConflictsNeedNoShrinking(t *testing.T) {
 	count := map[reach]int{}
 	scatter(t, 1500, func(a, b, _ *Shape) {
