@@ -106,6 +106,35 @@ func TestProblemsNameRuleAndPlace(t *testing.T) {
 	}
 }
 
+// TestBrokenCollections are no JSON, or none that jsonb holds, in the frame and
+// in a feature: each is found in its place, and the rest is judged.
+func TestBrokenCollections(t *testing.T) {
+	good, bad := feature(goodSquare), strings.Replace(feature(goodSquare), `"a"`, `a`, 1)
+	for text, want := range map[string]string{
+		`{"type":"FeatureCollection","features":[` + good + `,` + good + `]}`:                           "",
+		` {"features":[` + good + `,` + bad + `],"type":"FeatureCollection"}`:                           "/features/1",
+		`{"type":"FeatureCollection","features":[` + bad + `],"features":[]}`:                           "no JSON",
+		`{"type":"FeatureCollection","features":[` + good + good + `]}`:                                 "no JSON",
+		`{"type":"FeatureCollection","features":[` + good + `,]}`:                                       "no JSON",
+		`{"type":"FeatureCollection","features":[` + good + `}`:                                         "no JSON",
+		`{"type":"FeatureCollection","features":[` + good + `]`:                                         "no JSON",
+		`{"type":"FeatureCollection","features":[` + good + `]}x`:                                       "no JSON",
+		`{"type":"FeatureCollection","name":"\u0000","features":[` + good + `]}`:                        "holds",
+		`{"type":"FeatureCollection","features":[` + strings.Replace(good, `"a"`, `"\u0000"`, 1) + `]}`: "/features/0",
+	} {
+		_, problems := ParseCollection([]byte(text), Rules{})
+		if !problems.Refused() {
+			if want != "" {
+				t.Errorf("%s is taken", text)
+			}
+			continue
+		}
+		if p := problems[0]; len(problems) > 1 || p.Rule != RuleJSON || want == "" || want != p.Pointer && !strings.Contains(p.Message, want) {
+			t.Errorf("%s: %v, want %s", text, problems, want)
+		}
+	}
+}
+
 func TestCrossingIsLocated(t *testing.T) {
 	_, problems := CheckGeometry([]byte(bowTie))
 	want := Point{2.005, 47.005}
