@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"iter"
 	"maps"
@@ -71,7 +72,7 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 	return func(yield func(*Source, error) bool) {
 		l := &listing{
 			client: s.client, params: params, yield: yield,
-			seen: make(map[SSID]int), underWay: make(map[int]*page),
+			seen: make(map[ssidHash]int), underWay: make(map[int]*page),
 			requesting: newTurns(params.inFlight()), decoding: newTurns(runtime.GOMAXPROCS(0)), chunks: newTurns(aheadChunks),
 			end: newEnd(),
 		}
@@ -94,10 +95,10 @@ type listing struct {
 	client   *Client
 	params   AllParams
 	yield    func(*Source, error) bool
-	seen     map[SSID]int  // by the number of the request that told the source
-	requests int           // so far
-	settling bool          // everything was asked for at once
-	underWay map[int]*page // by offset
+	seen     map[ssidHash]int // by the number of the request that told the source
+	requests int              // so far
+	settling bool             // everything was asked for at once
+	underWay map[int]*page    // by offset
 	workers  sync.WaitGroup
 	end      *end // of the account, as the pages under way show it
 
@@ -450,6 +451,17 @@ func (l *listing) consume(offset, limit int, announce func()) (got tally, err er
 	return r.tally, err
 }
 
+// ssidHash stands for an SSID. Two that share one are less likely, by far, than
+// a fault of the machine; and 100,000 of them are nothing to the garbage
+// collector, which would follow as many strings again and again.
+type ssidHash [2]uint64
+
+var ssidSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func hashSSID(id SSID) ssidHash {
+	return ssidHash{maphash.String(ssidSeeds[0], id), maphash.String(ssidSeeds[1], id)}
+}
+
 // receipt is a page that is being yielded.
 type receipt struct {
 	*listing
@@ -463,9 +475,10 @@ type receipt struct {
 // take yields a source that was not seen before, and reports whether to go on.
 func (r *receipt) take(source *Source) bool {
 	r.sources++
-	number, known := r.seen[source.ID]
+	id := hashSSID(source.ID)
+	number, known := r.seen[id]
 	if number != r.number {
-		r.seen[source.ID] = r.number
+		r.seen[id] = r.number
 		r.distinct++
 	} else if r.again {
 		return true // it came before the answer broke off

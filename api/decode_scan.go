@@ -152,7 +152,7 @@ func skipArray(b []byte, i, depth int) (end int, ok bool) {
 // plainly written; what else there is, is left to skipArray.
 func skipPositions(b []byte, i int) int {
 	var east, north axis
-	for next := i; next < len(b) && b[next] == '['; next = i + 1 {
+	for next := i; next < len(b) && b[next] == '['; {
 		j, ok := east.skip(b, next+1)
 		if !ok || j >= len(b) || b[j] != ',' {
 			return i
@@ -165,6 +165,9 @@ func skipPositions(b []byte, i int) int {
 		}
 		if i = j + 1; i >= len(b) || b[i] != ',' {
 			return i
+		}
+		if next = i + 1; next < len(b) && b[next] == ' ' {
+			next++
 		}
 	}
 	return i
