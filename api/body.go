@@ -3,7 +3,6 @@ package api
 import (
 	"bufio"
 	"compress/flate"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzip" // whose errors are those of compress/gzip
 
 	"github.com/meti-go/meti/gen"
 )
