@@ -37,7 +37,7 @@ test-peers:
 
 # The SDK beside other clients, on this machine, in a quarter of an hour or so.
 bench:
-	cd bench && $(GO) generate ./... && $(GO) run . -write ../docs/performance.md
+	cd bench && $(GO) generate ./... && $(GO) run . | $(GO) run ./paste list ../docs/performance.md
 	cd bench && $(GO) run ./submit | $(GO) run ./paste submit ../docs/performance.md
 	$(GO) test -run '^$$' -bench HTTP -benchtime 60x ./emulator | (cd bench && $(GO) run ./paste ledger ../docs/performance.md)
 	$(GO) test -run '^$$' -bench . ./authn ./api ./ledger

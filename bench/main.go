@@ -14,10 +14,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -33,12 +31,11 @@ import (
 
 func main() {
 	var (
-		rounds   = flag.Int("rounds", 5, "how often each way runs; medians are shown")
-		sources  = flag.Int("sources", 95_000, "sources in the account")
-		page     = flag.Int("page", 1000, "sources a request")
-		latency  = flag.Duration("latency", 50*time.Millisecond, "what the server waits before it answers, for the part about it")
-		parts    = flag.String("parts", "list,latency,whole,transport", "what to measure")
-		document = flag.String("write", "", "write the tables into this Markdown file, between its marks")
+		rounds  = flag.Int("rounds", 5, "how often each way runs; medians are shown")
+		sources = flag.Int("sources", 95_000, "sources in the account")
+		page    = flag.Int("page", 1000, "sources a request")
+		latency = flag.Duration("latency", 50*time.Millisecond, "what the server waits before it answers, for the part about it")
+		parts   = flag.String("parts", "list,latency,whole,transport", "what to measure")
 	)
 	flag.Parse()
 	programs, err := build()
@@ -56,13 +53,7 @@ func main() {
 			fatal(err)
 		}
 	}
-	text := machine(*rounds) + b.report.String()
-	fmt.Print(text)
-	if *document != "" {
-		if err := write(*document, text); err != nil {
-			fatal(err)
-		}
-	}
+	fmt.Print(machine(*rounds), b.report.String())
 }
 
 // build makes the programs that are measured.
@@ -349,28 +340,4 @@ func machine(rounds int) string {
 	}
 	return fmt.Sprintf("Measured on %s, %d cores, %s/%s, %s, on %s; medians of %d.\n\n",
 		processor, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), time.Now().UTC().Format(time.DateOnly), rounds)
-}
-
-const (
-	opening = "<!-- written by make bench -->\n"
-	closing = "<!-- end -->"
-)
-
-// write puts the tables into a document.
-func write(name, text string) error {
-	document, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	head, rest, found := strings.Cut(string(document), opening)
-	_, tail, ended := strings.Cut(rest, closing)
-	if !found || !ended {
-		return errors.New(name + " has no place for the tables")
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(file, head+opening+"\n"+text+closing+tail)
-	return errors.Join(err, file.Close())
 }

@@ -29,8 +29,9 @@ type Options struct {
 	// [New] it becomes the issuer of the tokens, http://127.0.0.1 if empty.
 	URL string
 	// Data is the SQLite file that keeps the sources. If it is empty they are
-	// in memory, beyond 16 MB in a temporary file without a name (in TMPDIR),
-	// and gone when the emulator ends. Those of the sandbox always are.
+	// in memory, beyond 16 MB in a temporary file without a name if there is a
+	// place for one, and gone when the emulator ends. Those of the sandbox
+	// always are.
 	Data string
 	// Accounts are who may ask for tokens; [DemoAccount] alone if empty.
 	Accounts []Account

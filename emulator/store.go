@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -111,7 +112,7 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 	if o.Countries != nil {
 		st.countries = func() *ledger.Countries { return o.Countries }
 	}
-	source := temporary
+	var source string
 	if path != "" {
 		if source, err = dataSource(path); err != nil {
 			return nil, fmt.Errorf("emulator: %w", err)
@@ -122,6 +123,8 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 		} else if !locked {
 			return nil, fmt.Errorf("emulator: %s is in use by another emulator", path)
 		}
+	} else {
+		source = temporary()
 	}
 	if st.db, err = sql.Open("sqlite", source); err != nil {
 		return nil, errors.Join(fmt.Errorf("emulator: %w", err), st.unlock())
@@ -143,10 +146,20 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 // temporary is the driver's name for a private file without a name, which the
 // system deletes with the process. It holds what the cache does not: so the
 // store takes little memory, and is faster than one that is all in memory,
-// whose pages SQLite looks up in an ever larger table.
-var temporary = "file:?" + url.Values{"_pragma": {
-	"page_size(8192)", "cache_size(-16000)", "journal_mode(MEMORY)", "synchronous(OFF)", // bytes; KB
-}}.Encode()
+// whose pages SQLite looks up in an ever larger table. Where no file can be
+// made, as in a container without a place for them, it is all in memory.
+func temporary() string {
+	name := ""
+	if probe, err := os.CreateTemp("", "meti-emulator-"); err != nil {
+		name = ":memory:"
+	} else {
+		_ = probe.Close()
+		_ = os.Remove(probe.Name())
+	}
+	return "file:" + name + "?" + url.Values{"_pragma": {
+		"page_size(8192)", "cache_size(-16000)", "journal_mode(MEMORY)", "synchronous(OFF)", // bytes; KB
+	}}.Encode()
+}
 
 // dataSource is the driver's name for a file.
 func dataSource(path string) (string, error) {

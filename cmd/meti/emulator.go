@@ -68,7 +68,7 @@ createSources:drop-after:0.2, *:latency:delay=50ms.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.Listen, "listen", "127.0.0.1:0", "address to listen on; port 0 is a free one")
-	flags.StringVar(&options.Data, "data", "", "keep the sources in this file (default: in memory)")
+	flags.StringVar(&options.Data, "data", "", "keep the sources in this file (default: until it stops)")
 	flags.StringVar(&accounts, "accounts", "", "file with a JSON array of accounts: client_id, client_secret, account_id, role, client_name, scopes")
 	flags.StringVar(&countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
 	flags.StringArrayVar(&faults, "fault", nil, "make requests go wrong; may be repeated")
