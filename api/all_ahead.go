@@ -14,6 +14,8 @@ const (
 	// aheadChunks is how much of all bodies together is read ahead of decoding:
 	// 16 MB, so some four pages of 1,000 sources.
 	aheadChunks = 64
+	// aheadDecoded is how many pages are decoded ahead at most, or being so.
+	aheadDecoded = 4
 )
 
 // turns are a number of things that pages may have or do at once. The page that
