@@ -53,11 +53,10 @@ const (
 
 // All lists every source that the filter lets through, in the order in which
 // the server answers them, page after page. Pages are fetched ahead, InFlight
-// at a time, and decoded ahead on up to four processors besides: some 16 MB
-// of answers and a few decoded pages are held in memory. With one request in
-// flight nothing is fetched ahead. Ranging over the result again lists again.
-// Leaving the loop ends the requests under way. An error is yielded once, as
-// the last thing, with a nil source.
+// at a time, and two of them decoded ahead: these and some 16 MB of answers are
+// held in memory. With one request in flight nothing is fetched ahead. Ranging
+// over the result again lists again. Leaving the loop ends the requests under
+// way. An error is yielded once, as the last thing, with a nil source.
 //
 // METI reports no total and promises no order [E], so the end is found by an
 // empty page, and each source is yielded once however often it comes. Sources
@@ -73,7 +72,7 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 		l := &listing{
 			client: s.client, params: params, yield: yield,
 			seen: make(map[ssidHash]int), underWay: make(map[int]*page),
-			requesting: newTurns(params.inFlight()), decoding: newTurns(min(runtime.GOMAXPROCS(0), aheadDecoded)), chunks: newTurns(aheadChunks),
+			requesting: newTurns(params.inFlight()), decoding: newTurns(aheadDecoded), chunks: newTurns(aheadChunks),
 			end: newEnd(),
 		}
 		l.ctx, l.stop = context.WithCancel(ctx)

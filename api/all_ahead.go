@@ -14,8 +14,9 @@ const (
 	// aheadChunks is how much of all bodies together is read ahead of decoding:
 	// 16 MB, so some four pages of 1,000 sources.
 	aheadChunks = 64
-	// aheadDecoded is how many pages are decoded ahead at most, or being so.
-	aheadDecoded = 4
+	// aheadDecoded is how many pages are decoded ahead, or being so. With the
+	// one that is awaited that is work for three processors.
+	aheadDecoded = 2
 )
 
 // turns are a number of things that pages may have or do at once. The page that

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"runtime"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -19,9 +18,6 @@ import (
 func TestAllAsksWhileItDecodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const inFlight = 12
-		if runtime.GOMAXPROCS(0) >= inFlight {
-			runtime.GOMAXPROCS(2)
-		}
 		server := &lister{total: 1000}
 		n := 0
 		for _, err := range inMemory(t, server).Sources.All(t.Context(), AllParams{PageSize: 10, InFlight: inFlight}) {
