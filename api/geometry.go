@@ -52,14 +52,14 @@ func (s *Source) Polygons() ([]Polygon, error) {
 // Errors say at which byte of the geometry.
 func DecodePolygons[M ~[]P, P ~[]R, R ~[]C, C ~[2]float64](geometry json.RawMessage) (M, error) {
 	b := []byte(geometry)
-	i := skipSpace(b, 0)
-	if i == len(b) {
+	if len(b) == 0 {
 		return nil, nil
 	}
+	i := skipSpace(b, 0)
 	if end, ok := skipWord(b, i, "null"); ok && skipSpace(b, end) == len(b) {
 		return nil, nil
 	}
-	if b[i] != '{' {
+	if i == len(b) || b[i] != '{' {
 		return nil, unexpected(b, i, "a GeoJSON object")
 	}
 	var (

@@ -107,6 +107,7 @@ func FuzzPolygons(f *testing.F) {
 		f.Add([]byte(s.Geometry))
 	}
 	f.Add([]byte(`{"type":"MultiPolygon","coordinates":[[[[1,2],[3,4]],[[5,6]]],[[[7,8]]]]}`))
+	f.Add([]byte(" "))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ours, err := DecodePolygons[orb.MultiPolygon](data)
 		if err == nil && len(data) > 0 && !json.Valid(data) {
