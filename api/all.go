@@ -53,7 +53,7 @@ const (
 
 // All lists every source that the filter lets through, in the order in which
 // the server answers them, page after page. Pages are fetched ahead, InFlight
-// at a time, and two of them decoded ahead: these and some 16 MB of answers are
+// at a time, and two of them decoded ahead: these and some 10 MB of answers are
 // held in memory. With one request in flight nothing is fetched ahead. Ranging
 // over the result again lists again. Leaving the loop ends the requests under
 // way. An error is yielded once, as the last thing, with a nil source.

@@ -12,8 +12,8 @@ import (
 const (
 	chunkBytes = 256 << 10
 	// aheadChunks is how much of all bodies together is read ahead of decoding:
-	// 16 MB, so some four pages of 1,000 sources.
-	aheadChunks = 64
+	// 10 MB, so some three pages of 1,000 sources.
+	aheadChunks = 40
 	// aheadDecoded is how many pages are decoded ahead, or being so. With the
 	// one that is awaited that is work for three processors.
 	aheadDecoded = 2
