@@ -163,7 +163,7 @@ func (l *listing) list() error {
 	if limit == 0 {
 		limit = defaultPageSize
 	}
-	// Pages that wait, decoded, for those before them hold up no request.
+	// As many again as are under way may have arrived and wait to be consumed.
 	ahead := 2 * inFlight
 	if inFlight == 1 {
 		ahead = 1 // then each page is decoded where it is consumed

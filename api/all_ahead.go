@@ -73,7 +73,7 @@ func (t *turns) pass(number int) {
 
 type chunk [chunkBytes]byte
 
-var chunks = sync.Pool{New: func() any { return new(chunk) }}
+var spareChunks = sync.Pool{New: func() any { return new(chunk) }}
 
 // readAhead is a body of which the beginning, or all, has been read already, so
 // that the next request need not wait until it is decoded.
@@ -94,7 +94,7 @@ func (a *readAhead) fill(ctx context.Context, number int, turn <-chan struct{}) 
 			if !a.another(ctx, number, turn) {
 				return
 			}
-			a.held = append(a.held, chunks.Get().(*chunk))
+			a.held = append(a.held, spareChunks.Get().(*chunk))
 		}
 		var n int
 		n, a.err = a.body.Read(a.held[len(a.held)-1][a.size%chunkBytes:])
@@ -147,7 +147,7 @@ func (a *readAhead) Read(p []byte) (int, error) {
 
 // drop gives back the first chunk.
 func (a *readAhead) drop() {
-	chunks.Put(a.held[0])
+	spareChunks.Put(a.held[0])
 	a.held = a.held[1:]
 	a.read = 0
 	a.turns.give()

@@ -157,12 +157,7 @@ func (a *axis) decode(b []byte, i int) (value float64, end int, ok bool) {
 			digits = digits*wholePowers[n] + eightDigits(word<<(56-8*n)<<8)
 			end += n
 			if fraction := end - a.point - 1; marks != 0 && fraction > 0 && end-a.sign <= len(wholePowers) && text[end&31]|0x20 != 'e' {
-				if digits < 1<<53 {
-					value = float64(int64(digits)) / floatPowers[fraction]
-				} else {
-					value = quotient(digits, wholePowers[fraction])
-				}
-				if a.sign == 1 {
+				if value = decimal(digits, fraction); a.sign == 1 {
 					value = -value
 				}
 				return value, i + end, true

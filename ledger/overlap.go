@@ -220,7 +220,8 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 // edgeRoom is used again and again.
 var edgeRoom = sync.Pool{New: func() any { return new([]sweepEdge) }}
 
-// order is [cmp.Compare] without what that knows of NaN, in half the time.
+// order is [cmp.Compare] without what that knows of NaN: sorting 200 edges takes
+// a fifth less time, and each new source sorts some six times.
 func order(a, b float64) int {
 	switch {
 	case a < b:
