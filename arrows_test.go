@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/specgen":                  {},
 	"internal/features":                 {},
 	"internal/jsonwalk":                 {},
+	"internal/scan":                     {},
 	"cmd/meti": {"", "api", "authn", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
 		"internal/features", "internal/jsonwalk", "testdata"},
 }

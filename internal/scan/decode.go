@@ -1,0 +1,311 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"math"
+	"sync"
+)
+
+// A Scanner reads itself from what a Decoder comes to next. Types of gen are:
+// their code is generated.
+type Scanner interface{ ScanJSON(d *Decoder) }
+
+// A Decoder decodes what has been read so far, and where that ends too early
+// reads more and tries again from the start of the same value: a body is read
+// in pieces many times as long as a value, so this is rare, and the code that
+// decodes need not know of it. Nothing that it hands out keeps its buffer.
+//
+// Where JSON is broken or cut short, failed is set, which ends every loop; i is
+// then at the byte in the way, or at the end of what was read.
+type Decoder struct {
+	body    io.Reader
+	readErr error // what body said at last
+	buf     []byte
+	i       int
+	before  int64 // how many bytes of the body were forgotten
+	failed  bool
+	problem error // sound JSON that is not what it has to be
+
+	keys  *Keys
+	index int       // of the member that is being read, in keys, or -1
+	name  []byte    // its name, where it is not in keys
+	after [65]uint8 // the member that followed each one last time
+
+	known [512]string // short texts, which tend to come again
+	list  []string    // the list that is being read
+}
+
+const (
+	bufferSize = 128 << 10
+	// valueDepth is how deep the values of a streamed element's members stand.
+	valueDepth = 2
+)
+
+var (
+	decoders = sync.Pool{New: func() any { return &Decoder{buf: make([]byte, 0, bufferSize)} }}
+	hashSeed = maphash.MakeSeed()
+)
+
+func newDecoder(body io.Reader) *Decoder {
+	d := decoders.Get().(*Decoder)
+	d.body, d.readErr, d.buf, d.i, d.before, d.problem, d.keys = body, nil, d.buf[:0], 0, 0, nil, nil
+	return d
+}
+
+func (d *Decoder) release() {
+	if d.body = nil; cap(d.buf) <= bufferSize { // one huge value should not be remembered by its buffer
+		clear(d.list)
+		decoders.Put(d)
+	}
+}
+
+// Array decodes a JSON array, each element as soon as it has arrived: one
+// decodes it, and done takes it. The array may be null, which is empty. An
+// element of more than limit bytes is an error; name says for errors which
+// element it is, by its number from 1.
+//
+// JSON that is cut short is an error that wraps [io.ErrUnexpectedEOF]; the
+// errors of body and of done are handed back as they are.
+func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, name func(number int) string) error {
+	d := newDecoder(body)
+	defer d.release()
+	for number := 1; ; number++ {
+		more, inside := false, false
+		err := d.whole(limit, func() {
+			inside = false
+			if more = d.next(number == 1, '[', ']', "an array"); more {
+				inside = true
+				one(d)
+			} else if number == 1 && d.problem != nil && d.buf[d.i] == 'n' {
+				d.problem, d.failed = nil, false
+				d.word("null")
+			}
+		}, func() string {
+			if inside {
+				return name(number)
+			}
+			return "the answer"
+		})
+		if err != nil {
+			return err
+		}
+		if !more {
+			return d.end()
+		}
+		if err := done(); err != nil {
+			return err
+		}
+	}
+}
+
+// Value decodes the one JSON value of body, of which errors speak by this name.
+// Its errors are those of [Array].
+func Value(body io.Reader, limit int, to Scanner, name string) error {
+	d := newDecoder(body)
+	defer d.release()
+	err := d.whole(limit, func() { to.ScanJSON(d) }, func() string { return name })
+	if err != nil {
+		return err
+	}
+	return d.end()
+}
+
+// Unmarshal is json.Unmarshal for a type that scans itself.
+func Unmarshal(text []byte, to Scanner) error {
+	if string(text) == "null" {
+		return nil
+	}
+	return Value(bytes.NewReader(text), math.MaxInt, to, "the value")
+}
+
+// whole takes a step, once enough has been read for it.
+func (d *Decoder) whole(limit int, step func(), name func() string) error {
+	for start := d.i; ; start = 0 {
+		if d.i = SkipSpace(d.buf, d.i); d.i < len(d.buf) {
+			d.failed, d.problem = false, nil
+			step()
+		} else {
+			d.failed = true
+		}
+		switch {
+		case !d.failed:
+			return nil
+		case d.problem != nil:
+			return fmt.Errorf("%s: %w", name(), d.problem)
+		case d.i < len(d.buf):
+			return fmt.Errorf("%s: broken JSON: unexpected %q at byte %d", name(), d.buf[d.i], d.before+int64(d.i))
+		case len(d.buf)-start > limit:
+			return fmt.Errorf("%s is larger than %d MiB", name(), limit>>20)
+		}
+		ended := d.readErr == io.EOF
+		if err := d.fill(start); err == io.EOF && ended {
+			return fmt.Errorf("the JSON is cut short after %d bytes: %w", d.before+int64(len(d.buf)), io.ErrUnexpectedEOF)
+		} else if err != nil && err != io.EOF { // where the text ends, a number does
+			return err
+		}
+	}
+}
+
+// end expects nothing but space.
+func (d *Decoder) end() error {
+	for {
+		if d.i = SkipSpace(d.buf, d.i); d.i < len(d.buf) {
+			return fmt.Errorf("the answer: broken JSON: unexpected %q at byte %d", d.buf[d.i], d.before+int64(d.i))
+		}
+		if err := d.fill(d.i); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// fill forgets what stands before keep, and reads on, a good part more than
+// there is, so that decoding again costs little, however small the pieces are.
+func (d *Decoder) fill(keep int) error {
+	d.before += int64(keep)
+	d.buf = d.buf[:copy(d.buf, d.buf[keep:])]
+	d.i = 0
+	enough := len(d.buf) + len(d.buf)/4 + 1
+	if enough > cap(d.buf) {
+		d.buf = append(make([]byte, 0, 2*cap(d.buf)), d.buf...)
+	}
+	had := len(d.buf)
+	for idle := 0; len(d.buf) < enough && d.readErr == nil; idle++ {
+		var n int
+		n, d.readErr = d.body.Read(d.buf[len(d.buf):cap(d.buf)])
+		if d.buf = d.buf[:len(d.buf)+n]; n > 0 {
+			idle = 0
+		} else if idle == 100 && d.readErr == nil {
+			d.readErr = io.ErrNoProgress
+		}
+	}
+	if len(d.buf) > had {
+		return nil // what came before the error counts first
+	}
+	return d.readErr
+}
+
+// to goes to i, where walking over something has ended.
+func (d *Decoder) to(i int, ok bool) bool {
+	d.i = i
+	d.failed = d.failed || !ok
+	return ok
+}
+
+// word reads true, false or null.
+func (d *Decoder) word(word string) { d.to(skipWord(d.buf, d.i, word)) }
+
+// wrong says what has to stand at d.i instead of what does, if that is JSON.
+func (d *Decoder) wrong(want string) {
+	start := d.i
+	end, ok := skipValue(d.buf, start, 0)
+	if !ok || end == len(d.buf) && d.readErr == nil { // a number may go on
+		d.to(end, false)
+		return
+	}
+	got := string(d.buf[start:min(end, start+40)])
+	if end > start+40 {
+		got += "…"
+	}
+	d.problem = fmt.Errorf("should be %s, and is %s", want, got)
+	d.to(start, false)
+}
+
+// next goes to the next item of a list or an object, which begins by open.
+func (d *Decoder) next(first bool, open, shut byte, what string) bool {
+	if d.failed {
+		return false
+	}
+	i := SkipSpace(d.buf, d.i)
+	if d.i = i; i >= len(d.buf) {
+		return d.to(i, false)
+	}
+	switch c := d.buf[i]; {
+	case first && c != open:
+		d.wrong(what)
+		return false
+	case !first && c == shut:
+		d.i++
+		return false
+	case !first && c != ',':
+		return d.to(i, false)
+	}
+	if i = SkipSpace(d.buf, i+1); first && i < len(d.buf) && d.buf[i] == shut {
+		d.i = i + 1
+		return false
+	}
+	return d.to(i, i < len(d.buf))
+}
+
+// Keys are the names of an object's members that have a field.
+type Keys struct {
+	names  []string
+	quoted [][]byte // as they are commonly written before a value
+	index  map[string]int
+}
+
+// KeysOf makes Keys of at most 64 names, at least one.
+func KeysOf(names ...string) *Keys {
+	if len(names) == 0 || len(names) > 64 {
+		panic(errors.New("scan: between 1 and 64 names"))
+	}
+	k := &Keys{names: names, index: make(map[string]int, len(names))}
+	for i, name := range names {
+		k.quoted = append(k.quoted, fmt.Appendf(nil, "%q:", name))
+		k.index[name] = i
+	}
+	return k
+}
+
+// Has reports whether there is a field for this name.
+func (k *Keys) Has(name string) bool {
+	_, has := k.index[name]
+	return has
+}
+
+// Names lists the names in the order of their indexes; not to be changed.
+func (k *Keys) Names() []string { return k.names }
+
+// Member goes to the value of the object's next member, the first time of its
+// first, and reports whether there is one. Its index is -1 where it has no field.
+// Members tend to follow each other as they did last time, so that is looked at
+// first.
+func (d *Decoder) Member(first bool, k *Keys) (index int, more bool) {
+	if first {
+		d.index, d.keys = -1, k
+	}
+	if !d.next(first, '{', '}', "an object") {
+		return 0, false
+	}
+	start, guess := d.i, &d.after[d.index+1]
+	if d.index = int(*guess) % len(k.quoted); bytes.HasPrefix(d.buf[start:], k.quoted[d.index]) {
+		end := SkipSpace(d.buf, start+len(k.quoted[d.index]))
+		return d.index, d.to(end, end < len(d.buf))
+	}
+	if d.buf[start] != '"' {
+		return 0, d.to(start, false)
+	}
+	end, plain, ok := skipText(d.buf, start+1)
+	if !ok {
+		return 0, d.to(end, false)
+	}
+	if d.name = d.buf[start+1 : end-1]; !plain {
+		d.name = unquote(d.buf[start:end])
+	}
+	if index, ok = k.index[string(d.name)]; !ok {
+		index = -1
+	} else {
+		*guess = uint8(index)
+	}
+	d.index = index
+	if end = SkipSpace(d.buf, end); end >= len(d.buf) || d.buf[end] != ':' {
+		return 0, d.to(end, false)
+	}
+	end = SkipSpace(d.buf, end+1)
+	return index, d.to(end, end < len(d.buf))
+}

@@ -1,0 +1,158 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+)
+
+// Members visits the members of the object that text begins with, until visit
+// returns false. Names come without quotes and escapes, values as they stand.
+// ok reports whether the members that were visited, and where all were, the
+// object too, are sound; end is the index behind them, or that of the byte in
+// the way.
+func Members(text []byte, visit func(name, value []byte) bool) (end int, ok bool) {
+	return members(text, func(name []byte, start, end int) bool { return visit(name, text[start:end]) })
+}
+
+func members(b []byte, visit func(name []byte, start, end int) bool) (end int, ok bool) {
+	i := SkipSpace(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return i, false
+	}
+	if i = SkipSpace(b, i+1); i < len(b) && b[i] == '}' {
+		return i + 1, true
+	}
+	for {
+		name := i
+		nameEnd, start, ok := skipName(b, name)
+		if !ok {
+			return start, false
+		}
+		if i, ok = skipValue(b, start, 1); !ok {
+			return i, false
+		}
+		if !visit(unquote(b[name:nameEnd]), start, i) {
+			return i, true
+		}
+		if i = SkipSpace(b, i); i >= len(b) || b[i] != ',' {
+			break
+		}
+		i = SkipSpace(b, i+1)
+	}
+	if i < len(b) && b[i] == '}' {
+		return i + 1, true
+	}
+	return i, false
+}
+
+// Elements visits the elements of the array that text begins with, as Members
+// does the members of an object.
+func Elements(text []byte, visit func(i int, value []byte) bool) (end int, ok bool) {
+	return elements(text, func(i, start, end int) bool { return visit(i, text[start:end]) })
+}
+
+func elements(b []byte, visit func(i, start, end int) bool) (end int, ok bool) {
+	i := SkipSpace(b, 0)
+	if i >= len(b) || b[i] != '[' {
+		return i, false
+	}
+	if i = SkipSpace(b, i+1); i < len(b) && b[i] == ']' {
+		return i + 1, true
+	}
+	for n := 0; ; n++ {
+		start := i
+		if i, ok = skipValue(b, start, 1); !ok {
+			return i, false
+		}
+		if !visit(n, start, i) {
+			return i, true
+		}
+		if i = SkipSpace(b, i); i >= len(b) || b[i] != ',' {
+			break
+		}
+		i = SkipSpace(b, i+1)
+	}
+	if i < len(b) && b[i] == ']' {
+		return i + 1, true
+	}
+	return i, false
+}
+
+// Cut takes the value of a member out of an object, the last of equal names.
+// rest is the object with null in its place: the object is JSON when both are.
+// Without such a member the value is nil, and the rest is everything.
+func Cut(object []byte, member string) (value, rest []byte) {
+	var from, to int
+	members(object, func(name []byte, start, end int) bool {
+		if string(name) == member {
+			from, to = start, end
+		}
+		return true
+	})
+	if to == 0 {
+		return nil, object
+	}
+	return object[from:to], slices.Concat(object[:from], []byte("null"), object[to:])
+}
+
+// CutElements takes the elements out of an array. rest is the array with a 0
+// in the place of each: the array is JSON when all of them are.
+func CutElements(array []byte) (items [][]byte, rest []byte) {
+	from := 0
+	elements(array, func(_, start, end int) bool {
+		items = append(items, array[start:end])
+		rest = append(append(rest, array[from:start]...), '0')
+		from = end
+		return true
+	})
+	return items, append(rest, array[from:]...)
+}
+
+// AppendCompact appends text, which must be JSON, without the white space
+// between its tokens.
+func AppendCompact(b, text []byte) []byte {
+	for i := SkipSpace(text, 0); i < len(text); i = SkipSpace(text, i) {
+		start := i
+		if text[i] == '"' {
+			i, _ = SkipText(text, i)
+		}
+		for i++; i < len(text) && text[i] > ' ' && text[i] != '"'; i++ {
+		}
+		b = append(b, text[start:min(i, len(text))]...)
+	}
+	return b
+}
+
+// Depth counts how deep the arrays and objects of text, which must be JSON, nest.
+func Depth(text []byte) int {
+	deepest, level := 0, 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			end, _ := SkipText(text, i)
+			i = end - 1
+		case '[', '{':
+			level++
+			deepest = max(deepest, level)
+		case ']', '}':
+			level--
+		}
+	}
+	return deepest
+}
+
+// Unquote gives the value of a JSON string, quotes and all.
+func Unquote(quoted []byte) string { return string(unquote(quoted)) }
+
+// unquote is Unquote without a copy where the value stands in the text. Bytes
+// that are not UTF-8 become U+FFFD, as in encoding/json.
+func unquote(quoted []byte) []byte {
+	if value := quoted[1 : len(quoted)-1]; bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
+		return value
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // its grammar has been checked
+	return []byte(s)
+}

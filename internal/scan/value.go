@@ -1,0 +1,208 @@
+package scan
+
+import (
+	"encoding/json"
+	"hash/maphash"
+	"math"
+	"strconv"
+)
+
+// The functions of this file read the value of a member into its field. They
+// report whether it fits: a value of another type that says the same (a number
+// for a text, a text for a number) is read, null empties the field, and for all
+// else the field is emptied and the value left to [Rest], which keeps it. So one
+// member that nobody expected makes nothing unreadable.
+//
+// Where the JSON is broken or cut short the Decoder knows, and what they report
+// means nothing.
+
+// Text reads a string, or the digits of a number.
+func Text[T ~string](d *Decoder, to *T) (fits bool) {
+	value, fits := d.text()
+	*to = T(d.intern(value))
+	return fits
+}
+
+// Bool reads true or false.
+func Bool(d *Decoder, to *bool) (fits bool) {
+	*to = false
+	switch d.buf[d.i] {
+	case 't':
+		*to = true
+		d.word("true")
+	case 'f':
+		d.word("false")
+	default:
+		return d.null()
+	}
+	return true
+}
+
+// Float reads a number, or a text that holds one.
+func Float[T ~float64](d *Decoder, to *T) (fits bool) {
+	value, fits := d.number()
+	*to = T(value)
+	return fits
+}
+
+// Int reads a whole number, which 2026.0 is too, or a text that holds one.
+func Int(d *Decoder, to *int) (fits bool) {
+	start := d.i
+	value, fits := d.number()
+	if *to = int(value); value != math.Trunc(value) || math.Abs(value) >= 1<<53 {
+		*to, fits = 0, false
+		if !d.failed {
+			d.i = start
+		}
+	}
+	return fits
+}
+
+// Texts reads a list of strings.
+func Texts[T ~string](d *Decoder, to *[]T) (fits bool) {
+	*to = nil
+	start := d.i
+	if d.buf[start] != '[' {
+		return d.null()
+	}
+	d.list = d.list[:0]
+	for first := true; d.next(first, '[', ']', "a list"); first = false {
+		value, fits := d.text()
+		if !fits && !d.failed {
+			d.i = start
+			return false
+		}
+		d.list = append(d.list, d.intern(value))
+	}
+	*to = make([]T, len(d.list))
+	for i, value := range d.list {
+		(*to)[i] = T(value)
+	}
+	return true
+}
+
+// Raw keeps a copy of a value's text, whatever it is, but null.
+func Raw(d *Decoder, to *json.RawMessage) (fits bool) {
+	if *to = nil; !d.null() {
+		*to = d.raw()
+	}
+	return true
+}
+
+// Unmarshaler reads a value of a type that reads itself.
+func Unmarshaler[T any, P interface {
+	*T
+	json.Unmarshaler
+}](d *Decoder, to *T) (fits bool) {
+	*to = *new(T)
+	start := d.i
+	if d.null() {
+		return true
+	}
+	if d.to(skipValue(d.buf, start, valueDepth)) && P(to).UnmarshalJSON(d.buf[start:d.i]) != nil {
+		*to = *new(T)
+		d.i = start
+		return false
+	}
+	return true
+}
+
+// Rest is called behind each member, with what has no field of its own: it keeps
+// the value that does not fit, and forgets an earlier one of a name that does.
+func Rest(d *Decoder, fits bool, to *map[string]json.RawMessage) {
+	switch {
+	case d.failed:
+	case fits && len(*to) > 0:
+		delete(*to, d.keys.names[d.index])
+	case !fits:
+		name := ""
+		if d.index >= 0 {
+			name = d.keys.names[d.index]
+		} else {
+			name = d.intern(d.name)
+		}
+		if *to == nil {
+			*to = map[string]json.RawMessage{}
+		}
+		(*to)[name] = d.raw()
+	}
+}
+
+// raw reads a value of any kind.
+func (d *Decoder) raw() json.RawMessage {
+	start := d.i
+	if !d.to(skipValue(d.buf, start, valueDepth)) {
+		return nil
+	}
+	return append(json.RawMessage(nil), d.buf[start:d.i]...)
+}
+
+// Null reads null, if it stands next.
+func (d *Decoder) Null() bool { return d.null() }
+
+func (d *Decoder) null() bool {
+	if d.buf[d.i] != 'n' {
+		return false
+	}
+	d.word("null")
+	return true
+}
+
+// text reads a string, or a number as it is written. Its bytes are good until
+// more is read.
+func (d *Decoder) text() (value []byte, fits bool) {
+	start := d.i
+	switch c := d.buf[start]; {
+	case c == '"':
+		end, plain, ok := skipText(d.buf, start+1)
+		if !d.to(end, ok) {
+			return nil, false
+		}
+		if plain {
+			return d.buf[start+1 : end-1], true
+		}
+		return unquote(d.buf[start:end]), true
+	case c == '-' || c-'0' <= 9:
+		if !d.to(SkipNumber(d.buf, start)) {
+			return nil, false
+		}
+		return d.buf[start:d.i], true
+	}
+	return nil, d.null()
+}
+
+// number reads a number, or a text that holds one.
+func (d *Decoder) number() (value float64, fits bool) {
+	start := d.i
+	if d.buf[start] == 'n' {
+		return 0, d.null()
+	}
+	text, fits := d.text()
+	if d.failed || !fits {
+		return 0, false
+	}
+	end, fits := SkipNumber(text, 0)
+	if fits = fits && end == len(text); fits {
+		var err error
+		value, err = strconv.ParseFloat(string(text), 64)
+		fits = err == nil
+	}
+	if !fits {
+		d.i = start
+		return 0, false
+	}
+	return value, true
+}
+
+// intern gives a text as a string, the same one where it came before: the
+// names of countries, methodologies and accounts come with every source.
+func (d *Decoder) intern(value []byte) string {
+	if len(value) > 64 {
+		return string(value)
+	}
+	known := &d.known[maphash.Bytes(hashSeed, value)%uint64(len(d.known))]
+	if *known != string(value) {
+		*known = string(value)
+	}
+	return *known
+}
