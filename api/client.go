@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -247,6 +248,29 @@ func (c *Client) CloseIdleConnections() {
 	if closer, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
+}
+
+// Server returns the base URL that the client calls, without a slash at the
+// end: [Production] unless [WithBaseURL] or METI_BASE_URL says otherwise.
+func (c *Client) Server() string { return c.base.String() }
+
+// Account returns the account that the client's token belongs to: the claim
+// account_id [A], or the token's subject where the token does not name an
+// account. Neither is verified: it is for showing, and for telling accounts
+// apart. It requests a token if there is none at hand.
+//
+// The error wraps [authn.ErrOpaqueToken] where the token cannot be read, and
+// what the source of tokens said where there is no token.
+func (c *Client) Account(ctx context.Context) (string, error) {
+	who, err := c.tokens.authorize(ctx, http.Header{})
+	if err != nil {
+		return "", fmt.Errorf("api: whose account is it? %w", err)
+	}
+	claims, err := authn.ParseUnverifiedClaims(who.token)
+	if err != nil {
+		return "", fmt.Errorf("api: whose account is it? %w", err)
+	}
+	return cmp.Or(claims.AccountID, claims.Subject), nil
 }
 
 // String names the server that the client calls.

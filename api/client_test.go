@@ -1,11 +1,15 @@
 package api
 
 import (
+	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 
 	"golang.org/x/oauth2"
+
+	"github.com/meti-go/meti/authn"
 )
 
 func TestOptions(t *testing.T) {
@@ -103,5 +107,27 @@ func TestATokenSourceThatIsAnAuthnSource(t *testing.T) {
 	c := made(t, WithTokenSource((&auth0{}).source(t)))
 	if _, ok := c.tokens.(authSource); !ok {
 		t.Errorf("%T", c.tokens)
+	}
+}
+
+// A client tells its server and its account, by what its token says.
+func TestServerAndAccount(t *testing.T) {
+	part := func(json string) string { return base64.RawURLEncoding.EncodeToString([]byte(json)) }
+	jwt := func(claims string) string { return part(`{"alg":"none"}`) + "." + part(claims) + ".c2ln" }
+	for token, want := range map[string]string{
+		jwt(`{"https://api.meti.millpont.com/account_id":"7c9e6679-7425-40de-944b-e07fc1f90ae7","sub":"x@clients"}`): "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+		jwt(`{"sub":"x@clients"}`): "x@clients",
+	} {
+		c := made(t, WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})), WithBaseURL(Sandbox+"/"))
+		if got, err := c.Account(t.Context()); got != want || err != nil || c.Server() != Sandbox {
+			t.Errorf("%q, %v, at %s", got, err, c.Server())
+		}
+	}
+	if _, err := made(t).Account(t.Context()); !errors.Is(err, authn.ErrOpaqueToken) {
+		t.Error(err)
+	}
+	none := made(t, WithTokenSource(oauth2.StaticTokenSource(nil)))
+	if got, err := none.Account(t.Context()); err == nil {
+		t.Errorf("an account without a token: %q", got)
 	}
 }
