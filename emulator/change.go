@@ -8,12 +8,12 @@ import (
 )
 
 // register stores the newcomers of an account, all or none, and returns each
-// as METI answers it.
-func (st *store) register(account string, news []newcomer) (answers [][]byte, err error) {
+// as METI answers it. They see no source past the id seen.
+func (st *store) register(account string, news []newcomer, seen int64) (answers [][]byte, err error) {
 	now := rfc3339(st.options.Now())
 	var last int64 // the id before the newcomers'
 	err = st.change(func(v view, m *memo) (func(*sql.Tx) error, error) {
-		planned, err := v.planRegistration(news, m)
+		planned, err := v.planRegistration(news, seen, m)
 		return func(tx *sql.Tx) (err error) {
 			if err := tx.QueryRowContext(forever, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'").Scan(&last); err != nil {
 				return err
@@ -25,6 +25,7 @@ func (st *store) register(account string, news []newcomer) (answers [][]byte, er
 	if err != nil {
 		return nil, err
 	}
+	st.births.add(st.options.Now(), last+int64(len(news)))
 	for i, n := range news { // not before they are committed
 		st.shapes.put(last-refOf(i), n.Source)
 	}

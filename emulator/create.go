@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -378,9 +379,19 @@ func (sv *service) create(w http.ResponseWriter, r *http.Request) ([][]byte, err
 		}
 		account = *asked
 	}
+	seen := int64(math.MaxInt64)
+	met := metBy(r)
+	if met.blind {
+		if seen, err = sv.store.newest(); err != nil {
+			return nil, err
+		}
+	}
 	news, err := c.judge(sv.store, account)
 	if err != nil {
 		return nil, err
 	}
-	return sv.store.register(account, news)
+	if met.blind && !sv.server.sleep(r.Context(), met.lasting) {
+		panic(http.ErrAbortHandler)
+	}
+	return sv.store.register(account, news, seen)
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,16 @@ const (
 	// FaultDrip does the work and sends the answer byte by byte, with Delay, 1s
 	// unless set, before each.
 	FaultDrip FaultKind = "drip"
+	// FaultStaleRead lets a list or a look-up lag: it shows no source that was
+	// registered less than Delay ago, 1s unless set, as a copy of the database
+	// that is behind would. Deletions are seen at once.
+	FaultStaleRead FaultKind = "stale-read"
+	// FaultBlind registers in a transaction that began as the request arrived
+	// and lasts for Delay: it finds no conflict with what others commit
+	// meanwhile, nor they with it [D].
+	FaultBlind FaultKind = "blind"
+	// FaultRound rounds the coordinates of the answer to Digits decimals.
+	FaultRound FaultKind = "round"
 )
 
 // AnyOperation is the [Fault].Operation that means all of them, requestToken
@@ -64,13 +75,14 @@ const AnyOperation = "*"
 // Fault makes requests of an operation go wrong, by probability or by count.
 // In text, which flags and the admin path use, it is
 //
-//	OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:delay=D][:status=N][:retry-after=D]
+//	OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:delay=D][:status=N][:retry-after=D][:digits=N]
 //
 // such as "createSources:drop-after:0.2", "listSources:429:x3:retry-after=2s",
 // "createSources:late-commit:x1:delay=500ms:status=504" or "*:latency:delay=50ms".
 //
 // The faults are gone through in their order: the first that applies to a
-// request takes it, except that any number of latencies add up before.
+// request takes it, except that latency, stale-read, blind and round only
+// change what it is met with: those before it apply too, and delays add up.
 type Fault struct {
 	// Operation is an operationId of openapi.yaml, or [AnyOperation].
 	Operation string
@@ -90,6 +102,8 @@ type Fault struct {
 	Delay time.Duration
 	// RetryAfter is in whole seconds, for FaultStatus.
 	RetryAfter time.Duration
+	// Digits is how many decimals FaultRound leaves, 1 to 15.
+	Digits int
 }
 
 // ParseFault reads a fault's text, see [Fault].
@@ -123,6 +137,8 @@ func ParseFault(text string) (Fault, error) {
 			f.Skip, err = strconv.Atoi(value)
 		case name == "status":
 			f.Status, err = strconv.Atoi(value)
+		case name == "digits":
+			f.Digits, err = strconv.Atoi(value)
 		case name == "delay":
 			f.Delay, err = time.ParseDuration(value)
 		case name == "retry-after":
@@ -165,11 +181,17 @@ func (f Fault) check() error {
 		if f.Delay == 0 {
 			return errors.New("a delay is missing")
 		}
-	case FaultHang, FaultDropAfter, FaultDrip:
+	case FaultHang, FaultDropAfter, FaultDrip, FaultStaleRead, FaultBlind:
+	case FaultRound:
+		delayMeans = false
 	default:
-		return errors.New("the kind is none of a status, html, latency, hang, drop, drop-after, late-commit, truncate, drip")
+		return errors.New("the kind is none of a status, html, latency, hang, drop, drop-after, late-commit, truncate, drip, stale-read, blind, round")
 	}
 	switch {
+	case f.Kind == FaultRound && (f.Digits < 1 || f.Digits > 15):
+		return errors.New("digits are 1 to 15")
+	case f.Kind != FaultRound && f.Digits != 0:
+		return fmt.Errorf("%s has no digits", f.Kind)
 	case f.Status != 0 && !statusMeans:
 		return fmt.Errorf("%s has no status", f.Kind)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
@@ -207,6 +229,9 @@ func (f Fault) String() string {
 	}
 	if f.RetryAfter != 0 {
 		parts = append(parts, "retry-after="+f.RetryAfter.String())
+	}
+	if f.Digits != 0 {
+		parts = append(parts, "digits="+strconv.Itoa(f.Digits))
 	}
 	return strings.Join(parts, ":")
 }
@@ -273,13 +298,31 @@ func (fs *faultSet) seenBy(f Fault) (n int) {
 	return n
 }
 
-// choose draws the faults of one request: how long it is to wait first, and
-// what takes it then, if anything does.
-func (fs *faultSet) choose(operation string) (wait time.Duration, fault Fault, found bool) {
+// met is what a request meets with.
+type met struct {
+	wait    time.Duration // before the work
+	lag     time.Duration // of a read
+	blind   bool          // a transaction that sees nothing newer than itself
+	lasting time.Duration // of that transaction
+	digits  int           // of coordinates in the answer; 0 for all
+	fault   Fault         // what takes it, if anything does
+	taken   bool
+}
+
+type metKey struct{}
+
+// metBy gives what a request met with on its way here.
+func metBy(r *http.Request) met {
+	m, _ := r.Context().Value(metKey{}).(met)
+	return m
+}
+
+// choose draws the faults of one request.
+func (fs *faultSet) choose(operation string) (m met) {
 	fs.mutex.Lock()
 	defer fs.mutex.Unlock()
 	if len(fs.faults) == 0 {
-		return 0, Fault{}, false
+		return m
 	}
 	defer func() { fs.seen[operation]++ }()
 	for i, f := range fs.faults {
@@ -290,12 +333,22 @@ func (fs *faultSet) choose(operation string) (wait time.Duration, fault Fault, f
 			continue
 		}
 		fs.done[i]++
-		if f.Kind != FaultLatency {
-			return wait, f, true
+		switch f.Kind {
+		case FaultLatency:
+			m.wait += f.Delay
+		case FaultStaleRead:
+			m.lag += orSecond(f.Delay)
+		case FaultBlind:
+			m.blind = true
+			m.lasting += f.Delay
+		case FaultRound:
+			m.digits = f.Digits
+		default:
+			m.fault, m.taken = f, true
+			return m
 		}
-		wait += f.Delay
 	}
-	return wait, Fault{}, false
+	return m
 }
 
 // draw gives a number in [0, 1) that depends on the seed, the fault's place and
@@ -312,11 +365,18 @@ func (fs *faultSet) draw(place int, operation string) float64 {
 // withFaults lays the faults of one request around its work.
 func (s *Server) withFaults(o gen.Operation, work http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wait, fault, found := s.faults.choose(o.ID)
-		if !s.sleep(r.Context(), wait) {
+		met := s.faults.choose(o.ID)
+		if !s.sleep(r.Context(), met.wait) {
 			panic(http.ErrAbortHandler)
 		}
-		if !found {
+		work, fault := work, met.fault
+		if met.digits > 0 {
+			work = rounding(work, met.digits)
+		}
+		if met.lag > 0 || met.blind {
+			r = r.WithContext(context.WithValue(r.Context(), metKey{}, met))
+		}
+		if !met.taken {
 			work.ServeHTTP(w, r)
 			return
 		}
@@ -454,6 +514,33 @@ func truncate(w http.ResponseWriter, r *http.Request, work http.Handler) {
 	_, _ = w.Write(kept.body.Bytes()[:kept.body.Len()/2])
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+var (
+	coordinates = regexp.MustCompile(`"coordinates":[][,.eE0-9+-]*`) // an answer's geometry has no white space
+	decimals    = regexp.MustCompile(`-?[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?`)
+)
+
+// rounding rounds the coordinates of an answer.
+func rounding(work http.Handler, digits int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kept := newNowhere()
+		kept.body = new(bytes.Buffer)
+		work.ServeHTTP(kept, r)
+		maps.Copy(w.Header(), kept.header)
+		w.Header().Del("Content-Length")
+		w.WriteHeader(kept.status)
+		_, _ = w.Write(coordinates.ReplaceAllFunc(kept.body.Bytes(), func(all []byte) []byte {
+			return decimals.ReplaceAllFunc(all, func(number []byte) []byte {
+				value, err := strconv.ParseFloat(string(number), 64)
+				if err != nil {
+					return number
+				}
+				scale := math.Pow10(digits)
+				return strconv.AppendFloat(nil, math.Round(value*scale)/scale, 'f', -1, 64)
+			})
+		}))
+	})
 }
 
 // nowhere is where an answer goes that nobody is to get. It is kept if there is

@@ -243,6 +243,93 @@ func TestFaultDrip(t *testing.T) {
 	})
 }
 
+// TestFaultStaleRead: a read that lags shows what is old enough, and passes on
+// to the faults behind it.
+func TestFaultStaleRead(t *testing.T) {
+	inBubble(t, "*:stale-read:delay=5s listSources:503:skip=4:x1", func(b *bubble) {
+		first, err := b.post()
+		if err != nil || first.status != 200 {
+			b.t.Fatal(first, err)
+		}
+		one := func() int {
+			got, err := b.send(b.t.Context(), "GET", "/sources/"+first.sources(b.t)[0].ID, "")
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return got.status
+		}
+		time.Sleep(3 * time.Second)
+		if n, status := b.stored(), one(); n != 0 || status != 404 {
+			b.t.Error("after 3 s:", n, status)
+		}
+		if _, err := b.post(); err != nil {
+			b.t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n, status := b.stored(), one(); n != 1 || status != 200 {
+			b.t.Error("after 5 s:", n, status)
+		}
+		time.Sleep(3 * time.Second)
+		if n := b.stored(); n != 2 {
+			b.t.Error("after 8 s:", n)
+		}
+		if n := b.stored(); n != 2 {
+			b.t.Error("after 8 s:", n)
+		}
+		if got, err := b.send(b.t.Context(), "GET", "/sources", ""); err != nil || got.status != 503 {
+			b.t.Error(got, err)
+		}
+	})
+}
+
+// TestFaultBlind: two transactions at the same moment do not see each other.
+func TestFaultBlind(t *testing.T) {
+	inBubble(t, "createSources:blind:x1:delay=5s", func(b *bubble) {
+		slow := make(chan answer)
+		go func() {
+			got, err := b.post()
+			if err != nil {
+				b.t.Error(err)
+			}
+			slow <- got
+		}()
+		time.Sleep(time.Second)
+		quick, err := b.post()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		last := <-slow
+		for _, got := range []answer{quick, last} {
+			if s := got.sources(b.t)[0]; s.Conflict {
+				b.t.Errorf("%s", got.body)
+			}
+		}
+		third, err := b.post()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if s := third.sources(b.t)[0]; len(s.ConflictWith) != 2 {
+			b.t.Errorf("%s", third.body)
+		}
+	})
+}
+
+// TestFaultRound: the coordinates of answers are rounded, and nothing else is.
+func TestFaultRound(t *testing.T) {
+	inBubble(t, "listSources:round:digits=3:x1 listSources:html:skip=2", func(b *bubble) {
+		body := strings.ReplaceAll(square("1.23456", 0, 0, ""), "[2,", "[200.123456e-2,")
+		if got, err := b.send(b.t.Context(), "POST", "/sources", body); err != nil || got.status != 200 {
+			b.t.Fatalf("%d %s %v", got.status, got.body, err)
+		}
+		for _, want := range []string{"[2.001,", "[200.123456e-2,"} {
+			got, err := b.send(b.t.Context(), "GET", "/sources", "")
+			if err != nil || !strings.Contains(string(got.body), want) || !strings.Contains(string(got.body), `"alt_id":"1.23456"`) {
+				b.t.Errorf("want %s in %s, %v", want, got.body, err)
+			}
+		}
+	})
+}
+
 // TestFaultToken: the token endpoint fails in Auth0's shapes.
 func TestFaultToken(t *testing.T) {
 	inBubble(t, "requestToken:429:retry-after=30s:x1 requestToken:403:x1 requestToken:503:x1", func(b *bubble) {
@@ -384,6 +471,7 @@ func TestParseFault(t *testing.T) {
 		"", "createSources", "update:503", "createSources:explode", "createSources:status", "createSources:99", "createSources:600",
 		"createSources:503:2", "createSources:503:0", "createSources:503:-1", "createSources:503:NaN", "createSources:503:x0", "createSources:503:x-1", "createSources:503:xx",
 		"createSources:503:skip=-1", "createSources:503:delay=1s", "createSources:latency", "createSources:latency:delay=-1s",
+		"listSources:round", "listSources:round:digits=0", "listSources:round:digits=16", "listSources:round:digits=6:delay=1s", "createSources:drop:digits=3",
 		"createSources:drop:delay=1s", "createSources:drop:status=500", "createSources:hang:retry-after=1s", "createSources:503:what=1", "createSources:503:retry-after=5",
 	} {
 		if f, err := emulator.ParseFault(bad); err == nil {
@@ -402,7 +490,8 @@ func TestParseFault(t *testing.T) {
 func FuzzParseFault(f *testing.F) {
 	for _, seed := range []string{
 		"createSources:drop-after:0.2", "listSources:429:x3:retry-after=2s", "*:latency:delay=50ms",
-		"createSources:late-commit:x1:delay=500ms:status=504", "getSource:html:status=200:1e-3", "a:b:c",
+		"createSources:late-commit:x1:delay=500ms:status=504", "getSource:html:status=200:1e-3", "*:stale-read:delay=2s",
+		"createSources:blind:0.5:delay=1s", "listSources:round:digits=6", "a:b:c",
 	} {
 		f.Add(seed)
 	}

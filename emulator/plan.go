@@ -190,8 +190,9 @@ type registration struct {
 func refOf(newcomer int) int64 { return -1 - int64(newcomer) }
 
 // planRegistration finds the conflicts of newcomers, in their order, and the
-// shares of all sources that it touches.
-func (v view) planRegistration(news []newcomer, m *memo) (registration, error) {
+// shares of all sources that it touches. Stored ones past the id seen are not
+// looked at.
+func (v view) planRegistration(news []newcomer, seen int64, m *memo) (registration, error) {
 	r := registration{states: make(map[int64]conflictState)}
 	if !v.st.conflicts {
 		return r, nil
@@ -220,6 +221,9 @@ func (v view) planRegistration(news []newcomer, m *memo) (registration, error) {
 			return err
 		}
 		for _, id := range ids {
+			if id > seen {
+				break // in order
+			}
 			other, err := v.source(id)
 			if err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"testing"
@@ -166,7 +167,7 @@ func registerSquares(t *testing.T, st *store, n int, geometry []byte) {
 		}
 		news = append(news, newcomer{Source: ledger.Source{Shape: shape}, altID: "x", document: []byte(`"a":1`), geometry: geometry, shape: binary})
 	}
-	if _, err := st.register("a", news); err != nil {
+	if _, err := st.register("a", news, math.MaxInt64); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -178,7 +179,7 @@ func TestListIsStreamed(t *testing.T) {
 	geometry := []byte(`"` + string(make([]byte, 100_000)) + `"`)
 	registerSquares(t, st, 50, geometry)
 	chunks, count := 0, 0
-	err := st.list(t.Context(), filter{}, -1, 0, func(chunk []byte) error {
+	err := st.list(t.Context(), filter{}, 0, -1, 0, func(chunk []byte) error {
 		if len(chunk) > listChunk+len(geometry)+1000 {
 			t.Errorf("a chunk of %d bytes", len(chunk))
 		}
@@ -191,7 +192,7 @@ func TestListIsStreamed(t *testing.T) {
 		t.Errorf("%d sources in %d chunks, %v", count, chunks, err)
 	}
 	stop := errors.New("the client has gone")
-	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { return stop }); !errors.Is(err, stop) {
+	if err := st.list(t.Context(), filter{}, 0, -1, 0, func([]byte) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }
@@ -208,16 +209,16 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := newcomer{Source: ledger.Source{Shape: shape}, document: []byte(`"a":1`), geometry: []byte("null"), shape: []byte{0}}
-	if _, err := st.register("a", []newcomer{one, one}); err == nil {
+	if _, err := st.register("a", []newcomer{one, one}, math.MaxInt64); err == nil {
 		t.Fatal("it was stored")
 	}
 	if len(st.shapes.sources) > 0 {
 		t.Error("shapes of sources that do not exist are cached")
 	}
-	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { t.Error("a part is stored"); return nil }); err != nil {
+	if err := st.list(t.Context(), filter{}, 0, -1, 0, func([]byte) error { t.Error("a part is stored"); return nil }); err != nil {
 		t.Error(err)
 	}
-	if _, err := st.register("a", []newcomer{one}); err != nil {
+	if _, err := st.register("a", []newcomer{one}, math.MaxInt64); err != nil {
 		t.Error("the store is stuck:", err)
 	}
 }

@@ -46,7 +46,7 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 		methodology: p.Methodology, steward: p.StewardID, project: p.ProjectID, year: p.OutcomeReportingYear,
 	}
 	separator := []byte("[")
-	err := sv.store.list(r.Context(), f, limit, offset, func(chunk []byte) error {
+	err := sv.store.list(r.Context(), f, metBy(r).lag, limit, offset, func(chunk []byte) error {
 		if separator[0] == '[' {
 			w.Header().Set("Content-Type", "application/json")
 		}
@@ -73,7 +73,7 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID string) {
 	var answer []byte
 	f := filter{within: scopeOf(r), ssid: &sourceID}
-	err := sv.store.list(r.Context(), f, 1, 0, func(chunk []byte) error {
+	err := sv.store.list(r.Context(), f, metBy(r).lag, 1, 0, func(chunk []byte) error {
 		answer = append(answer, chunk...)
 		return nil
 	})

@@ -17,10 +17,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/meti-go/meti/ledger"
@@ -64,8 +66,40 @@ type store struct {
 	// changes counts the writes: a plan made outside the turn holds while it
 	// stays the same.
 	changes atomic.Uint64
+	births  births
 	shapes  *shapeCache
 	sql     statements
+}
+
+// births knows up to which id the store was filled at a moment, since it was
+// opened: reads may be made to lag.
+type births struct {
+	mutex sync.Mutex
+	list  []birth // oldest first
+}
+
+type birth struct {
+	at time.Time
+	id int64
+}
+
+// add notes that all up to id are stored.
+func (b *births) add(at time.Time, id int64) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.list = append(b.list, birth{at, id})
+}
+
+// before gives the last id that was stored at a moment or earlier.
+func (b *births) before(at time.Time) (id int64) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	for _, one := range slices.Backward(b.list) {
+		if !one.at.After(at) {
+			id = max(id, one.id)
+		}
+	}
+	return id
 }
 
 // statements are prepared once.
@@ -206,6 +240,11 @@ func (st *store) prepare() error {
 	default:
 		return fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
 	}
+	oldest, err := st.newest()
+	if err != nil {
+		return err
+	}
+	st.births.add(time.Time{}, oldest)
 	for stmt, query := range map[**sql.Stmt]string{
 		&st.sql.insert: `INSERT INTO source (ssid, account, alt_id, methodology, steward, project, year,
 			country, starts, ends, stored, document, geometry, shape, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
@@ -343,13 +382,23 @@ const (
 	listSources = 1000
 )
 
+// newest is the highest id that is stored.
+func (st *store) newest() (id int64, err error) {
+	err = st.db.QueryRowContext(forever, "SELECT coalesce(max(id), 0) FROM source").Scan(&id)
+	return id, err
+}
+
 // list gives the sources that match, as JSON objects, a chunk at a time: each
-// call of emit gets some of them, with a comma between. limit < 0 is none.
-func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func([]byte) error) error {
+// call of emit gets some of them, with a comma between. limit < 0 is none; what
+// was stored within the last lag is left out.
+func (st *store) list(ctx context.Context, f filter, lag time.Duration, limit, offset int, emit func([]byte) error) error {
 	where, args := f.where()
-	var newest int64
-	if err := st.db.QueryRowContext(forever, "SELECT coalesce(max(id), 0) FROM source").Scan(&newest); err != nil {
+	newest, err := st.newest()
+	if err != nil {
 		return err
+	}
+	if lag > 0 {
+		newest = min(newest, st.births.before(st.options.Now().Add(-lag)))
 	}
 	last := int64(0)
 	if offset > 0 {

@@ -35,12 +35,15 @@ logged to stderr. SIGINT and SIGTERM end it.
 
 A fault makes requests go wrong, by probability or by count:
 
-  OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:delay=D][:status=N][:retry-after=D]
+  OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:delay=D][:status=N][:retry-after=D][:digits=N]
 
 OPERATION is an operationId of openapi.yaml or *, KIND is a status, html,
 latency, hang, drop, drop-after (the work is done and the answer lost),
-late-commit, truncate or drip. Examples: listSources:429:x3:retry-after=2s,
-createSources:drop-after:0.2, *:latency:delay=50ms.`,
+late-commit, truncate, drip, stale-read (a read lags by the delay), blind (a
+POST and what others commit during the delay find no conflict) or round (the
+coordinates of answers, to so many digits). Examples:
+listSources:429:x3:retry-after=2s, createSources:drop-after:0.2,
+*:latency:delay=50ms, *:stale-read:delay=2s, listSources:round:digits=6.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, text := range faults {
