@@ -227,7 +227,7 @@ func (c creation) refuse(found []ledger.Problems) error {
 	var fields []fieldError
 	for i, problems := range found {
 		for _, p := range problems {
-			if p.Severity != ledger.Error {
+			if !p.Refused() {
 				continue
 			}
 			if !strings.HasPrefix(p.Pointer, "/id") && !strings.HasPrefix(p.Pointer, "/properties") {

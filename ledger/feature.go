@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -12,31 +13,11 @@ import (
 	"github.com/meti-go/meti/internal/jsonwalk"
 )
 
-// Rules says how a feature is judged. The zero value judges as the ledger's
-// database does and reports the rest as warnings.
-type Rules struct {
-	// Strict turns every warning into an error.
-	Strict bool
-	// Now is the moment that words such as "today" refer to; zero means the
-	// current time.
-	Now time.Time
-	// Countries, when given, helps to suspect swapped coordinates: a field in
-	// the ocean that would lie in a country the other way round.
-	Countries *Countries
-}
-
 func (r Rules) now() time.Time {
 	if r.Now.IsZero() {
 		return time.Now()
 	}
 	return r.Now
-}
-
-func (r Rules) apply(ps Problems) Problems {
-	if r.Strict {
-		return ps.strict()
-	}
-	return ps
 }
 
 // Feature is a GeoJSON Feature as the ledger reads it.
@@ -70,11 +51,11 @@ func ParseFeature(text []byte, rules Rules) (Feature, Problems) {
 		return Feature{}, jsonProblem(fault)
 	}
 	f, problems := parseFeature(bytes.TrimSpace(text), rules)
-	return f, rules.apply(problems)
+	return f, rules.Apply(problems)
 }
 
 func jsonProblem(message string) Problems {
-	return Problems{{Rule: RuleJSON, Severity: Error, Message: message, Advice: "write valid JSON (RFC 8259) in UTF-8"}}
+	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
 }
 
 // jsonError says what is wrong with a text that is not JSON.
@@ -88,40 +69,82 @@ func jsonError(text []byte) string {
 
 // parseFeature is ParseFeature for text that is known to be JSON.
 func parseFeature(text []byte, rules Rules) (Feature, Problems) {
-	var f Feature
 	v := &judge{}
 	if text[0] != '{' {
-		v.add(RuleGeometryMissing, Error, "", nil, "the feature is not an object", "write a GeoJSON Feature (RFC 7946, 3.2)")
-		return f, v.problems
+		v.add(RuleGeometryMissing, "", nil, "the feature is not an object", "write a GeoJSON Feature (RFC 7946, 3.2)")
+		return Feature{}, v.problems
 	}
-	var typ, id, properties, geometry []byte
+	var typ, properties []byte
+	var values Values
 	jsonwalk.Members(text, func(name, item []byte) bool {
 		switch string(name) {
 		case "type":
 			typ = item
 		case "id":
-			id = item
+			values.ID = item
 		case "properties":
 			properties = item
 		case "geometry":
-			geometry = item
+			values.Geometry = item
 		}
 		return true
 	})
 	if string(typ) != `"Feature"` {
-		v.add(RuleFeatureType, Warning, "/type", nil, `the type is not "Feature"`, `write "Feature"`)
+		v.add(RuleFeatureType, "/type", nil, `the type is not "Feature"`, `write "Feature"`)
 	}
-	f.AltID = v.altID(id)
-	f.Period = v.period(properties, rules.now())
 	if properties != nil && properties[0] == '{' {
+		values.Start, _ = field(properties, "start_at")
+		values.End, _ = field(properties, "end_at")
 		v.problems = append(v.problems, attributesIn(properties).under("/properties")...)
 	}
-	if geometry == nil || isNull(geometry) {
-		v.add(RuleGeometryMissing, Error, "/geometry", nil, "the feature has no geometry", "write a Polygon or MultiPolygon")
+	f, problems := judgeValues(values, rules)
+	return f, append(v.problems, problems...)
+}
+
+// Values are what METI keeps of a feature, as they stand in its text; nil for
+// what is not there.
+type Values struct {
+	ID, Start, End, Geometry []byte
+}
+
+// JudgeValues judges a feature by its values, wherever they come from: each has
+// to be JSON. Pointers are those of a GeoJSON Feature, such as
+// "/properties/start_at". It is the part of [ParseFeature] behind the reading.
+func JudgeValues(values Values, rules Rules) (Feature, Problems) {
+	f, problems := judgeValues(values, rules)
+	return f, rules.Apply(problems)
+}
+
+func judgeValues(values Values, rules Rules) (Feature, Problems) {
+	v := &judge{}
+	for _, one := range []struct {
+		pointer string
+		value   *[]byte
+	}{
+		{"/id", &values.ID},
+		{"/properties/start_at", &values.Start},
+		{"/properties/end_at", &values.End},
+		{"/geometry", &values.Geometry},
+	} {
+		if fault := textFault(*one.value); fault != "" {
+			v.add(RuleText, one.pointer, nil, fault, "write it in UTF-8")
+			*one.value = nil
+		} else if len(*one.value) > 0 && isNull(*one.value) {
+			*one.value = nil
+		}
+	}
+	missing := len(v.problems) == 0 // what cannot be read is there all the same
+	var f Feature
+	f.AltID = v.altID(values.ID, missing)
+	f.Period = v.period(values, missing, rules.now())
+	if values.Geometry == nil {
+		if missing {
+			v.add(RuleGeometryMissing, "/geometry", nil, "the feature has no geometry", "write a Polygon or MultiPolygon")
+		}
 		return f, v.problems
 	}
-	f.Geometry = geometry
-	shape, problems := checkGeometry(geometry)
+	f.Geometry = values.Geometry
+	shape, problems := checkGeometry(values.Geometry)
 	f.Shape = shape
 	if shape != nil && !problems.Refused() {
 		problems = append(problems, suspectSwap(shape, rules.Countries)...)
@@ -129,53 +152,59 @@ func parseFeature(text []byte, rules Rules) (Feature, Problems) {
 	return f, append(v.problems, problems.under("/geometry")...)
 }
 
-func (v *judge) altID(id []byte) string {
-	if id == nil || isNull(id) {
-		v.add(RuleAltIDMissing, Error, "/id", nil, "the feature has no id", "give it the id you know it by")
+func (v *judge) altID(id []byte, missing bool) string {
+	if id == nil {
+		if missing {
+			v.add(RuleAltIDMissing, "/id", nil, "the feature has no id", "give it the id you know it by")
+		}
 		return ""
 	}
 	text, _ := asText(id)
-	if n := utf8.RuneCountInString(text); n >= maxAltID {
-		v.add(RuleAltIDLong, Error, "/id", nil, fmt.Sprintf("the id has %d characters", n),
-			fmt.Sprintf("use fewer than %d", maxAltID))
+	switch c := id[0]; {
+	case c != '"' && c != '-' && !isDigit(c):
+		v.add(RuleAltIDType, "/id", nil, "the id is neither a string nor a number", "write it as a string")
+	case c != '"' && bytes.ContainsAny(id, ".eE"):
+		v.add(RuleAltIDForm, "/id", nil, "the id is the number "+clip(id)+", read as "+strconv.Quote(text), "write it as a string")
+	case strings.TrimSpace(text) == "":
+		v.add(RuleAltIDBlank, "/id", nil, "the id is blank", "give it the id you know it by")
 	}
-	if id[0] != '"' {
-		v.add(RuleAltIDForm, Warning, "/id", nil, "the id is not a string", "write it as a string")
-	} else if strings.TrimSpace(text) == "" {
-		v.add(RuleAltIDForm, Warning, "/id", nil, "the id is blank", "give it the id you know it by")
+	if n := utf8.RuneCountInString(text); n >= maxAltID {
+		v.add(RuleAltIDLong, "/id", nil, fmt.Sprintf("the id has %d characters", n),
+			fmt.Sprintf("use fewer than %d", maxAltID))
 	}
 	return text
 }
 
-func (v *judge) period(properties []byte, now time.Time) (p Period) {
-	read := func(name string) (t Time, ok bool) {
+func (v *judge) period(values Values, missing bool, now time.Time) (p Period) {
+	read := func(name string, value []byte) (t Time, ok bool) {
 		pointer := "/properties/" + name
-		value, found := field(properties, name)
-		if !found || isNull(value) {
-			v.add(RuleTimeMissing, Error, pointer, nil, name+" is missing", "write a time such as 2024-01-01T00:00:00Z")
+		if value == nil {
+			if missing {
+				v.add(RuleTimeMissing, pointer, nil, name+" is missing", "write a time such as 2024-01-01T00:00:00Z")
+			}
 			return 0, false
 		}
 		text, _ := asText(value)
 		t, zone, err := parseTime(text, now)
 		if err != nil {
-			v.add(RuleTimeSyntax, Error, pointer, nil, err.Error(), "write a time such as 2024-01-01T00:00:00Z")
+			v.add(RuleTimeSyntax, pointer, nil, err.Error(), "write a time such as 2024-01-01T00:00:00Z")
 			return 0, false
 		}
 		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
 			if !zone {
-				v.add(RuleTimeZone, Warning, pointer, nil, name+" has no zone; it was read as UTC: "+t.String(),
+				v.add(RuleTimeZone, pointer, nil, name+" has no zone; it was read as UTC: "+t.String(),
 					"write the zone, such as Z at the end")
 			} else {
-				v.add(RuleTimeForm, Warning, pointer, nil, name+" is not RFC 3339; it was read as "+t.String(),
+				v.add(RuleTimeForm, pointer, nil, name+" is not RFC 3339; it was read as "+t.String(),
 					"write a time such as 2024-01-01T00:00:00Z")
 			}
 		}
 		return t, true
 	}
-	start, ok1 := read("start_at")
-	end, ok2 := read("end_at")
+	start, ok1 := read("start_at", values.Start)
+	end, ok2 := read("end_at", values.End)
 	if ok1 && ok2 && !longEnough(start, end) {
-		v.add(RulePeriod, Error, "/properties/end_at", nil, "end_at is not later than start_at by more than one day",
+		v.add(RulePeriod, "/properties/end_at", nil, "end_at is not later than start_at by more than one day",
 			"let the period last more than 24 hours")
 	}
 	return Period{start, end}
@@ -213,18 +242,18 @@ func CheckAttributes(a Attributes) Problems {
 	case "", "FIELD", "FACILITY":
 	case "DEVICE":
 		if a.MeasurementPointID == "" {
-			v.add(RuleMeasurement, Warning, "/measurement_point_id", nil, "a DEVICE has no measurement_point_id", "give the measuring point's id")
+			v.add(RuleMeasurement, "/measurement_point_id", nil, "a DEVICE has no measurement_point_id", "give the measuring point's id")
 		}
 	case "PROGRAM", "JURISDICTIONAL":
 		if len(a.ConstituentSSIDs) == 0 {
-			v.add(RuleConstituents, Warning, "/constituent_ssids", nil, "a "+a.SourceType+" has no constituent_ssids", "list the SSIDs it is made of")
+			v.add(RuleConstituents, "/constituent_ssids", nil, "a "+a.SourceType+" has no constituent_ssids", "list the SSIDs it is made of")
 		}
 		if a.SourceType == "JURISDICTIONAL" && a.GeometrySource != "AUTHORITATIVE_GIS" {
-			v.add(RuleGeometrySource, Warning, "/geometry_source", nil, "a JURISDICTIONAL source has another geometry_source than AUTHORITATIVE_GIS",
+			v.add(RuleGeometrySource, "/geometry_source", nil, "a JURISDICTIONAL source has another geometry_source than AUTHORITATIVE_GIS",
 				"take the boundary from an authority and say AUTHORITATIVE_GIS")
 		}
 	default:
-		v.add(RuleSourceType, Warning, "/source_type", nil, "source_type "+clip([]byte(a.SourceType))+" is not known",
+		v.add(RuleSourceType, "/source_type", nil, "source_type "+clip([]byte(a.SourceType))+" is not known",
 			"use FIELD, FACILITY, DEVICE, PROGRAM or JURISDICTIONAL")
 	}
 	return v.problems
@@ -275,16 +304,14 @@ func SplitCollection(text []byte) ([]json.RawMessage, Problems) {
 		return nil, jsonProblem(fault)
 	}
 	refuse := func(pointer, message, advice string) Problems {
-		return Problems{{Rule: RuleCollection, Severity: Error, Pointer: pointer, Message: message, Advice: advice}}
+		return Problems{NewProblem(RuleCollection, pointer, message, advice)}
 	}
 	var problems Problems
 	typ, ok := field(frame, "type")
 	switch {
 	case ok && isNull(typ):
 		// To SQL a null is neither equal nor unequal: the database takes it.
-		problems = append(problems, Problem{
-			Rule: RuleFeatureType, Severity: Warning, Pointer: "/type", Message: "the type is null", Advice: `write "FeatureCollection"`,
-		})
+		problems = append(problems, NewProblem(RuleFeatureType, "/type", "the type is null", `write "FeatureCollection"`))
 	case ok:
 		name, _ := asText(typ)
 		ok = typ[0] == '"' && name == "FeatureCollection"
@@ -313,5 +340,5 @@ func ParseCollection(text []byte, rules Rules) ([]Feature, Problems) {
 		features[i] = f
 		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
 	}
-	return features, rules.apply(problems)
+	return features, rules.Apply(problems)
 }

@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,8 +33,8 @@ func TestProblemsNameRuleAndPlace(t *testing.T) {
 			`{"type":"Feature","id":5,"properties":{"start_at":"2024-01-01","end_at":"2024-13-01","source_type":"DEVICE"},"geometry":{"type":"MultiPolygon","coordinates":[` +
 				`[[[2,47],[2.01,47.01],[2.01,47],[2,47.01],[2,47]]],[[[3,47],[3,48],[4,48]]],[[[5,47],[5.1,47],[5.1,47.1],[5.1,47.1],[5,47]]]]}}`,
 			[]string{
-				"warning alt-id-form /id", "warning time-zone /properties/start_at", "error time-syntax /properties/end_at",
-				"warning measurement /properties/measurement_point_id",
+				"warning time-zone /properties/start_at", "error time-syntax /properties/end_at",
+				"error measurement /properties/measurement_point_id",
 				"error self-intersection /geometry/coordinates/0/0/2", "error ring-open /geometry/coordinates/1/0/2",
 				"error too-few-points /geometry/coordinates/1/0",
 				"warning repeated-point /geometry/coordinates/2/0/3",
@@ -74,8 +77,23 @@ func TestProblemsNameRuleAndPlace(t *testing.T) {
 		},
 		{
 			"far out, and swapped", feature(`{"type":"Polygon","coordinates":[[[-1.3,100],[-1.2,100],[-1.2,100.1],[-1.3,100]]]}`),
-			[]string{"warning range /geometry/coordinates/0/0", "warning swapped /geometry/coordinates"},
+			[]string{"error swapped /geometry/coordinates"},
 		},
+		{
+			"far out, either way", feature(`{"type":"Polygon","coordinates":[[[200,100],[201,100],[201,101],[200,100]]]}`),
+			[]string{"error range /geometry/coordinates/0/0"},
+		},
+		{
+			"across the antimeridian", feature(`{"type":"Polygon","coordinates":[[[179.9,1],[-179.9,1],[-179.9,1.1],[179.9,1.1],[179.9,1]]]}`),
+			[]string{"warning antimeridian /geometry/coordinates/0"},
+		},
+		{
+			"numbers as ids", strings.Replace(feature(goodSquare), `"a"`, "12324.0", 1),
+			[]string{"warning alt-id-form /id"},
+		},
+		{"a whole number as id", strings.Replace(feature(goodSquare), `"a"`, "12324", 1), nil},
+		{"a blank id", strings.Replace(feature(goodSquare), `"a"`, `" "`, 1), []string{"error alt-id-blank /id"}},
+		{"an object as id", strings.Replace(feature(goodSquare), `"a"`, `{}`, 1), []string{"error alt-id-type /id"}},
 		{
 			"a period of one day", strings.Replace(feature(goodSquare), "2025-01-01", "2024-01-02", 1),
 			[]string{"error period /properties/end_at"},
@@ -143,19 +161,56 @@ func TestCrossingIsLocated(t *testing.T) {
 	}
 }
 
-func TestStrictLeavesNoWarning(t *testing.T) {
-	text := []byte(feature(`{"type":"Point","coordinates":[2,47]}`))
-	if _, lax := ParseFeature(text, Rules{}); lax.Refused() || lax.Err() != nil || len(lax) == 0 {
-		t.Errorf("a Point gives %v; the database takes it", lax)
+// TestTableOfRules holds that each rule of the source is in the table once, and
+// that those which the database refuses cannot be allowed.
+func TestTableOfRules(t *testing.T) {
+	source, err := os.ReadFile("problem.go")
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, strict := ParseFeature(text, Rules{Strict: true})
-	for _, p := range strict {
-		if p.Severity != Error {
-			t.Errorf("%v under strict", p)
+	var named []string
+	for _, match := range regexp.MustCompile(`(?m)^\tRule\w+ +Rule = "([^"]+)"`).FindAllSubmatch(source, -1) {
+		named = append(named, string(match[1]))
+	}
+	var listed []string
+	for _, info := range AllRules() {
+		listed = append(listed, string(info.Rule))
+		p := Rules{Allow: []Rule{info.Rule}}.Apply(Problems{NewProblem(info.Rule, "", "", "")})
+		if p.Invalid() != info.Refused || p.Refused() != info.Refused || info.Refused && info.Severity != Error {
+			t.Errorf("%s, which the database refuses: %v, is invalid though allowed: %v", info.Rule, info.Refused, p.Invalid())
 		}
 	}
-	if err := strict.Err(); err == nil || !strings.Contains(err.Error(), "/geometry/type") {
-		t.Errorf("strict error: %v", err)
+	slices.Sort(named)
+	slices.Sort(listed)
+	if !slices.Equal(named, listed) {
+		t.Errorf("the source has %d rules and the table %d:\n%v\n%v", len(named), len(listed), named, listed)
+	}
+}
+
+func TestStrictAndAllow(t *testing.T) {
+	text := []byte(strings.Replace(feature(`{"type":"Point","coordinates":[2,47]}`), "-01-01T00:00:00Z", "-01-01", 2))
+	for _, c := range []struct {
+		rules Rules
+		want  string
+	}{
+		{Rules{}, "time-zone warning, time-zone warning, geometry-type error"},
+		{Rules{Strict: true}, "time-zone error, time-zone error, geometry-type error"},
+		{Rules{Allow: []Rule{RuleGeometryType}}, "time-zone warning, time-zone warning, geometry-type warning"},
+		{Rules{Strict: true, Allow: []Rule{RuleGeometryType}}, "time-zone error, time-zone error, geometry-type warning"},
+		{Rules{Strict: true, Allow: []Rule{RuleGeometryType, RuleTimeZone}}, "time-zone warning, time-zone warning, geometry-type warning"},
+	} {
+		_, problems := ParseFeature(text, c.rules)
+		var got []string
+		for _, p := range problems {
+			got = append(got, fmt.Sprint(p.Rule, " ", p.Severity))
+		}
+		if list := strings.Join(got, ", "); list != c.want || problems.Refused() || problems.Invalid() != strings.Contains(c.want, "error") {
+			t.Errorf("%+v: %s, want %s", c.rules, list, c.want)
+		}
+	}
+	_, problems := ParseFeature(text, Rules{})
+	if err := problems.Err(); err == nil || !strings.Contains(err.Error(), "/geometry/type") {
+		t.Errorf("the error: %v", err)
 	}
 }
 
@@ -164,7 +219,7 @@ func TestSwapIsSuspectedByCountry(t *testing.T) {
 	kenya.Add("Kenya", rectangle(t, [4]float64{34, -5, 42, 5}))
 	swapped := feature(`{"type":"Polygon","coordinates":[[[-1.3,37.1],[-1.29,37.1],[-1.29,37.11],[-1.3,37.11],[-1.3,37.1]]]}`)
 	_, problems := ParseFeature([]byte(swapped), Rules{Countries: kenya})
-	if len(problems) != 1 || problems[0].Rule != RuleSwapped || problems[0].Severity != Warning || !strings.Contains(problems[0].Message, "Kenya") {
+	if len(problems) != 1 || problems[0].Rule != RuleMaybeSwapped || problems[0].Severity != Warning || !strings.Contains(problems[0].Message, "Kenya") {
 		t.Errorf("a swapped field gives %v", problems)
 	}
 	if _, problems := ParseFeature([]byte(swapped), Rules{}); len(problems) != 0 {

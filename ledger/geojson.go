@@ -218,9 +218,7 @@ func (r *reader) note(rule Rule, pointer, message, advice string) {
 			return
 		}
 	}
-	r.notes = append(r.notes, Problem{
-		Rule: rule, Severity: Warning, Pointer: pointer, Message: message, Advice: advice,
-	})
+	r.notes = append(r.notes, NewProblem(rule, pointer, message, advice))
 }
 
 var kinds = []string{

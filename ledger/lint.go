@@ -1,39 +1,50 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
 
-// advise adds the warnings about a geometry: what the database takes but the
-// API or the readers of GeoJSON may not.
+// advise judges a geometry beyond what the database does.
 func (v *judge) advise(d *decoded, s *Shape) {
 	if !d.polygonal() {
-		v.add(RuleGeometryType, Warning, "/type", nil, "the geometry is a "+d.kind, "register a Polygon or MultiPolygon")
+		v.add(RuleGeometryType, "/type", nil, "the geometry is a "+d.kind, "register a Polygon or MultiPolygon")
 	}
-	if s.Empty() {
-		v.add(RuleGeometryEmpty, Warning, "", nil, "the geometry has no positions", "draw the boundary")
+	box, ok := s.Box()
+	if !ok {
+		v.add(RuleGeometryEmpty, "", nil, "the geometry has no positions", "draw the boundary")
 		return
 	}
-	d.rings(v.adviseRing)
+	swapped := (box.South < -90 || box.North > 90) && box.swapped().onEarth()
+	if swapped {
+		at := Point{box.West, box.South}
+		v.add(RuleSwapped, "/coordinates", &at, "longitude and latitude are swapped: a latitude is beyond 90 degrees, and the other way round it is not",
+			"write longitude first, then latitude; nothing was changed")
+	}
+	d.rings(func(r ring) { v.adviseRing(r, swapped) })
 	for _, p := range d.polys {
 		for i, r := range p {
+			if acrossAntimeridian(r.xy) {
+				continue // it runs the way that it does only where it is cut
+			}
 			if area := signedArea(r.xy); area < 0 && i == 0 || area > 0 && i > 0 {
 				what := "the shell runs clockwise"
 				if i > 0 {
 					what = "a hole runs counter-clockwise"
 				}
 				at := r.at(0)
-				v.add(RuleWinding, Warning, r.path, &at, what, "reverse the order of its positions; Repair does it")
+				v.add(RuleWinding, r.path, &at, what, "reverse the order of its positions; Repair does it")
 			}
 		}
 	}
 	if d.polygonal() && !v.problems.Refused() && s.Hectares() < 1e-4 {
-		v.add(RuleNoArea, Warning, "", nil, "the area is below one square metre", "check the boundary, and whether the units are degrees")
+		v.add(RuleNoArea, "", nil, "the area is below one square metre", "check the boundary, and whether the units are degrees")
 	}
 }
 
-func (v *judge) adviseRing(r ring) {
+func (v *judge) adviseRing(r ring, swapped bool) {
 	beyond, repeated := -1, -1
 	for i := range r.len() {
 		p := r.at(i)
@@ -44,44 +55,76 @@ func (v *judge) adviseRing(r ring) {
 			repeated = i
 		}
 	}
-	if beyond >= 0 {
+	if beyond >= 0 && !swapped {
 		p := r.at(beyond)
-		v.add(RuleRange, Warning, r.pointer(beyond), &p, fmt.Sprintf("%v, %v is beyond 180 degrees of longitude or 90 of latitude", p[0], p[1]),
+		v.add(RuleRange, r.pointer(beyond), &p, fmt.Sprintf("%v, %v is beyond 180 degrees of longitude or 90 of latitude", p[0], p[1]),
 			"write WGS84 degrees, longitude first; cut shapes at the antimeridian (RFC 7946, 3.1.9)")
 	}
 	if repeated >= 0 {
 		p := r.at(repeated)
-		v.add(RuleRepeatedPoint, Warning, r.pointer(repeated), &p, "the same position stands twice in a row", "take one out; Repair does it")
+		v.add(RuleRepeatedPoint, r.pointer(repeated), &p, "the same position stands twice in a row", "take one out; Repair does it")
+	}
+	if acrossAntimeridian(r.xy) {
+		p := r.at(0)
+		v.add(RuleAntimeridian, r.path, &p, "the ring runs across the antimeridian, and the ledger reads it as a band round the Earth",
+			"cut it at 180 degrees into parts of a MultiPolygon (RFC 7946, 3.1.9)")
 	}
 }
 
-// suspectSwap reports a shape whose longitudes and latitudes look swapped: it
-// is out of range but would be in range the other way round, or it lies in no
-// country but would.
-func suspectSwap(s *Shape, countries *Countries) Problems {
-	b, ok := s.Box()
-	if !ok {
-		return nil
-	}
-	inRange := func(b Box) bool { return b.West >= -180 && b.East <= 180 && b.South >= -90 && b.North <= 90 }
-	swapped := inRange(Box{b.South, b.West, b.North, b.East})
-	why := ""
-	switch c, _ := s.Centroid(); {
-	case !swapped:
-	case !inRange(b):
-		why = "a latitude is beyond 90 degrees"
-	case countries != nil && countries.At(c) == "":
-		if name := countries.At(Point{c[1], c[0]}); name != "" {
-			why = "the shape lies in no country; the other way round it would lie in " + name
+// acrossAntimeridian reports whether a ring has an edge that is longer than half
+// the way round the Earth, and so is meant to go the other way. One from -180 to
+// 180 is not: its ends are on one meridian.
+func acrossAntimeridian(xy []float64) bool {
+	for i := 2; i < len(xy); i += 2 {
+		if width := math.Abs(xy[i] - xy[i-2]); width > 180 && width < 360 {
+			return true
 		}
 	}
-	if why == "" {
+	return false
+}
+
+func (b Box) swapped() Box { return Box{b.South, b.West, b.North, b.East} }
+
+func (b Box) onEarth() bool {
+	return b.West >= -180 && b.East <= 180 && b.South >= -90 && b.North <= 90
+}
+
+// suspectSwap reports a shape that lies in no country and would lie in one with
+// longitude and latitude exchanged.
+func suspectSwap(s *Shape, countries *Countries) Problems {
+	b, ok := s.Box()
+	if !ok || countries == nil || !b.onEarth() || !b.swapped().onEarth() {
 		return nil
 	}
-	at := Point{b.West, b.South}
-	return Problems{{
-		Rule: RuleSwapped, Severity: Warning, Pointer: "/coordinates", Coordinate: &at,
-		Message: "longitude and latitude look swapped: " + why,
-		Advice:  "write longitude first, then latitude; nothing was changed",
-	}}
+	c, _ := s.Centroid()
+	if countries.At(c) != "" {
+		return nil
+	}
+	name := countries.At(Point{c[1], c[0]})
+	if name == "" {
+		return nil
+	}
+	p := NewProblem(RuleMaybeSwapped, "/coordinates",
+		"longitude and latitude may be swapped: the shape lies in no country; the other way round it would lie in "+name,
+		"write longitude first, then latitude; nothing was changed")
+	p.Coordinate = &Point{b.West, b.South}
+	return Problems{p}
+}
+
+// textFault says why METI cannot hold a text that is JSON otherwise; it is empty
+// when METI can.
+func textFault(text []byte) string {
+	if !utf8.Valid(text) {
+		for at := 0; ; {
+			r, size := utf8.DecodeRune(text[at:])
+			if r == utf8.RuneError && size == 1 {
+				return fmt.Sprintf("the text is not UTF-8: it holds the byte 0x%X", text[at])
+			}
+			at += size
+		}
+	}
+	if bytes.IndexByte(text, '\\') < 0 {
+		return ""
+	}
+	return stringFault(text)
 }

@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Point is a position: longitude, then latitude, in degrees.
@@ -14,67 +16,151 @@ func (p Point) Lon() float64 { return p[0] }
 // Lat is the latitude in degrees.
 func (p Point) Lat() float64 { return p[1] }
 
-// Severity tells whether the ledger refuses a feature over a [Problem].
+// Severity tells whether a [Problem] makes a feature invalid.
 type Severity string
 
 const (
-	// Error marks what the ledger's database refuses, and with it the whole
-	// collection.
+	// Error marks what METI refuses, and what nobody can mean: the feature is
+	// invalid, and is not sent.
 	Error Severity = "error"
-	// Warning marks what the database takes but the API or its documentation
-	// may not. Under [Rules].Strict there are no warnings, only errors.
+	// Warning marks what may be meant, and is worth a look.
 	Warning Severity = "warning"
 )
 
 // Rule names what a [Problem] is about. The names are stable.
 type Rule string
 
-// The rules whose breach the database refuses [D].
+// The rules. [AllRules] says what each one means.
 const (
-	RuleJSON             Rule = "json"              // not JSON, or JSON that PostgreSQL's jsonb cannot hold
-	RuleCollection       Rule = "collection"        // not a FeatureCollection, or no array of features
-	RuleGeometryMissing  Rule = "geometry-missing"  // no geometry, or null
-	RuleGeometrySyntax   Rule = "geometry-syntax"   // not a GeoJSON geometry
-	RuleCoordinate       Rule = "coordinate"        // a coordinate that is not a finite number
-	RuleTooFewPoints     Rule = "too-few-points"    // fewer than three distinct positions in a ring, two in a line
-	RuleRingOpen         Rule = "ring-open"         // first and last position differ
-	RuleSelfIntersection Rule = "self-intersection" // a ring crosses or touches itself
-	RuleRingsCross       Rule = "rings-cross"       // two rings of a polygon cross or share a line
-	RuleHoleOutside      Rule = "hole-outside"      // a hole is not within its shell
-	RuleHolesNested      Rule = "holes-nested"      // a hole lies in another hole
-	RuleInteriorCut      Rule = "interior-cut"      // holes cut the interior in two
-	RulePartsOverlap     Rule = "parts-overlap"     // two parts of a MultiPolygon overlap or share a line
-	RuleAntipodalEdge    Rule = "antipodal-edge"    // an edge joins a position to the one opposite on the globe
-	RuleTooManyVertices  Rule = "too-many-vertices" // more than MaxVertices, see there
-	RuleTimeMissing      Rule = "time-missing"      // start_at or end_at is absent or null
-	RuleTimeSyntax       Rule = "time-syntax"       // start_at or end_at cannot be read as a time
-	RulePeriod           Rule = "period"            // end_at is not later than start_at by more than one day
-	RuleAltIDMissing     Rule = "alt-id-missing"    // no id
-	RuleAltIDLong        Rule = "alt-id-long"       // an id of 50 characters or more
+	RuleJSON             Rule = "json"
+	RuleText             Rule = "text"
+	RuleCollection       Rule = "collection"
+	RuleFeatureType      Rule = "feature-type"
+	RuleRepeatedMember   Rule = "repeated-member"
+	RuleGeometryMissing  Rule = "geometry-missing"
+	RuleGeometrySyntax   Rule = "geometry-syntax"
+	RuleGeometryText     Rule = "geometry-text"
+	RuleGeometryType     Rule = "geometry-type"
+	RuleGeometryEmpty    Rule = "geometry-empty"
+	RuleCoordinate       Rule = "coordinate"
+	RuleRange            Rule = "range"
+	RuleSwapped          Rule = "swapped"
+	RuleMaybeSwapped     Rule = "maybe-swapped"
+	RuleCRS              Rule = "crs"
+	RuleDimensions       Rule = "dimensions"
+	RuleTooFewPoints     Rule = "too-few-points"
+	RuleTooManyVertices  Rule = "too-many-vertices"
+	RuleRingOpen         Rule = "ring-open"
+	RuleSelfIntersection Rule = "self-intersection"
+	RuleRingsCross       Rule = "rings-cross"
+	RuleHoleOutside      Rule = "hole-outside"
+	RuleHolesNested      Rule = "holes-nested"
+	RuleInteriorCut      Rule = "interior-cut"
+	RulePartsOverlap     Rule = "parts-overlap"
+	RuleAntipodalEdge    Rule = "antipodal-edge"
+	RuleAntimeridian     Rule = "antimeridian"
+	RuleWinding          Rule = "winding"
+	RuleRepeatedPoint    Rule = "repeated-point"
+	RuleNoArea           Rule = "no-area"
+	RuleTimeMissing      Rule = "time-missing"
+	RuleTimeSyntax       Rule = "time-syntax"
+	RuleTimeZone         Rule = "time-zone"
+	RuleTimeForm         Rule = "time-form"
+	RulePeriod           Rule = "period"
+	RuleAltIDMissing     Rule = "alt-id-missing"
+	RuleAltIDLong        Rule = "alt-id-long"
+	RuleAltIDType        Rule = "alt-id-type"
+	RuleAltIDBlank       Rule = "alt-id-blank"
+	RuleAltIDForm        Rule = "alt-id-form"
+	RuleRepeatedFeature  Rule = "repeated-feature"
+	RuleRepeatedAltID    Rule = "repeated-alt-id"
+	RuleSourceType       Rule = "source-type"
+	RuleMeasurement      Rule = "measurement"
+	RuleConstituents     Rule = "constituents"
+	RuleGeometrySource   Rule = "geometry-source"
+	RuleAttribute        Rule = "attribute"
 )
 
-// The rules that the API may enforce beyond the database: warnings, unless
-// strict.
-const (
-	RuleFeatureType    Rule = "feature-type"    // type is not "Feature"
-	RuleGeometryType   Rule = "geometry-type"   // not a Polygon or MultiPolygon
-	RuleGeometryEmpty  Rule = "geometry-empty"  // a geometry without positions
-	RuleGeometryText   Rule = "geometry-text"   // members or coordinates that only a lenient reader understands
-	RuleRange          Rule = "range"           // longitude beyond 180 or latitude beyond 90 degrees
-	RuleWinding        Rule = "winding"         // shell clockwise or hole counter-clockwise (RFC 7946, 3.1.6)
-	RuleRepeatedPoint  Rule = "repeated-point"  // the same position twice in a row
-	RuleDimensions     Rule = "dimensions"      // more than two numbers in a position
-	RuleSwapped        Rule = "swapped"         // longitude and latitude look swapped
-	RuleCRS            Rule = "crs"             // a crs member other than WGS84
-	RuleNoArea         Rule = "no-area"         // a polygon below a square metre
-	RuleTimeZone       Rule = "time-zone"       // a time without a zone, read as UTC
-	RuleTimeForm       Rule = "time-form"       // a time that is not RFC 3339
-	RuleAltIDForm      Rule = "alt-id-form"     // an id that is not a string, or blank
-	RuleSourceType     Rule = "source-type"     // a source_type that is not known
-	RuleMeasurement    Rule = "measurement"     // DEVICE without measurement_point_id
-	RuleConstituents   Rule = "constituents"    // PROGRAM or JURISDICTIONAL without constituent_ssids
-	RuleGeometrySource Rule = "geometry-source" // JURISDICTIONAL without geometry_source AUTHORITATIVE_GIS
-)
+// RuleInfo is what there is to know of a rule.
+type RuleInfo struct {
+	Rule     Rule
+	Severity Severity
+	// Refused says that METI's database refuses it [D], so that nothing lets
+	// it through.
+	Refused bool
+	About   string
+}
+
+// AllRules lists the rules, those that METI's database refuses first. The same
+// rule has the same severity wherever it is found, unless [Rules] says
+// otherwise.
+func AllRules() []RuleInfo { return slices.Clone(allRules) }
+
+var allRules = []RuleInfo{
+	{RuleJSON, Error, true, "not JSON, or JSON that METI's database cannot hold"},
+	{RuleText, Error, true, "text that is not UTF-8, or half a surrogate pair"},
+	{RuleCollection, Error, true, "not a FeatureCollection, or no array of features"},
+	{RuleGeometryMissing, Error, true, "no geometry, or null"},
+	{RuleGeometrySyntax, Error, true, "not a GeoJSON geometry"},
+	{RuleCoordinate, Error, true, "a coordinate that is not a finite number"},
+	{RuleTooFewPoints, Error, true, "fewer than three distinct positions in a ring, two in a line"},
+	{RuleTooManyVertices, Error, true, fmt.Sprintf("more than %d positions in one geometry", MaxVertices)},
+	{RuleRingOpen, Error, true, "a ring whose first and last position differ"},
+	{RuleSelfIntersection, Error, true, "a ring that crosses or touches itself"},
+	{RuleRingsCross, Error, true, "two rings of a polygon that cross or share a line"},
+	{RuleHoleOutside, Error, true, "a hole that is not within its shell"},
+	{RuleHolesNested, Error, true, "a hole in another hole"},
+	{RuleInteriorCut, Error, true, "holes that cut the interior in two"},
+	{RulePartsOverlap, Error, true, "two parts of a MultiPolygon that overlap or share a line"},
+	{RuleAntipodalEdge, Error, true, "an edge between two positions that are opposite on the globe"},
+	{RuleTimeMissing, Error, true, "no start_at, or no end_at"},
+	{RuleTimeSyntax, Error, true, "a time that is not ISO 8601, or no possible one"},
+	{RulePeriod, Error, true, "an end_at that is not later than start_at by more than one day"},
+	{RuleAltIDMissing, Error, true, "no id"},
+	{RuleAltIDLong, Error, true, fmt.Sprintf("an id of %d characters or more", maxAltID)},
+
+	{RuleAltIDType, Error, false, "an id that is neither a string nor a number"},
+	{RuleAltIDBlank, Error, false, "an id of nothing but space"},
+	{RuleGeometryType, Error, false, "a geometry other than Polygon or MultiPolygon"},
+	{RuleGeometryEmpty, Error, false, "a geometry without positions"},
+	{RuleRange, Error, false, "a longitude beyond 180 or a latitude beyond 90 degrees"},
+	{RuleSwapped, Error, false, "a latitude beyond 90 degrees where the other order is in range"},
+	{RuleCRS, Error, false, "coordinates in another system than WGS84 longitude and latitude"},
+	{RuleRepeatedFeature, Error, false, "the same id, period and boundary as another feature of the file"},
+	{RuleMeasurement, Error, false, "a DEVICE without measurement_point_id"},
+	{RuleConstituents, Error, false, "a PROGRAM or JURISDICTIONAL source without constituent_ssids"},
+	{RuleGeometrySource, Error, false, "a JURISDICTIONAL source without geometry_source AUTHORITATIVE_GIS"},
+	{RuleAttribute, Error, false, "an attribute that METI is not known to take, or of another type"},
+
+	{RuleRepeatedAltID, Warning, false, "the same id and period as another feature of the file, with another boundary"},
+	{RuleAltIDForm, Warning, false, "a number as id that is not written as a plain whole number"},
+	{RuleTimeZone, Warning, false, "a time without a zone, read as UTC"},
+	{RuleTimeForm, Warning, false, "a time that is ISO 8601 but not RFC 3339"},
+	{RuleWinding, Warning, false, "a shell that runs clockwise or a hole that does not (RFC 7946, 3.1.6)"},
+	{RuleAntimeridian, Warning, false, "a ring that runs across 180 degrees of longitude (RFC 7946, 3.1.9)"},
+	{RuleMaybeSwapped, Warning, false, "a shape in no country that would lie in one with longitude and latitude exchanged; a guess, also with --strict"},
+	{RuleRepeatedPoint, Warning, false, "the same position twice in a row"},
+	{RuleDimensions, Warning, false, "more than two numbers in a position; only two are kept"},
+	{RuleNoArea, Warning, false, "a polygon below a square metre"},
+	{RuleGeometryText, Warning, false, "members or coordinates that only a lenient reader understands"},
+	{RuleFeatureType, Warning, false, `a type that is not "Feature"`},
+	{RuleRepeatedMember, Warning, false, "two members of one name, of which the last counts"},
+	{RuleSourceType, Warning, false, "a source_type that is not known"},
+}
+
+var infoOfRule = func() map[Rule]RuleInfo {
+	m := make(map[Rule]RuleInfo, len(allRules))
+	for _, info := range allRules {
+		m[info.Rule] = info
+	}
+	return m
+}()
+
+// Info says what there is to know of the rule; ok is false for an unknown one.
+func (r Rule) Info() (info RuleInfo, ok bool) {
+	info, ok = infoOfRule[r]
+	return info, ok
+}
 
 // Problem is one thing that is wrong with a feature.
 type Problem struct {
@@ -89,6 +175,11 @@ type Problem struct {
 	Message string `json:"message"`
 	// Advice says what to do.
 	Advice string `json:"advice,omitempty"`
+}
+
+// NewProblem returns a Problem with its rule's severity.
+func NewProblem(rule Rule, pointer, message, advice string) Problem {
+	return Problem{Rule: rule, Severity: infoOfRule[rule].Severity, Pointer: pointer, Message: message, Advice: advice}
 }
 
 func (p Problem) String() string {
@@ -107,37 +198,31 @@ func (p Problem) String() string {
 // Problems are all that is wrong with a feature or a collection.
 type Problems []Problem
 
-// Refused reports whether there is an error among the problems.
-func (ps Problems) Refused() bool {
-	for _, p := range ps {
-		if p.Severity == Error {
-			return true
-		}
-	}
-	return false
+// Invalid reports whether there is an error among the problems.
+func (ps Problems) Invalid() bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Severity == Error })
 }
+
+// Refused reports whether METI's database would refuse a feature with these
+// problems, and with it the whole collection. It is laxer than [Problems.Invalid].
+func (ps Problems) Refused() bool { return slices.ContainsFunc(ps, Problem.Refused) }
+
+// Refused reports whether METI's database refuses this.
+func (p Problem) Refused() bool { return infoOfRule[p.Rule].Refused }
 
 // Err gives the errors among the problems as one error, nil when there are
 // none. It is an [*InvalidError].
 func (ps Problems) Err() error {
-	var refused Problems
+	var list Problems
 	for _, p := range ps {
 		if p.Severity == Error {
-			refused = append(refused, p)
+			list = append(list, p)
 		}
 	}
-	if refused == nil {
+	if list == nil {
 		return nil
 	}
-	return &InvalidError{Problems: refused}
-}
-
-// strict turns the warnings into errors.
-func (ps Problems) strict() Problems {
-	for i := range ps {
-		ps[i].Severity = Error
-	}
-	return ps
+	return &InvalidError{Problems: list}
 }
 
 // under puts prefix before each pointer.
@@ -148,7 +233,7 @@ func (ps Problems) under(prefix string) Problems {
 	return ps
 }
 
-// InvalidError says why the ledger would refuse a feature or a collection.
+// InvalidError says why a feature or a collection is invalid.
 type InvalidError struct {
 	Problems Problems // at least one, all errors
 }
@@ -159,4 +244,33 @@ func (e *InvalidError) Error() string {
 		return fmt.Sprintf("%s (and %d more)", first, n)
 	}
 	return first
+}
+
+// Rules says how a feature is judged. The zero value gives each rule its own
+// severity.
+type Rules struct {
+	// Strict makes warnings errors, but for [RuleMaybeSwapped].
+	Strict bool
+	// Allow makes an error of these rules a warning, also with Strict, unless
+	// METI's database refuses it.
+	Allow []Rule
+	// Now is the moment that words such as "today" refer to; zero means the
+	// current time.
+	Now time.Time
+	// Countries, when given, help to suspect exchanged coordinates: a field in
+	// the ocean that would lie in a country the other way round.
+	Countries *Countries
+}
+
+// Apply sets the severity of problems that have their rules' own.
+func (r Rules) Apply(ps Problems) Problems {
+	for i := range ps {
+		switch p := &ps[i]; {
+		case slices.Contains(r.Allow, p.Rule) && !p.Refused():
+			p.Severity = Warning
+		case r.Strict && p.Rule != RuleMaybeSwapped:
+			p.Severity = Error
+		}
+	}
+	return ps
 }

@@ -128,7 +128,8 @@ func (r *repairer) ring(value []byte, path string, shell bool) {
 		xy = append(xy, xy[0], xy[1])
 		done(RuleRingOpen, "closed the ring with its first position")
 	}
-	if area := signedArea(xy); area < 0 && shell || area > 0 && !shell {
+	// A ring across the antimeridian tells which way it runs only once it is cut.
+	if area := signedArea(xy); !acrossAntimeridian(xy) && (area < 0 && shell || area > 0 && !shell) {
 		for i, j := 0, len(texts)-1; i < j; i, j = i+1, j-1 {
 			texts[i], texts[j] = texts[j], texts[i]
 		}

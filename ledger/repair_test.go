@@ -69,6 +69,13 @@ func TestRepairRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
+func TestRepairLeavesTheAntimeridianAlone(t *testing.T) {
+	text := feature(`{"type":"Polygon","coordinates":[[[179.99,-16.8],[-179.99,-16.8],[-179.99,-16.79],[179.99,-16.79],[179.99,-16.8]]]}`)
+	if got, fixes, err := Repair([]byte(text)); string(got) != text || len(fixes) > 0 || err != nil {
+		t.Errorf("%s, %v, %v", got, fixes, err)
+	}
+}
+
 // Every geometry of the oracle that is sound stays as large and as sound.
 func TestRepairMovesNoBoundary(t *testing.T) {
 	for _, c := range readOracle[[]areaCase](t, "areas.json") {

@@ -16,9 +16,7 @@ import (
 // [D], with one rule of ours, [MaxVertices].
 func CheckGeometry(geojson []byte) (*Shape, Problems) {
 	if !jsonValid(geojson) {
-		return nil, Problems{{
-			Rule: RuleGeometrySyntax, Severity: Error, Message: "the geometry is no JSON", Advice: "write valid JSON (RFC 8259)",
-		}}
+		return nil, Problems{NewProblem(RuleGeometrySyntax, "", "the geometry is no JSON", "write valid JSON (RFC 8259)")}
 	}
 	return checkGeometry(geojson)
 }
@@ -26,14 +24,12 @@ func CheckGeometry(geojson []byte) (*Shape, Problems) {
 func checkGeometry(geojson []byte) (*Shape, Problems) {
 	d, fail := decodeGeometry(geojson)
 	if fail != nil {
-		return nil, Problems{{
-			Rule: RuleGeometrySyntax, Severity: Error, Pointer: fail.pointer, Message: fail.message, Advice: fail.advice,
-		}}
+		return nil, Problems{NewProblem(RuleGeometrySyntax, fail.pointer, fail.message, fail.advice)}
 	}
 	s := newShape(d)
 	v := &judge{problems: d.notes}
 	if n := s.count; n > MaxVertices {
-		v.add(RuleTooManyVertices, Error, "", nil,
+		v.add(RuleTooManyVertices, "", nil,
 			fmt.Sprintf("the geometry has %d positions, more than %d", n, MaxVertices),
 			"simplify it, or register its parts as sources of their own")
 		return s, v.problems
@@ -48,8 +44,10 @@ type judge struct {
 	problems Problems
 }
 
-func (v *judge) add(rule Rule, severity Severity, pointer string, at *Point, message, advice string) {
-	v.problems = append(v.problems, Problem{rule, severity, pointer, at, message, advice})
+func (v *judge) add(rule Rule, pointer string, at *Point, message, advice string) {
+	p := NewProblem(rule, pointer, message, advice)
+	p.Coordinate = at
+	v.problems = append(v.problems, p)
 }
 
 func (v *judge) geometry(d *decoded) {
@@ -68,7 +66,7 @@ func (v *judge) geometry(d *decoded) {
 func (v *judge) finite(r ring) bool {
 	for i := range r.len() {
 		if p := r.at(i); !isFinite(p) {
-			v.add(RuleCoordinate, Error, r.pointer(i), nil, "a coordinate is not a finite number", "write a number of degrees")
+			v.add(RuleCoordinate, r.pointer(i), nil, "a coordinate is not a finite number", "write a number of degrees")
 			return false
 		}
 	}
@@ -87,7 +85,7 @@ func (v *judge) lines(d *decoded) {
 		}
 		if distinct(r.xy) < 2 {
 			p := r.at(0)
-			v.add(RuleTooFewPoints, Error, r.path, &p, "a line has fewer than two distinct positions", "add positions")
+			v.add(RuleTooFewPoints, r.path, &p, "a line has fewer than two distinct positions", "add positions")
 		}
 		v.antipodes(r)
 	}
@@ -129,7 +127,7 @@ func (v *judge) polygons(d *decoded) {
 	}
 	if v.parts(d); len(v.problems) == before {
 		// The library has the last word, even where the place is not found.
-		v.add(RuleRingsCross, Error, "", nil, "the rings do not lie as they should: "+fmt.Sprint(d.geom().Validate()), "redraw the boundary")
+		v.add(RuleRingsCross, "", nil, "the rings do not lie as they should: "+fmt.Sprint(d.geom().Validate()), "redraw the boundary")
 	}
 }
 
@@ -171,12 +169,12 @@ func (v *judge) ring(r ring) bool {
 	first, last := r.at(0), r.at(n-1)
 	ok := true
 	if first != last {
-		v.add(RuleRingOpen, Error, r.pointer(n-1), &last, "the ring is not closed: its last position is not its first",
+		v.add(RuleRingOpen, r.pointer(n-1), &last, "the ring is not closed: its last position is not its first",
 			"repeat the first position at the end")
 		ok = false
 	}
 	if k := distinct(r.xy); k < 4 {
-		v.add(RuleTooFewPoints, Error, r.path, &first, "the ring has fewer than three distinct positions",
+		v.add(RuleTooFewPoints, r.path, &first, "the ring has fewer than three distinct positions",
 			"a ring needs three distinct positions and the first again at the end")
 		return false
 	}
@@ -201,7 +199,7 @@ func (v *judge) antipodes(r ring) bool {
 		a, b := onSphere(p[0], p[1]), onSphere(q[0], q[1])
 		const same = 5e-14
 		if math.Abs(a[0]+b[0]) <= same && math.Abs(a[1]+b[1]) <= same && math.Abs(a[2]+b[2]) <= same {
-			v.add(RuleAntipodalEdge, Error, r.pointer(i), &q, "an edge joins two positions that are opposite on the globe",
+			v.add(RuleAntipodalEdge, r.pointer(i), &q, "an edge joins two positions that are opposite on the globe",
 				"put a position between them")
 			return false
 		}
@@ -254,7 +252,7 @@ func (v *judge) crossings(r ring) bool {
 				continue
 			}
 			p := at // on the heap, which at need not be
-			v.add(RuleSelfIntersection, Error, r.pointer(index[j]), &p,
+			v.add(RuleSelfIntersection, r.pointer(index[j]), &p,
 				fmt.Sprintf("the ring crosses or touches itself: its edges after positions %d and %d meet", index[i], index[j]),
 				"redraw the boundary so that it does not cross or touch itself")
 			if found++; found == maxCrossings {
@@ -340,7 +338,7 @@ func (v *judge) holes(p polygon) bool {
 	ok := true
 	fail := func(rule Rule, r ring, at *Point, message, advice string) {
 		ok = false
-		v.add(rule, Error, r.path, at, message, advice)
+		v.add(rule, r.path, at, message, advice)
 	}
 	shell := p[0]
 	for i, hole := range p[1:] {
@@ -441,7 +439,7 @@ func (v *judge) parts(d *decoded) {
 			if p, ok := meetingPoint(d.polys[j], d.polys[i]); ok {
 				at = &p
 			}
-			v.add(RulePartsOverlap, Error, d.polys[i][0].path[:len(d.polys[i][0].path)-2], at,
+			v.add(RulePartsOverlap, d.polys[i][0].path[:len(d.polys[i][0].path)-2], at,
 				fmt.Sprintf("parts %d and %d overlap or share a line", j, i), "merge the two parts, or draw them apart")
 		}
 	}

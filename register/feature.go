@@ -116,7 +116,7 @@ func (m mapping) read(raw []byte) (feature, error) {
 	b.WriteString("}")
 	judged, problems := ledger.ParseFeature(b.Bytes(), ledger.Rules{})
 	f := feature{altID: altID, period: judged.Period, shape: judged.Shape, geometry: in.Geometry, problems: problems}
-	if problems.Refused() || f.parse() != nil {
+	if problems.Invalid() || f.parse() != nil {
 		return f, nil
 	}
 	f.valid = true

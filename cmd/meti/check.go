@@ -134,11 +134,7 @@ type judged struct {
 func (c *checking) judge(item features.Item) (j judged) {
 	if bare(item.Type) {
 		j.feature.Shape, j.problems = ledger.CheckGeometry(item.Raw)
-		if c.rules.Strict {
-			for i := range j.problems {
-				j.problems[i].Severity = ledger.Error
-			}
-		}
+		j.problems = c.rules.Apply(j.problems)
 	} else {
 		j.feature, j.problems = ledger.ParseFeature(item.Raw, c.rules)
 	}
@@ -146,7 +142,7 @@ func (c *checking) judge(item features.Item) (j judged) {
 		return j
 	}
 	j.country = c.rules.Countries.Of(j.feature.Shape)
-	if !j.problems.Refused() {
+	if !j.problems.Invalid() {
 		j.hectares = j.feature.Shape.Hectares()
 		if !bare(item.Type) {
 			entry := ledger.EntryOf(ledger.Source{Shape: j.feature.Shape, Period: j.feature.Period, Country: j.country})
@@ -190,7 +186,7 @@ func (c *checking) scan(ctx context.Context, name string) error {
 		f := finding{
 			input: number, index: int32(item.Index), line: int32(item.Line), entry: -1,
 			offset: item.Offset, length: int32(len(item.Raw)),
-			refused: j.problems.Refused(), noted: len(j.problems) > 0, bare: bare(item.Type),
+			refused: j.problems.Invalid(), noted: len(j.problems) > 0, bare: bare(item.Type),
 			altID: j.feature.AltID, country: j.country, hectares: j.hectares,
 		}
 		if j.entry != nil {
