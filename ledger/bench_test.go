@@ -96,7 +96,7 @@ func BenchmarkShrink(b *testing.B) {
 	bySize(b, func(b *testing.B, n int) {
 		s := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n))
 		for b.Loop() {
-			s.computeShrunk()
+			s.computeShrunk(shrinkBy)
 		}
 	})
 }

@@ -45,6 +45,26 @@ func Conflict(newcomer, stored Source) bool {
 	return newcomer.Meets(stored) && newcomer.Shape.shrinkIntersects(stored.Shape)
 }
 
+// NearConflict reports whether [Conflict] holds, or would if the newcomer lost
+// 8 metres instead of 9: for who must not miss a conflict that METI's own
+// arithmetic may still find.
+func NearConflict(newcomer, stored Source) bool {
+	s, o := newcomer.Shape, stored.Shape
+	if !newcomer.Meets(stored) || s.Empty() || o.Empty() || !s.box.Intersects(o.box) {
+		return false
+	}
+	if o.polys != nil && s.plain() {
+		switch s.reachOf(o, 1) {
+		case deep:
+			return true
+		case shallow:
+			return false
+		}
+	}
+	s.nearOnce.Do(func() { s.nearly = s.computeShrunk(shrinkBy - 1) })
+	return s.nearly.Intersects(o)
+}
+
 // Neighbours gives the indexes of the sources that intersect s, in the same
 // known country at the same time, without the 9 metres. It is the rule after a
 // deletion [D]: when X is deleted, percent_overlap is computed anew for each of
@@ -76,7 +96,7 @@ func (s *Shape) shrinkIntersects(o *Shape) bool {
 		return false
 	}
 	if o.polys != nil && s.plain() {
-		switch s.reachOf(o) {
+		switch s.reachOf(o, 0) {
 		case deep:
 			return true
 		case shallow:

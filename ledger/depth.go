@@ -95,8 +95,9 @@ func (p *planar) depthAt(x, y float64) float64 {
 	return -nearest
 }
 
-// reachOf tells how far o reaches into s, which must be plain.
-func (s *Shape) reachOf(o *Shape) reach {
+// reachOf tells how far o reaches into s, which must be plain. What is shallow
+// is so by spare metres more.
+func (s *Shape) reachOf(o *Shape, spare float64) reach {
 	s.localOnce.Do(func() { s.local = s.newLocal() })
 	own := s.local
 	other := own.project(o)
@@ -107,7 +108,7 @@ func (s *Shape) reachOf(o *Shape) reach {
 		return deep
 	}
 	// The boundary of o may come deep by itself.
-	w := walker{in: &own.planar, budget: 200 + 4*o.count, found: shallow}
+	w := walker{in: &own.planar, budget: 200 + 4*o.count, shallow: surelyShallow - spare, found: shallow}
 	for _, poly := range other.polys {
 		for _, xy := range poly {
 			for i := 0; i+3 < len(xy); i += 2 {
@@ -137,9 +138,10 @@ func (s *Shape) reachOf(o *Shape) reach {
 
 // walker looks for the deepest place of some edges.
 type walker struct {
-	in     *planar
-	budget int
-	found  reach // shallow so far, and what it turned to
+	in      *planar
+	budget  int
+	shallow float64 // metres that are surely shallow
+	found   reach   // shallow so far, and what it turned to
 }
 
 // edge looks along one edge, as far as it lies in the box.
@@ -179,7 +181,7 @@ func (w *walker) part(x1, y1, x2, y2 float64) {
 	switch depth := w.in.depthAt(x, y); {
 	case depth > surelyDeep:
 		w.found = deep
-	case depth+half < surelyShallow:
+	case depth+half < w.shallow:
 	case half < 0.2:
 		w.found = unsure
 	default:

@@ -84,7 +84,7 @@ func TestClearConflictsNeedNoShrinking(t *testing.T) {
 		if !a.plain() || !a.box.Intersects(b.box) {
 			return
 		}
-		answer := a.reachOf(b)
+		answer := a.reachOf(b, 0)
 		count[answer]++
 		if want := a.shrink().Intersects(b); answer == deep && !want || answer == shallow && want {
 			t.Errorf("%v is taken for %v, the shrunk shape says %v: %s, %s", a.box, answer, want, a.g.AsText(), b.g.AsText())
@@ -92,6 +92,34 @@ func TestClearConflictsNeedNoShrinking(t *testing.T) {
 	})
 	if count[deep] < 100 || count[shallow] < 20 {
 		t.Errorf("answers %v: too few are clear", count)
+	}
+}
+
+// What conflicts is near to a conflict too, and so is what comes within a metre
+// of it; neighbours who share a boundary are not.
+func TestNearConflict(t *testing.T) {
+	near, apart := 0, 0
+	scatter(t, 300, func(a, b, _ *Shape) {
+		x, y := Source{Shape: a, Country: "A"}, Source{Shape: b, Country: "A"}
+		x.Period.End, y.Period.End = 1, 1
+		got := NearConflict(x, y)
+		if want := a.computeShrunk(8).Intersects(b); want && !got {
+			t.Errorf("%s and %s", a.g.AsText(), b.g.AsText())
+		} else if got != want {
+			apart++ // by centimetres
+		}
+		if got && !Conflict(x, y) {
+			near++
+		}
+	})
+	if t.Logf("%d only near, %d judged by less than 8 m", near, apart); apart > 30 {
+		t.Fail()
+	}
+	strip := func(west, east float64) Source {
+		return Source{Shape: rectangle(t, [4]float64{west, 50, east, 50.01}), Country: "A", Period: Period{0, 1}}
+	}
+	if NearConflict(strip(10, 10.01), strip(10.01, 10.02)) || !NearConflict(strip(10, 10.01), strip(10.01-0.00012, 10.02)) {
+		t.Error("strips")
 	}
 }
 

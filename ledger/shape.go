@@ -65,6 +65,8 @@ type Shape struct {
 	hectares   float64
 	shrinkOnce sync.Once
 	shrunk     *Shape // never nil after shrinkOnce
+	nearOnce   sync.Once
+	nearly     *Shape // less one metre less; never nil after nearOnce
 	localOnce  sync.Once
 	local      *local
 	planeOnce  sync.Once

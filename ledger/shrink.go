@@ -15,11 +15,11 @@ const shrinkBy = 9
 // it [D]: in the plane that suits the shape best, with 8 segments to a quarter
 // circle, and back to degrees vertex by vertex. It may be empty.
 func (s *Shape) shrink() *Shape {
-	s.shrinkOnce.Do(func() { s.shrunk = s.computeShrunk() })
+	s.shrinkOnce.Do(func() { s.shrunk = s.computeShrunk(shrinkBy) })
 	return s.shrunk
 }
 
-func (s *Shape) computeShrunk() *Shape {
+func (s *Shape) computeShrunk(metres float64) *Shape {
 	empty := shapeOf(geom.Polygon{}.AsGeometry())
 	if s.polys == nil && !s.g.IsGeometryCollection() || s.Empty() {
 		return empty // a point or a line has nothing within 9 metres of its edge
@@ -32,7 +32,7 @@ func (s *Shape) computeShrunk() *Shape {
 		x, y := best.forward(lon, lat)
 		return geom.XY{X: x, Y: y}
 	})
-	small, err := geom.Buffer(inPlane, -shrinkBy, geom.BufferQuadSegments(8), geom.BufferSimplifyFactor(0))
+	small, err := geom.Buffer(inPlane, -metres, geom.BufferQuadSegments(8), geom.BufferSimplifyFactor(0))
 	if err != nil || small.IsEmpty() {
 		return empty
 	}
