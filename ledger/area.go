@@ -162,3 +162,17 @@ func normalLat(lat float64) float64 {
 	}
 	return lat
 }
+
+// signedArea is positive for a counter-clockwise ring, in square degrees.
+func signedArea(xy []float64) float64 {
+	if len(xy) < 8 {
+		return 0
+	}
+	// Relative to the first position, so that small rings keep their digits.
+	x0, y0 := xy[0], xy[1]
+	sum := 0.0
+	for i := 2; i+3 < len(xy); i += 2 {
+		sum += (xy[i]-x0)*(xy[i+3]-y0) - (xy[i+2]-x0)*(xy[i+1]-y0)
+	}
+	return sum / 2
+}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/meti-go/meti/ledger/internal/robust"
 )
 
 // crowd draws sources that overlap each other, of two countries and periods.
@@ -132,7 +135,7 @@ func TestCountriesInStrips(t *testing.T) {
 	for range 20000 {
 		p := Point{3 + 14*rng.Float64(), 45 + 10*rng.Float64()}
 		want := "Everywhere"
-		if locate(p, s.polys[0][0]) == inside {
+		if robust.Locate(p, s.polys[0][0]) == robust.Inside {
 			want = "Star"
 			in++
 		}
@@ -147,5 +150,28 @@ func TestCountriesInStrips(t *testing.T) {
 	corner := Point(s.polys[0][0][:2])
 	if got := c.At(corner); got != "Everywhere" {
 		t.Errorf("a corner of the star lies in %q", got)
+	}
+}
+
+// TestPartsThatTouch has a sound shape on which the geometry library has
+// panicked: two parts that touch in a vertex, at full double precision.
+func TestPartsThatTouch(t *testing.T) {
+	text, err := os.ReadFile("../testdata/ledger/touching-parts.geojson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	features, problems := ParseCollection(text, Rules{})
+	if problems.Refused() {
+		t.Fatal(problems)
+	}
+	source := Source{Shape: features[0].Shape, Period: features[0].Period, Country: "x"}
+	verdicts, err := Check(t.Context(), []Source{source, source}, []Source{source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range verdicts {
+		if len(v.With) != 2 || v.PercentOverlap == nil || !near(*v.PercentOverlap, 1, 1e-3) {
+			t.Errorf("%d: %v, %v of it covered; two others lie right over it", i, v.With, show(v.PercentOverlap))
+		}
 	}
 }

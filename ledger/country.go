@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync"
 
+	"github.com/meti-go/meti/ledger/internal/robust"
 	"github.com/tidwall/rtree"
 )
 
@@ -36,8 +37,8 @@ func (r *region) holds(p Point) bool {
 		}
 	})
 	for i, b := range r.bands {
-		where := locate(p, b.at(p.Lat()))
-		if i == 0 && where != inside || i > 0 && where != outside {
+		where := robust.Locate(p, b.at(p.Lat()))
+		if i == 0 && where != robust.Inside || i > 0 && where != robust.Outside {
 			return false
 		}
 	}
@@ -64,7 +65,7 @@ func newBands(xy []float64) bands {
 		for k := low; k <= high; k++ {
 			e := out.edges[k]
 			if n := len(e); n == 0 || e[n-2] != xy[i] || e[n-1] != xy[i+1] {
-				// A gap: locate must not take the step across it for an edge.
+				// A gap: Locate must not take the step across it for an edge.
 				if n > 0 {
 					e = append(e, math.NaN(), math.NaN())
 				}

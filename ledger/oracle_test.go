@@ -59,6 +59,21 @@ func TestAreasOfTheOracle(t *testing.T) {
 	}
 }
 
+// TestTouchingOfTheOracle judges rings that touch at computed points, where a
+// rounded answer is wrong as often as not.
+func TestTouchingOfTheOracle(t *testing.T) {
+	type touchingCase struct {
+		ID, Reason string
+		Valid      bool
+		Geometry   json.RawMessage
+	}
+	for _, c := range readOracle[[]touchingCase](t, "touching.json") {
+		if _, problems := CheckGeometry(c.Geometry); problems.Refused() == c.Valid {
+			t.Errorf("%s: valid = %v, want %v (%s): %v", c.ID, !c.Valid, c.Valid, c.Reason, problems)
+		}
+	}
+}
+
 // near compares within a relative tolerance.
 func near(got, want, tolerance float64) bool {
 	return math.Abs(got-want) <= tolerance*math.Abs(want)

@@ -27,6 +27,11 @@ func (b Box) Intersects(o Box) bool {
 	return b.West <= o.East && o.West <= b.East && b.South <= o.North && o.South <= b.North
 }
 
+// contains reports whether o lies in the box.
+func (b Box) contains(o Box) bool {
+	return b.West <= o.West && o.East <= b.East && b.South <= o.South && o.North <= b.North
+}
+
 // union gives the smallest box around both.
 func (b Box) union(o Box) Box {
 	return Box{min(b.West, o.West), min(b.South, o.South), max(b.East, o.East), max(b.North, o.North)}

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
-	"github.com/peterstace/simplefeatures/geom"
+	"github.com/meti-go/meti/ledger/internal/robust"
 )
 
 // CheckGeometry judges a GeoJSON geometry and returns all its problems, with
@@ -102,63 +103,384 @@ func distinct(xy []float64) int {
 	return n
 }
 
-// polygons judges each ring, the rings of each polygon, and the polygons among
-// themselves. What is built of unsound pieces is not judged: it would only
-// repeat what was said of the pieces.
+// polygons judges each ring by itself, and then how the rings lie to each
+// other, exactly. It is the rule of GEOS's IsValidOp: a ring does not meet
+// itself, two rings meet in points only and do not cross there, holes lie in
+// their shell and not in each other, parts keep apart, and the points in which
+// the rings of a polygon touch do not cut its interior into pieces.
 func (v *judge) polygons(d *decoded) {
-	before := len(v.problems)
-	rings := 0
-	sound := make([]bool, len(d.polys))
+	l := layout{judge: v, flawed: make([]bool, len(d.polys))}
 	for i, p := range d.polys {
-		sound[i] = true
-		for _, r := range p {
-			rings++
-			sound[i] = v.ring(r) && sound[i]
+		for k, r := range p {
+			if !v.ring(r) {
+				l.flawed[i] = true
+				continue
+			}
+			xy, index := withoutRepeats(r)
+			l.rings = append(l.rings, laidRing{ring: r, xy: xy, index: index, part: i, hole: k, box: boxOf(xy)})
 		}
 	}
-	if rings < 2 || !slices.Contains(sound, false) && wellLaid(d) {
-		return
-	}
-	for i, p := range d.polys {
-		sound[i] = sound[i] && v.holes(p)
-	}
-	if slices.Contains(sound, false) {
-		return
-	}
-	if v.parts(d); len(v.problems) == before {
-		// The library has the last word, even where the place is not found.
-		v.add(RuleRingsCross, "", nil, "the rings do not lie as they should: "+fmt.Sprint(d.geom().Validate()), "redraw the boundary")
-	}
+	l.meet()
+	l.nest()
+	l.cut()
 }
 
-// wellLaid reports whether sound rings lie to each other as they should. The
-// library knows, but for holes in holes that touch.
-func wellLaid(d *decoded) bool {
-	if d.geom().Validate() != nil {
-		return false
+// layout is how the rings of some polygons lie to each other.
+type layout struct {
+	*judge
+	rings   []laidRing // sound by themselves, part after part, shells first
+	flawed  []bool     // parts that are known to be unsound
+	touches []touch
+	crossed map[[2]int]bool // pairs of rings, the earlier first
+	overlap map[[2]int]bool // pairs of parts, the earlier first
+}
+
+type laidRing struct {
+	ring
+	xy         []float64 // without repeated positions
+	index      []int     // where they stand in the ring
+	part, hole int       // the shell is hole 0
+	box        Box
+	crossings  int // with itself
+}
+
+// touch is a point in which two rings meet and do not cross.
+type touch struct {
+	a, b int
+	at   Point
+}
+
+// edge is an edge of a ring with its extent along one axis and across it.
+type edge struct {
+	low, high, low2, high2 float64
+	ring, i                int32
+}
+
+// The most crossings that are reported of one ring, and of all together.
+const (
+	maxCrossings    = 5
+	maxAllCrossings = 100
+)
+
+// meet finds where edges meet and judges what that means.
+func (l *layout) meet() {
+	l.crossed, l.overlap = make(map[[2]int]bool), make(map[[2]int]bool)
+	met := make(map[touch]bool)
+	total := 0
+	l.pairs(func(x, y *edge) bool {
+		if x.ring == y.ring {
+			total += l.self(int(x.ring), int(min(x.i, y.i)), int(max(x.i, y.i)))
+			return total < maxAllCrossings
+		}
+		if x.ring > y.ring {
+			x, y = y, x
+		}
+		a, b := &l.rings[x.ring], &l.rings[y.ring]
+		at, how := robust.Meet(a.at(x.i), a.at(x.i+1), b.at(y.i), b.at(y.i+1))
+		if how == robust.Apart {
+			return true
+		}
+		t := touch{int(x.ring), int(y.ring), at}
+		if how == robust.Touch {
+			if met[t] {
+				return true // the edges that go on from here
+			}
+			met[t] = true
+			if !crossAt(at, a, int(x.i), b, int(y.i)) {
+				l.touches = append(l.touches, t)
+				return true
+			}
+		}
+		total += l.cross(t)
+		return total < maxAllCrossings
+	})
+}
+
+// pairs visits all pairs of edges whose boxes meet, until visit returns false.
+func (l *layout) pairs(visit func(x, y *edge) bool) {
+	// Along the axis on which the edges are shorter in all, fewer of them lie
+	// beside each other.
+	count := 0
+	for _, r := range l.rings {
+		count += len(r.xy)/2 - 1
 	}
-	for _, p := range d.polys {
-		for i, hole := range p[1:] {
-			for _, other := range p[1 : 1+i] {
-				if _, nested := nestedAt(hole, other); nested {
-					return false
-				}
+	edges := make([]edge, 0, count)
+	var run [2]float64
+	box := noBox
+	for k := range l.rings {
+		r := &l.rings[k]
+		box = box.union(r.box)
+		for i := 2; i < len(r.xy); i++ {
+			run[i&1] += math.Abs(r.xy[i] - r.xy[i-2])
+		}
+		for i := 0; i+3 < len(r.xy); i += 2 {
+			edges = append(edges, edge{ring: int32(k), i: int32(i / 2)})
+		}
+	}
+	axis := 0
+	if run[1]*(box.East-box.West) < run[0]*(box.North-box.South) {
+		axis = 1
+	}
+	for k := range edges {
+		e := &edges[k]
+		a, b := l.rings[e.ring].at(e.i), l.rings[e.ring].at(e.i+1)
+		e.low, e.high = min(a[axis], b[axis]), max(a[axis], b[axis])
+		e.low2, e.high2 = min(a[1-axis], b[1-axis]), max(a[1-axis], b[1-axis])
+	}
+	slices.SortFunc(edges, func(x, y edge) int { return order(x.low, y.low) })
+	for k := range edges {
+		x := &edges[k]
+		for m := k + 1; m < len(edges) && edges[m].low <= x.high; m++ {
+			if y := &edges[m]; y.low2 <= x.high2 && x.low2 <= y.high2 && !visit(x, y) {
+				return
 			}
 		}
 	}
-	return true
 }
 
-// nestedAt finds a position of one ring inside the other. The rings must not
-// cross.
-func nestedAt(a, b ring) (Point, bool) {
-	if !boxOf(a.xy).Intersects(boxOf(b.xy)) {
-		return Point{}, false
+// self reports edges i < j of a ring that share more than the position between
+// two that follow each other, and returns how many it reported.
+func (l *layout) self(ring, i, j int) int {
+	r := &l.rings[ring]
+	if r.crossings == maxCrossings {
+		return 0
 	}
-	if at, in := strays(a, b, inside); in {
-		return at, true
+	at, how := robust.Meet(r.at(int32(i)), r.at(int32(i+1)), r.at(int32(j)), r.at(int32(j+1)))
+	neighbours := j == i+1 || i == 0 && j == len(r.xy)/2-2
+	if how == robust.Apart || neighbours && how == robust.Touch {
+		return 0
 	}
-	return strays(b, a, inside)
+	r.crossings++
+	l.flawed[r.part] = true
+	p := Point(at)
+	l.add(RuleSelfIntersection, r.pointer(r.index[j]), &p,
+		fmt.Sprintf("the ring crosses or touches itself: its edges after positions %d and %d meet", r.index[i], r.index[j]),
+		"redraw the boundary so that it does not cross or touch itself")
+	return 1
+}
+
+// cross reports two rings that cross or share a line, once for each pair of
+// rings of a polygon or of parts, and returns how many it reported.
+func (l *layout) cross(t touch) int {
+	a, b := &l.rings[t.a], &l.rings[t.b]
+	l.flawed[a.part], l.flawed[b.part] = true, true
+	pair, known := [2]int{t.a, t.b}, l.crossed
+	rule, what, advice := RuleRingsCross, "a hole crosses its shell or shares a line with it", "keep holes inside the shell"
+	switch {
+	case a.part != b.part:
+		pair, known = [2]int{a.part, b.part}, l.overlap
+		rule = RulePartsOverlap
+		what, advice = fmt.Sprintf("parts %d and %d overlap or share a line", a.part, b.part), "merge the two parts, or draw them apart"
+	case a.hole > 0:
+		what, advice = fmt.Sprintf("holes %d and %d cross or share a line", a.hole-1, b.hole-1), "merge the two holes"
+	}
+	if known[pair] {
+		return 0
+	}
+	known[pair] = true
+	pointer := b.path
+	if a.part != b.part {
+		pointer = b.partPointer()
+	}
+	l.add(rule, pointer, &t.at, what, advice)
+	return 1
+}
+
+// partPointer gives the JSON pointer to the part of a MultiPolygon.
+func (r *laidRing) partPointer() string { return r.path[:strings.LastIndexByte(r.path, '/')] }
+
+// at gives position i of those without repeats.
+func (r *laidRing) at(i int32) Point { return Point{r.xy[2*i], r.xy[2*i+1]} }
+
+// arms are the positions before and after a point on edge i.
+func (r *laidRing) arms(p Point, i int) (before, after Point) {
+	n := len(r.xy)/2 - 1 // the last repeats the first
+	at := func(k int) Point { return r.at(int32((k + n) % n)) }
+	switch p {
+	case at(i):
+		return at(i - 1), at(i + 1)
+	case at(i + 1):
+		return at(i), at(i + 2)
+	}
+	return at(i), at(i + 1)
+}
+
+// crossAt reports whether two rings that touch in a point, on edge i of the one
+// and edge k of the other, cross there.
+func crossAt(p Point, a *laidRing, i int, b *laidRing, k int) bool {
+	a0, a1 := a.arms(p, i)
+	b0, b1 := b.arms(p, k)
+	for _, x := range [...]Point{a0, a1} {
+		for _, y := range [...]Point{b0, b1} {
+			if robust.SameWay(p, x, y) {
+				return false // they share a line, which the edges there tell
+			}
+		}
+	}
+	return robust.Between(p, a0, a1, b0) != robust.Between(p, a0, a1, b1)
+}
+
+// in tells whether ring r lies inside of ring o, which it does not cross, and
+// gives the position that tells it.
+func (r *laidRing) in(o *laidRing) (at Point, in bool) {
+	for i := range int32(len(r.xy) / 2) {
+		if where := robust.Locate(r.at(i), o.xy); where != robust.OnEdge {
+			return r.at(i), where == robust.Inside
+		}
+	}
+	// All positions are on the edge: the way to the second tells.
+	at = r.at(0)
+	for k := range len(o.xy)/2 - 1 {
+		if _, how := robust.Meet(at, at, o.at(int32(k)), o.at(int32(k+1))); how != robust.Apart {
+			before, after := o.arms(at, k)
+			if !o.counterClockwise() {
+				before, after = after, before
+			}
+			return at, robust.Between(at, after, before, r.at(1))
+		}
+	}
+	return at, false
+}
+
+// counterClockwise is exact, by the turn at the ring's lowest position.
+func (r *laidRing) counterClockwise() bool {
+	lowest := 0
+	for i := range len(r.xy)/2 - 1 {
+		p, q := r.at(int32(i)), r.at(int32(lowest))
+		if p[1] < q[1] || p[1] == q[1] && p[0] < q[0] {
+			lowest = i
+		}
+	}
+	p := r.at(int32(lowest))
+	before, after := r.arms(p, lowest)
+	return robust.Orient(before, p, after) > 0
+}
+
+// nest judges which rings lie in each other, of those that do not cross.
+func (l *layout) nest() {
+	shell := make([]int, len(l.flawed)) // of each part
+	for i := range l.rings {
+		if r := &l.rings[i]; r.hole == 0 {
+			shell[r.part] = i
+			continue
+		}
+		r := &l.rings[i]
+		s := shell[r.part]
+		if o := &l.rings[s]; o.part != r.part || o.hole != 0 || o.crossings > 0 || r.crossings > 0 {
+			continue // the shell is not sound
+		} else if !l.crossed[[2]int{s, i}] {
+			if at, in := r.in(o); !in {
+				l.flawed[r.part] = true
+				l.add(RuleHoleOutside, r.path, &at, "a hole lies outside its shell", "make it a part of its own, or take it out")
+				continue
+			}
+		}
+		for k := s + 1; k < i; k++ {
+			o := &l.rings[k]
+			if !o.box.Intersects(r.box) || o.crossings > 0 || l.crossed[[2]int{k, i}] {
+				continue
+			}
+			at, nested := r.in(o)
+			if !nested {
+				at, nested = o.in(r)
+			}
+			if nested {
+				l.flawed[r.part] = true
+				l.add(RuleHolesNested, r.path, &at,
+					fmt.Sprintf("one of holes %d and %d lies in the other", o.hole-1, r.hole-1), "take the inner one out")
+			}
+		}
+	}
+	for j, b := range shell {
+		for i, a := range shell[:j] {
+			if l.flawed[i] || l.flawed[j] || !l.rings[a].box.Intersects(l.rings[b].box) {
+				continue
+			}
+			at, inside := l.covers(a, b)
+			if !inside {
+				at, inside = l.covers(b, a)
+			}
+			if inside {
+				l.flawed[j] = true
+				l.add(RulePartsOverlap, l.rings[b].partPointer(), &at,
+					fmt.Sprintf("one of parts %d and %d lies in the other", i, j), "merge the two parts, or draw them apart")
+			}
+		}
+	}
+}
+
+// covers reports whether a shell lies inside of another and in none of its
+// holes.
+func (l *layout) covers(outer, inner int) (at Point, inside bool) {
+	r, o := &l.rings[inner], &l.rings[outer]
+	if !o.box.contains(r.box) {
+		return at, false
+	}
+	if at, inside = r.in(o); !inside {
+		return at, false
+	}
+	for k := outer + 1; k < len(l.rings) && l.rings[k].part == o.part; k++ {
+		if h := &l.rings[k]; h.box.contains(r.box) {
+			if _, free := r.in(h); free {
+				return at, false
+			}
+		}
+	}
+	return at, true
+}
+
+// cut reports a polygon whose rings form a circle by the points in which they
+// touch, which cuts its interior into pieces.
+func (l *layout) cut() {
+	// The rings and the points are nodes of a graph; a touch joins a ring and a
+	// point. Nodes that are joined have the same root.
+	type node struct {
+		ring, part int // ring -1 for a point
+		at         Point
+	}
+	type joint struct {
+		ring int
+		at   node
+	}
+	root := make(map[node]node)
+	find := func(n node) node {
+		for {
+			up, ok := root[n]
+			if !ok {
+				return n
+			}
+			if higher, ok := root[up]; ok {
+				root[n] = higher
+			}
+			n = up
+		}
+	}
+	joined := make(map[joint]bool)
+	for _, t := range l.touches {
+		part := l.rings[t.a].part
+		if l.rings[t.b].part != part || l.flawed[part] {
+			continue
+		}
+		for _, ring := range [...]int{t.a, t.b} {
+			j := joint{ring, node{-1, part, t.at}}
+			if joined[j] {
+				continue
+			}
+			joined[j] = true
+			x, y := find(node{ring: ring, part: part}), find(j.at)
+			if x != y {
+				root[x] = y
+				continue
+			}
+			l.flawed[part] = true
+			shell := ring
+			for l.rings[shell].hole > 0 {
+				shell--
+			}
+			l.add(RuleInteriorCut, l.rings[shell].path, &t.at, "the holes cut the interior into pieces", "make each piece a part of a MultiPolygon")
+			break
+		}
+	}
 }
 
 func (v *judge) ring(r ring) bool {
@@ -181,10 +503,7 @@ func (v *judge) ring(r ring) bool {
 	if !v.antipodes(r) {
 		ok = false
 	}
-	if !ok {
-		return false
-	}
-	return !v.crossings(r)
+	return ok
 }
 
 // antipodes refuses an edge whose ends are opposite on the globe: no geodesic
@@ -207,62 +526,6 @@ func (v *judge) antipodes(r ring) bool {
 	return true
 }
 
-// maxCrossings bounds how many places of one ring are reported.
-const maxCrossings = 5
-
-// crossings reports where a ring crosses or touches itself, if it does. The
-// library answers only whether, in ten times the time, and not always right
-// when coordinates are huge.
-func (v *judge) crossings(r ring) bool {
-	clean, index := withoutRepeats(r)
-	n := len(clean)/2 - 1 // edges
-	// Along the axis on which the edges are shorter, the fewer of them lie
-	// beside each other.
-	axis := 0
-	box := boxOf(clean)
-	var run [2]float64
-	for i := 2; i < len(clean); i++ {
-		run[i&1] += math.Abs(clean[i] - clean[i-2])
-	}
-	if run[1]*(box.East-box.West) < run[0]*(box.North-box.South) {
-		axis = 1
-	}
-	type span struct {
-		low, high, low2, high2 float64 // along the axis, and across it
-		edge                   int
-	}
-	spans := make([]span, n)
-	for i := range spans {
-		p, q := clean[2*i:2*i+2], clean[2*i+2:2*i+4]
-		spans[i] = span{
-			min(p[axis], q[axis]), max(p[axis], q[axis]), min(p[1-axis], q[1-axis]), max(p[1-axis], q[1-axis]), i,
-		}
-	}
-	slices.SortFunc(spans, func(a, b span) int { return order(a.low, b.low) })
-	found := 0
-	for k, a := range spans {
-		for m := k + 1; m < n && spans[m].low <= a.high; m++ {
-			b := &spans[m]
-			if b.low2 > a.high2 || a.low2 > b.high2 {
-				continue
-			}
-			i, j := min(a.edge, b.edge), max(a.edge, b.edge)
-			at, hit := edgesMeet(clean, i, j, n)
-			if !hit {
-				continue
-			}
-			p := at // on the heap, which at need not be
-			v.add(RuleSelfIntersection, r.pointer(index[j]), &p,
-				fmt.Sprintf("the ring crosses or touches itself: its edges after positions %d and %d meet", index[i], index[j]),
-				"redraw the boundary so that it does not cross or touch itself")
-			if found++; found == maxCrossings {
-				return true
-			}
-		}
-	}
-	return found > 0
-}
-
 // withoutRepeats drops repeated positions and tells where the others stood.
 func withoutRepeats(r ring) (xy []float64, index []int) {
 	xy, index = make([]float64, 0, len(r.xy)), make([]int, 0, r.len())
@@ -275,187 +538,4 @@ func withoutRepeats(r ring) (xy []float64, index []int) {
 		index = append(index, i)
 	}
 	return xy, index
-}
-
-// edgesMeet gives a point that edges i and j of a ring share, other than the
-// position between two that follow each other.
-func edgesMeet(xy []float64, i, j, n int) (Point, bool) {
-	a, b := Point{xy[2*i], xy[2*i+1]}, Point{xy[2*i+2], xy[2*i+3]}
-	c, d := Point{xy[2*j], xy[2*j+1]}, Point{xy[2*j+2], xy[2*j+3]}
-	switch {
-	case j == i+1:
-		// Neighbours share b; more than that only when d turns back over a-b.
-		if orient(a[0], a[1], b[0], b[1], d[0], d[1]) == 0 && (within(a, b, d) || within(b, d, a)) {
-			return b, true
-		}
-		return Point{}, false
-	case i == 0 && j == n-1:
-		if orient(c[0], c[1], d[0], d[1], b[0], b[1]) == 0 && (within(c, d, b) || within(a, b, c)) {
-			return d, true
-		}
-		return Point{}, false
-	}
-	return segmentsMeet(a, b, c, d)
-}
-
-// within reports whether p lies in the box of the segment a-b, for points on
-// its line.
-func within(a, b, p Point) bool {
-	return min(a[0], b[0]) <= p[0] && p[0] <= max(a[0], b[0]) && min(a[1], b[1]) <= p[1] && p[1] <= max(a[1], b[1])
-}
-
-// segmentsMeet gives a point that two segments share.
-func segmentsMeet(a, b, c, d Point) (Point, bool) {
-	if max(a[0], b[0]) < min(c[0], d[0]) || max(c[0], d[0]) < min(a[0], b[0]) ||
-		max(a[1], b[1]) < min(c[1], d[1]) || max(c[1], d[1]) < min(a[1], b[1]) {
-		return Point{}, false
-	}
-	o1 := orient(a[0], a[1], b[0], b[1], c[0], c[1])
-	o2 := orient(a[0], a[1], b[0], b[1], d[0], d[1])
-	o3 := orient(c[0], c[1], d[0], d[1], a[0], a[1])
-	o4 := orient(c[0], c[1], d[0], d[1], b[0], b[1])
-	switch {
-	case o1 == 0 && within(a, b, c):
-		return c, true
-	case o2 == 0 && within(a, b, d):
-		return d, true
-	case o3 == 0 && within(c, d, a):
-		return a, true
-	case o4 == 0 && within(c, d, b):
-		return b, true
-	case o1*o2 < 0 && o3*o4 < 0:
-		// The parameter along a-b, from the signed distances to c-d.
-		num := (a[0]-c[0])*(d[1]-c[1]) - (a[1]-c[1])*(d[0]-c[0])
-		den := (b[1]-a[1])*(d[0]-c[0]) - (b[0]-a[0])*(d[1]-c[1])
-		t := num / den
-		return Point{a[0] + t*(b[0]-a[0]), a[1] + t*(b[1]-a[1])}, true
-	}
-	return Point{}, false
-}
-
-// holes judges the rings of one polygon, each of them sound by itself.
-func (v *judge) holes(p polygon) bool {
-	ok := true
-	fail := func(rule Rule, r ring, at *Point, message, advice string) {
-		ok = false
-		v.add(rule, r.path, at, message, advice)
-	}
-	shell := p[0]
-	for i, hole := range p[1:] {
-		if at, bad := ringsCross(shell, hole); bad {
-			fail(RuleRingsCross, hole, &at, "a hole crosses its shell or shares a line with it", "keep holes inside the shell")
-			continue
-		}
-		if at, out := strays(hole, shell, outside); out {
-			fail(RuleHoleOutside, hole, &at, "a hole lies outside its shell", "make it a part of its own, or take it out")
-			continue
-		}
-		for k, other := range p[1 : 1+i] {
-			if !boxOf(hole.xy).Intersects(boxOf(other.xy)) {
-				continue
-			}
-			if at, bad := ringsCross(other, hole); bad {
-				fail(RuleRingsCross, hole, &at, fmt.Sprintf("holes %d and %d cross or share a line", k, i), "merge the two holes")
-				continue
-			}
-			if at, in := nestedAt(hole, other); in {
-				fail(RuleHolesNested, hole, &at, fmt.Sprintf("one of holes %d and %d lies in the other", k, i), "take the inner one out")
-			}
-		}
-	}
-	if ok && len(p) > 1 && p.geom().Validate() != nil {
-		fail(RuleInteriorCut, shell, nil, "the holes cut the interior into pieces", "make each piece a part of a MultiPolygon")
-	}
-	return ok
-}
-
-// ringsCross reports whether two rings cross or share a line, which is to say
-// that they meet in more than touching points. It asks the library, and finds
-// the place by itself.
-func ringsCross(a, b ring) (Point, bool) {
-	if !boxOf(a.xy).Intersects(boxOf(b.xy)) {
-		return Point{}, false
-	}
-	pa, pb := geom.NewPolygon([]geom.LineString{a.line()}).AsGeometry(), geom.NewPolygon([]geom.LineString{b.line()}).AsGeometry()
-	im, err := geom.Relate(pa, pb)
-	if err != nil {
-		return a.at(0), true
-	}
-	// Boundaries share a line, or both interiors reach into the other's
-	// exterior and each other.
-	crosses := im[4] == '1' || im[0] != 'F' && im[2] != 'F' && im[6] != 'F'
-	if !crosses {
-		return Point{}, false
-	}
-	for i := 0; i+1 < a.len(); i++ {
-		for j := 0; j+1 < b.len(); j++ {
-			if p, hit := segmentsMeet(a.at(i), a.at(i+1), b.at(j), b.at(j+1)); hit {
-				return p, true
-			}
-		}
-	}
-	return a.at(0), true
-}
-
-// strays finds a position of r that lies on the given side of another ring.
-func strays(r, other ring, side int) (Point, bool) {
-	for i := range r.len() {
-		switch locate(r.at(i), other.xy) {
-		case side:
-			return r.at(i), true
-		case onEdge:
-		default:
-			return Point{}, false
-		}
-	}
-	return Point{}, false
-}
-
-// parts judges the polygons of a MultiPolygon among themselves, each of them
-// sound by itself: their interiors must not meet, nor their boundaries in more
-// than points.
-func (v *judge) parts(d *decoded) {
-	boxes := make([]Box, len(d.polys))
-	polys := make([]geom.Geometry, len(d.polys))
-	for i, p := range d.polys {
-		boxes[i] = boxOf(p[0].xy)
-	}
-	polyOf := func(i int) geom.Geometry {
-		if polys[i].IsGeometryCollection() { // the zero value
-			polys[i] = d.polys[i].geom().AsGeometry()
-		}
-		return polys[i]
-	}
-	for i := range d.polys {
-		for j := range i {
-			if !boxes[i].Intersects(boxes[j]) {
-				continue
-			}
-			im, err := geom.Relate(polyOf(j), polyOf(i))
-			if err == nil && im[0] == 'F' && im[4] != '1' {
-				continue
-			}
-			var at *Point
-			if p, ok := meetingPoint(d.polys[j], d.polys[i]); ok {
-				at = &p
-			}
-			v.add(RulePartsOverlap, d.polys[i][0].path[:len(d.polys[i][0].path)-2], at,
-				fmt.Sprintf("parts %d and %d overlap or share a line", j, i), "merge the two parts, or draw them apart")
-		}
-	}
-}
-
-func meetingPoint(p, q polygon) (Point, bool) {
-	for _, a := range p {
-		for _, b := range q {
-			for i := 0; i+1 < a.len(); i++ {
-				for j := 0; j+1 < b.len(); j++ {
-					if at, hit := segmentsMeet(a.at(i), a.at(i+1), b.at(j), b.at(j+1)); hit {
-						return at, true
-					}
-				}
-			}
-		}
-	}
-	return Point{}, false
 }
