@@ -4,7 +4,7 @@
 
 GO ?= go
 
-.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data foreign-shapes ci
+.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data foreign-shapes release test-release ci
 
 demo:
 	@$(GO) run ./cmd/meti demo
@@ -57,6 +57,14 @@ foreign-shapes:
 	d=$$(mktemp -d) && (cd $$d && npm pack --silent us-atlas@3.0.1 && tar xzf us-atlas-3.0.1.tgz) && \
 	$(GO) run ./ledger/internal/foreign -o testdata/ledger/counties.json $$d/package/counties-10m.json; \
 	status=$$?; rm -rf $$d; exit $$status
+
+# Archives for Linux, macOS and Windows with their checksums, in dist/.
+release:
+	$(GO) run ./internal/release $(VERSION) dist
+
+# Two builds of the release are the same to the byte. Compiles everything anew.
+test-release:
+	$(GO) test -count=1 -tags release ./internal/release
 
 ci:
 	.ci/run

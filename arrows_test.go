@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/features":                 {},
 	"internal/jsonwalk":                 {},
 	"internal/scan":                     {},
+	"internal/release":                  {},
 	"cmd/meti": {"", "api", "authn", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
 		"internal/features", "internal/jsonwalk", "testdata"},
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/meti-go/meti/api"
 )
 
+// version is that of a release, which the linker sets.
+var version = api.Version
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -24,7 +27,7 @@ func (a *app) versionCommand() *cobra.Command {
 					}
 				}
 			}
-			_, err := fmt.Fprintf(a.stdout, "meti %s%s %s %s/%s\n", api.Version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.stdout, "meti %s%s %s %s/%s\n", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

@@ -1,0 +1,155 @@
+// Command release builds the archives of one version, for each system that is
+// served, with their checksums:
+//
+//	go run ./internal/release v1.2.3 FOLDER
+//
+// Two builds of one commit are the same to the byte: paths and build ids are
+// left out, and the archives carry the commit's time.
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// targets are the systems and processors that are served.
+var targets = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("release: ")
+	if len(os.Args) != 3 {
+		log.Fatal("usage: release VERSION FOLDER")
+	}
+	if err := release(os.Args[1], os.Args[2], targets); err != nil {
+		log.Fatal(err)
+	}
+}
+
+var semantic = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
+
+func release(version, folder string, targets []string) error {
+	if !semantic.MatchString(version) {
+		return fmt.Errorf("%q is no version such as v1.2.3", version)
+	}
+	out, err := exec.Command("git", "log", "-1", "--format=%ct").Output()
+	if err != nil {
+		return fmt.Errorf("the commit's time: %w", err)
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	var sums strings.Builder
+	for _, target := range targets {
+		name, archive, err := build(version, target, time.Unix(seconds, 0).UTC())
+		if err != nil {
+			return fmt.Errorf("%s: %w", target, err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), archive, 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(archive), name)
+	}
+	return os.WriteFile(filepath.Join(folder, "SHA256SUMS"), []byte(sums.String()), 0o644)
+}
+
+// build makes the archive of one target.
+func build(version, target string, at time.Time) (name string, archive []byte, err error) {
+	system, processor, _ := strings.Cut(target, "/")
+	temporary, err := os.MkdirTemp("", "meti-release-*")
+	if err != nil {
+		return "", nil, err
+	}
+	defer os.RemoveAll(temporary)
+	program := "meti"
+	if system == "windows" {
+		program = "meti.exe"
+	}
+	path := filepath.Join(temporary, program)
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
+		"-ldflags", "-s -w -buildid= -X main.version="+version, "-o", path, "./cmd/meti")
+	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "CGO_ENABLED=0", "GOFLAGS=")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", nil, err
+	}
+	name = fmt.Sprintf("meti_%s_%s_%s", version, system, processor)
+	files := []string{path, "LICENSE", "README.md", "CHANGELOG.md"}
+	if system == "windows" {
+		archive, err = zipped(name, files, at)
+		return name + ".zip", archive, err
+	}
+	archive, err = tarred(name, files, at)
+	return name + ".tar.gz", archive, err
+}
+
+// mode is what a file may be used for.
+func mode(path string) int64 {
+	if strings.HasPrefix(filepath.Base(path), "meti") {
+		return 0o755
+	}
+	return 0o644
+}
+
+func tarred(folder string, files []string, at time.Time) ([]byte, error) {
+	var b bytes.Buffer
+	compressed, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a level that exists
+	archive := tar.NewWriter(compressed)
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		header := &tar.Header{Name: folder + "/" + filepath.Base(path), Mode: mode(path), Size: int64(len(text)), ModTime: at, Format: tar.FormatPAX}
+		if err := archive.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := archive.Write(text); err != nil {
+			return nil, err
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return nil, err
+	}
+	err := compressed.Close()
+	return b.Bytes(), err
+}
+
+func zipped(folder string, files []string, at time.Time) ([]byte, error) {
+	var b bytes.Buffer
+	archive := zip.NewWriter(&b)
+	for _, path := range files {
+		header := &zip.FileHeader{Name: folder + "/" + filepath.Base(path), Method: zip.Deflate, Modified: at}
+		header.SetMode(os.FileMode(mode(path)))
+		to, err := archive.CreateHeader(header)
+		if err != nil {
+			return nil, err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.Copy(to, bytes.NewReader(text)); err != nil {
+			return nil, err
+		}
+	}
+	err := archive.Close()
+	return b.Bytes(), err
+}
