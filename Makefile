@@ -4,7 +4,7 @@
 
 GO ?= go
 
-.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data foreign-shapes release test-release ci
+.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data foreign-shapes release test-release compat vulnerabilities secrets licences ci
 
 demo:
 	@$(GO) run ./cmd/meti demo
@@ -65,6 +65,22 @@ release:
 # Two builds of the release are the same to the byte. Compiles everything anew.
 test-release:
 	$(GO) test -count=1 -tags release ./internal/release
+
+# What was taken away since the last release, from the contract and the Go API.
+compat:
+	.ci/compat
+
+# Known vulnerabilities in what is called. Needs the network.
+vulnerabilities:
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+# Secrets in the whole history.
+secrets:
+	$(GO) run github.com/zricethezav/gitleaks/v8@v8.30.1 git --no-banner .
+
+# The licences of what is compiled into the command and the library.
+licences:
+	$(GO) run github.com/google/go-licenses@v1.6.0 check --disallowed_types=forbidden,restricted,reciprocal ./cmd/meti ./api ./authn ./gen
 
 ci:
 	.ci/run
