@@ -23,15 +23,16 @@ var allowed = map[string][]string{
 	"ledger/internal/robust":            {},
 	"ledger/internal/proj":              {},
 	"ledger/internal/foreign":           {"ledger", "internal/jsonwalk"},
-	"register":                          {"api", "gen", "wire", "authn", "ledger", "internal/features", "internal/jsonwalk"},
+	"register":                          {"api", "gen", "wire", "authn", "ledger", "internal/features", "internal/fields", "internal/jsonwalk", "internal/scan"},
 	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/jsonwalk"},
 	"internal/specgen":                  {},
 	"internal/features":                 {},
+	"internal/fields":                   {"ledger", "internal/jsonwalk", "internal/scan"},
 	"internal/jsonwalk":                 {},
 	"internal/scan":                     {},
 	"internal/release":                  {},
 	"cmd/meti": {"", "api", "authn", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
-		"internal/features", "internal/jsonwalk", "testdata"},
+		"internal/features", "internal/fields", "internal/jsonwalk", "internal/scan", "testdata"},
 }
 
 // parts are internal to a package: who may import that has them too.

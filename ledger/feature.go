@@ -144,12 +144,26 @@ func judgeValues(values Values, rules Rules) (Feature, Problems) {
 		return f, v.problems
 	}
 	f.Geometry = values.Geometry
-	shape, problems := checkGeometry(values.Geometry)
+	shape, problems := judgeGeometry(values.Geometry, rules)
 	f.Shape = shape
+	return f, append(v.problems, problems.under("/geometry")...)
+}
+
+// JudgeGeometry judges a geometry alone, which has to be JSON.
+func JudgeGeometry(geojson []byte, rules Rules) (*Shape, Problems) {
+	if fault := textFault(geojson); fault != "" {
+		return nil, rules.Apply(Problems{NewProblem(RuleText, "", fault, "write it in UTF-8")})
+	}
+	shape, problems := judgeGeometry(geojson, rules)
+	return shape, rules.Apply(problems)
+}
+
+func judgeGeometry(geojson []byte, rules Rules) (*Shape, Problems) {
+	shape, problems := checkGeometry(geojson)
 	if shape != nil && !problems.Refused() {
 		problems = append(problems, suspectSwap(shape, rules.Countries)...)
 	}
-	return f, append(v.problems, problems.under("/geometry")...)
+	return shape, problems
 }
 
 func (v *judge) altID(id []byte, missing bool) string {

@@ -300,6 +300,7 @@ func (r *reader) collection(d *decoded, value []byte, path string) *syntaxError 
 // crs judges the crs member, which RFC 7946 took out of GeoJSON. The database
 // reads it and then sets WGS84 all the same.
 func (r *reader) crs(value []byte) *syntaxError {
+	r.notes = append(r.notes, CheckCRS(value)...)
 	if value[0] != '{' {
 		return nil
 	}
@@ -316,16 +317,6 @@ func (r *reader) crs(value []byte) *syntaxError {
 	}
 	if isEmptyObject(properties) {
 		return badShape("the crs has empty properties").in("properties")
-	}
-	name, ok := member(properties, "name")
-	if !ok || isNull(name) {
-		return nil
-	}
-	switch strings.ToUpper(strings.Trim(string(name), `"`)) {
-	case "EPSG:4326", "URN:OGC:DEF:CRS:OGC:1.3:CRS84", "URN:OGC:DEF:CRS:OGC::CRS84", "URN:OGC:DEF:CRS:EPSG::4326":
-	default:
-		r.note(RuleCRS, "/crs", "the crs member names "+clip(name)+", but the ledger reads WGS84 degrees",
-			"convert the coordinates to WGS84 longitude and latitude and leave crs out")
 	}
 	return nil
 }

@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"regexp"
+	"slices"
+	"strings"
 	"unicode/utf8"
+
+	"github.com/meti-go/meti/internal/jsonwalk"
 )
 
 // advise judges a geometry beyond what the database does.
@@ -127,4 +132,45 @@ func textFault(text []byte) string {
 		return ""
 	}
 	return stringFault(text)
+}
+
+// sameAsWGS84 are the spellings of WGS84 longitude and latitude: names, URNs,
+// URLs and codes of EPSG:4326, OGC:CRS84 and their forms with a height.
+var sameAsWGS84 = regexp.MustCompile(`(?i)^\s*(?:` +
+	`(?:epsg[:_ ]*|(?:urn:|https?://).*epsg.*[:/#])?(?:4326|4979)(?:/(?:proj4|ogcwkt|json|gml|esriwkt)?/?)?|` +
+	`(?:ogc:|(?:urn:|https?://).*[:/#])?crs:?84h?|` +
+	`(?:gcs[_ ])?wgs[_ ]?(?:19)?84(?: ?\(?crs84\)?)?` +
+	`)\s*$`)
+
+// CheckCRS judges the crs member of GeoJSON 2008, which RFC 7946 took out again:
+// of a collection, a Feature or a geometry. It is nil where it says what holds
+// anyway.
+func CheckCRS(value []byte) Problems {
+	name := ""
+	if len(value) == 0 || isNull(value) {
+		return nil
+	}
+	visit := func(object []byte, names ...string) {
+		jsonwalk.Members(object, func(key, item []byte) bool {
+			if slices.Contains(names, string(key)) {
+				name = strings.Trim(string(item), `"`)
+			}
+			return true
+		})
+	}
+	if value[0] == '{' {
+		properties, _ := field(value, "properties")
+		visit(value, "name")
+		visit(properties, "name", "code", "href")
+	} else {
+		name = strings.Trim(string(value), `"`)
+	}
+	if sameAsWGS84.MatchString(strings.ReplaceAll(name, `\/`, "/")) {
+		return nil
+	}
+	if name == "" {
+		name = string(value)
+	}
+	return Problems{NewProblem(RuleCRS, "/crs", "the coordinates are in "+clip([]byte(name))+", by its member crs; METI reads WGS84 longitude and latitude",
+		"convert them to WGS84, such as with ogr2ogr -t_srs EPSG:4326, and leave crs out")}
 }

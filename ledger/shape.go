@@ -162,6 +162,10 @@ func (s *Shape) Empty() bool { return s.count == 0 }
 // Vertices is how many positions the shape has.
 func (s *Shape) Vertices() int { return s.count }
 
+// Polygons are the rings of each polygon, longitudes and latitudes in turn, nil
+// for other types. They are not to be changed.
+func (s *Shape) Polygons() [][][]float64 { return s.polys }
+
 // Prepare computes what judging the shape as a newcomer may need, so that it
 // need not be done later, under a lock: call it on all cores before a
 // transaction. It does nothing that the other methods would not do when asked.

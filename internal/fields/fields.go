@@ -1,0 +1,131 @@
+// Package fields reads files of fields and judges them: what a file means is
+// decided here, for every command.
+//
+// It reads GeoJSON of any size one feature at a time, in flat memory: a
+// FeatureCollection, Features one after another or newline-delimited, text
+// sequences (RFC 8142), and a FeatureCollection within the attributes that its
+// sources share, as MillPont's front end writes it. Other formats it recognises,
+// and says which command turns them into GeoJSON.
+//
+//	window.go   what of the input is in memory
+//	forms.go    where each feature stands
+//	formats.go  what is no GeoJSON
+//	open.go     files, pipes, and reading again
+//	judge.go    what of a feature is sent, and what is wrong with it
+//	repeats.go  features that say the same
+//	fields.go   all of a file, on all cores
+package fields
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meti-go/meti/ledger"
+)
+
+// whole is what a file says of all its features.
+type whole struct {
+	crs    []byte
+	shared map[string]json.RawMessage
+}
+
+// Each calls do for each feature, in order, until do fails. An error that ends
+// the reading is an [*InputError] or a [*FormatError], which are [ErrInput], or
+// tells that the file cannot be read at all. It is called once.
+func (f *File) Each(do func(Item) error) error {
+	r := &reading{window: newWindow(f.source), name: f.Name, yield: do}
+	err := r.all()
+	f.whole = whole{crs: r.crs, shared: r.shared}
+	return err
+}
+
+// Features are judged in blocks of this many, and of this many bytes.
+const (
+	blockFeatures = 512
+	blockBytes    = 4 << 20
+)
+
+// Judge reads and judges all features, on all cores, and hands them over in
+// their order. An item's Raw, and so the Geometry, is good until take returns.
+// The errors are those of Each, those of take, and the end of ctx.
+func (f *File) Judge(ctx context.Context, j *Judge, take func(Item, Judged) error) error {
+	return Map(ctx, f, j.Item, take)
+}
+
+// Map is [File.Judge] with something else to do for each feature.
+func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T) error) error {
+	type job struct {
+		item       Item
+		start, end int
+		result     T
+	}
+	var jobs []job
+	var text []byte
+	flush := func() error {
+		var next atomic.Int64
+		var workers sync.WaitGroup
+		for range min(runtime.GOMAXPROCS(0), len(jobs)) {
+			workers.Go(func() {
+				for i := int(next.Add(1)) - 1; i < len(jobs) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+					job := &jobs[i]
+					if job.item.Err == nil {
+						job.item.Raw = text[job.start:job.end:job.end]
+					}
+					job.result = do(job.item)
+				}
+			})
+		}
+		workers.Wait()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for i := range jobs {
+			if err := take(jobs[i].item, jobs[i].result); err != nil {
+				return err
+			}
+		}
+		clear(jobs)
+		jobs, text = jobs[:0], text[:0]
+		if cap(text) > 2*blockBytes {
+			text = nil
+		}
+		return nil
+	}
+	err := f.Each(func(item Item) error {
+		start := len(text)
+		text = append(text, item.Raw...)
+		item.Raw = nil
+		jobs = append(jobs, job{item: item, start: start, end: len(text)})
+		if len(jobs) == blockFeatures || len(text) >= blockBytes {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil || errors.Is(err, ErrInput) { // what was read before counts
+		if failed := flush(); failed != nil {
+			return failed
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// Problems are those that all features of the file have, known once it was
+// read: coordinates of another system.
+func (f *File) Problems(rules ledger.Rules) ledger.Problems {
+	problems := ledger.CheckCRS(f.crs)
+	for i := range problems {
+		problems[i].Advice = "convert them: " + fill(gdal+"FILE", f.Name) + " | meti check --id-property … -"
+	}
+	return rules.Apply(problems)
+}
+
+// Shared gives the attributes that stand beside the features, by name; known
+// once the file was read.
+func (f *File) Shared() map[string]json.RawMessage { return f.shared }

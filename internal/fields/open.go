@@ -1,0 +1,146 @@
+package fields
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+const stdinName = "stdin"
+
+// File is an input, open to be read, and to be read again at any place. What is
+// no regular file, such as a pipe, is copied into a private temporary file on
+// the way.
+type File struct {
+	Name string
+	// Regular says that it is a file of its own, which another file may be put
+	// beside; pipes and devices are not.
+	Regular bool
+	whole
+	file   *os.File  // to be read again
+	source io.Reader // to be read first
+	copied bool
+	closer io.Closer
+}
+
+// Open opens a file; an empty path or "-" is stdin. Where it has to wait, for a
+// pipe that nobody writes to, the end of ctx ends the waiting: then, and with
+// the reading of stdin, a goroutine may be left that ends with the pipe.
+func Open(ctx context.Context, path string, stdin io.Reader) (*File, error) {
+	if path == "" || path == "-" {
+		if stdin == nil {
+			return nil, errors.New("there is no standard input")
+		}
+		return copied(ctx, stdinName, stdin, nil)
+	}
+	type opened struct {
+		file *os.File
+		err  error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		file, err := os.Open(path)
+		done <- opened{file, err}
+	}()
+	var o opened
+	select {
+	case o = <-done:
+	case <-ctx.Done():
+		go func() {
+			if o := <-done; o.err == nil {
+				o.file.Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	info, err := o.file.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a folder", path)
+	}
+	switch {
+	case err != nil:
+		o.file.Close()
+		return nil, err
+	case info.Mode().IsRegular():
+		device := strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/") // such as /dev/stdin
+		return &File{Name: path, Regular: !device, file: o.file, source: io.NewSectionReader(o.file, 0, 1<<62), closer: o.file}, nil
+	}
+	return copied(ctx, path, o.file, o.file)
+}
+
+// copied is a File that is copied while it is read.
+func copied(ctx context.Context, name string, source io.Reader, closer io.Closer) (*File, error) {
+	file, err := TemporaryFile()
+	if err != nil {
+		if closer != nil {
+			closer.Close()
+		}
+		return nil, fmt.Errorf("%s has to be copied to a temporary file: %w", name, err)
+	}
+	return &File{Name: name, file: file, copied: true, closer: closer, source: io.TeeReader(interruptible(ctx, source), file)}, nil
+}
+
+// Close closes the file, and removes the copy.
+func (f *File) Close() {
+	if f.closer != nil {
+		f.closer.Close()
+	}
+	if f.copied {
+		DiscardFile(f.file)
+	}
+}
+
+// At reads a feature again. It may be called from many goroutines.
+func (f *File) At(p Place) ([]byte, error) {
+	raw := make([]byte, p.Length)
+	if _, err := f.file.ReadAt(raw, p.Offset); err != nil {
+		return nil, fmt.Errorf("reading %s again: %w", f.Name, err)
+	}
+	return raw, nil
+}
+
+// TemporaryFile makes a file that only this user can read, and that goes with
+// the process where the system allows it; see [DiscardFile].
+func TemporaryFile() (*os.File, error) {
+	file, err := os.CreateTemp("", "meti-") // mode 0600
+	if err == nil && runtime.GOOS != "windows" {
+		_ = os.Remove(file.Name())
+	}
+	return file, err
+}
+
+// DiscardFile closes and removes a temporary file.
+func DiscardFile(file *os.File) {
+	_ = file.Close()
+	_ = os.Remove(file.Name()) // again, for Windows, where an open file stays
+}
+
+// interruptible reads what r reads, until ctx ends. The read under way is left
+// behind then.
+func interruptible(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	start := sync.OnceFunc(func() {
+		stop := context.AfterFunc(ctx, func() { _ = in.CloseWithError(context.Cause(ctx)) })
+		go func() {
+			_, err := io.Copy(in, r)
+			_ = in.CloseWithError(err)
+			stop()
+		}()
+	})
+	return readerFunc(func(p []byte) (int, error) {
+		start()
+		return out.Read(p)
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,133 @@
+package fields
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/meti-go/meti/ledger"
+)
+
+// Form is what a boundary is, wherever a ring starts, in whichever direction it
+// runs and in whichever order holes and parts stand: the sum of its edges. It
+// takes positions within half of 1e-9 degrees, a tenth of a millimetre, for one.
+type Form [16]byte
+
+// FormOf gives the form of a shape.
+func FormOf(s *ledger.Shape) Form {
+	var low, high uint64
+	for _, rings := range s.Polygons() {
+		for _, ring := range rings {
+			for i := 2; i+1 < len(ring); i += 2 {
+				a, b := position(ring[i-2:]), position(ring[i:])
+				switch bytes.Compare(a[:], b[:]) {
+				case 0:
+					continue
+				case 1:
+					a, b = b, a
+				}
+				edge := sha256.Sum256(append(a[:], b[:]...))
+				low += binary.LittleEndian.Uint64(edge[:])
+				high += binary.LittleEndian.Uint64(edge[8:])
+			}
+		}
+	}
+	var f Form
+	binary.LittleEndian.PutUint64(f[:], low)
+	binary.LittleEndian.PutUint64(f[8:], high)
+	return f
+}
+
+func position(xy []float64) (at [16]byte) {
+	for axis := range 2 {
+		binary.LittleEndian.PutUint64(at[8*axis:], uint64(int64(math.RoundToEven(xy[axis]*1e9))))
+	}
+	return at
+}
+
+// Repeats finds features that have the same id and period, and those that have
+// the same boundary too. It keeps some eighty bytes of each.
+type Repeats struct {
+	seen   []seen
+	groups []group
+	of     map[[16]byte]int32 // the group of an id and a period
+	same   map[seen]lines     // of groups of several
+}
+
+// seen is a feature; its group is -1 where it says nothing.
+type seen struct {
+	group int32
+	form  Form
+}
+
+// group is the features of an id and a period: their number, the first one, and
+// the first with another form than that.
+type group struct{ n, first, line, other int32 }
+
+// lines are those of the first two features of a form; number is the first one's.
+type lines struct{ number, first, second int32 }
+
+// Add takes the next feature, whose form is FormOf its shape.
+func (r *Repeats) Add(line int, f *Judged, form Form) {
+	i, at := int32(len(r.seen)), int32(line)
+	r.seen = append(r.seen, seen{-1, form})
+	if f.Shape == nil || f.Problems.Refused() {
+		return
+	}
+	if r.of == nil {
+		r.of, r.same = map[[16]byte]int32{}, map[seen]lines{}
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", f.Period.Start, f.Period.End, f.AltID))
+	key := [16]byte(sum[:])
+	k, known := r.of[key]
+	if !known {
+		k = int32(len(r.groups))
+		r.of[key] = k
+		r.groups = append(r.groups, group{first: i, line: at})
+	}
+	r.seen[i].group = k
+	g := &r.groups[k]
+	if g.n++; g.n == 1 {
+		return
+	}
+	if g.n == 2 {
+		r.same[r.seen[g.first]] = lines{number: g.first, first: g.line}
+	}
+	if r.seen[g.first].form != form && g.other == 0 {
+		g.other = at
+	}
+	same := r.same[r.seen[i]]
+	if same.first == 0 {
+		same.number, same.first = i, at
+	} else if same.second == 0 {
+		same.second = at
+	}
+	r.same[r.seen[i]] = same
+}
+
+// Problems says what feature i, in the order of Add, has in common with others;
+// known once all were added.
+func (r *Repeats) Problems(i int, rules ledger.Rules) ledger.Problems {
+	self := r.seen[i]
+	if self.group < 0 || r.groups[self.group].n < 2 {
+		return nil
+	}
+	g := r.groups[self.group]
+	if same := r.same[self]; same.second > 0 {
+		other := same.first
+		if int32(i) == same.number {
+			other = same.second
+		}
+		return rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedFeature, "",
+			fmt.Sprintf("the feature in line %d has the same id, period and boundary", other), "take one out")})
+	}
+	other := g.other
+	if self.form != r.seen[g.first].form {
+		other = g.line
+	}
+	return rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "",
+		fmt.Sprintf("the feature in line %d has the same id and period, and another boundary", other),
+		"give each field an id of its own: METI deletes by it, and would delete both")})
+}
