@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 // public are the packages that programs import.
-var public = []string{"wire", "gen", "authn", "api", "ledger", "ledger/countries", "register", "emulator"}
+var public = []string{"wire", "gen", "authn", "authn/filestore", "api", "ledger", "ledger/countries", "register", "emulator"}
 
 // TestPublicAPI shows what a change, or an upgrade of the generator, does to
 // the Go API: "go test -run TestPublicAPI -update ." accepts it.

@@ -17,13 +17,14 @@ import (
 	"github.com/klauspost/compress/gzip" // whose errors are those of compress/gzip
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // How long a server may take, whatever the transport.
 const (
 	// ConnectTimeout bounds reaching the server, and again the TLS handshake,
 	// on the default transport.
-	ConnectTimeout = 5 * time.Second
+	ConnectTimeout = safehttp.ConnectTimeout
 	// AnswerTimeout bounds the wait for an answer to begin, and each wait for
 	// the server to take more of a request. See [WithAnswerTimeout].
 	AnswerTimeout = 60 * time.Second

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
@@ -28,7 +29,7 @@ type tests struct{ *testing.M }
 
 func (t tests) Run() int {
 	code := t.M.Run()
-	sharedTransport().CloseIdleConnections()
+	safehttp.Transport().CloseIdleConnections()
 	http.DefaultClient.CloseIdleConnections()
 	return code
 }

@@ -6,18 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // Version is this module's version, as the User-Agent names it.
@@ -50,10 +48,7 @@ type Client struct {
 }
 
 // settings are what the options say, before New makes a client of it.
-type settings struct {
-	Client
-	fromEnv bool
-}
+type settings struct{ Client }
 
 // An Option changes what [New] makes. An option that is given twice counts as
 // given last, except for hooks, which are all called, and for the three that
@@ -75,8 +70,8 @@ func New(options ...Option) (*Client, error) {
 	}
 	if s.base == nil {
 		base := Production
-		if fromEnv := strings.TrimSpace(os.Getenv("METI_BASE_URL")); s.fromEnv && fromEnv != "" {
-			base = fromEnv
+		if by, ok := s.tokens.(authSource); ok {
+			base = by.source.BaseURL()
 		}
 		if err := WithBaseURL(base)(&s); err != nil {
 			return nil, err
@@ -87,7 +82,7 @@ func New(options ...Option) (*Client, error) {
 	}
 	c := s.Client
 	if c.transport == nil {
-		c.transport = sharedTransport()
+		c.transport = safehttp.Transport()
 	}
 	c.retry = c.retry.withDefaults()
 	c.budget = newBudget(c.retry.Budget)
@@ -172,7 +167,6 @@ func FromEnv() Option {
 		if err != nil {
 			return err
 		}
-		s.fromEnv = true
 		return s.authenticate(authSource{source})
 	}
 }
@@ -284,28 +278,6 @@ func (c Client) String() string {
 // Format writes what [Client.String] returns, whatever the verb: a caller's
 // own token source is not printed.
 func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
-
-// sharedTransport serves every client that was not given another one, so that
-// a program which makes many clients does not make many pools.
-//
-// It respects the proxy variables and the system's roots. An idle connection
-// is dropped after 4 seconds, before common servers drop theirs (5 seconds and
-// more): a POST that meets a connection just being closed has no known outcome.
-var sharedTransport = sync.OnceValue(func() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: ConnectTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    ConnectTimeout,
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    32,
-		IdleConnTimeout:        4 * time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
-		ReadBufferSize:         32 << 10,
-		WriteBufferSize:        32 << 10,
-	}
-})
 
 // tokens is what the request loop asks of a source of tokens.
 type tokens interface {

@@ -97,7 +97,7 @@ func TestFromEnv(t *testing.T) {
 		t.Error(got)
 	}
 	t.Setenv("METI_BASE_URL", "http://example.com")
-	if _, err := New(FromEnv()); err == nil || !strings.Contains(err.Error(), "only https") {
+	if _, err := New(FromEnv()); err == nil || !strings.Contains(err.Error(), "METI_BASE_URL is plain http") {
 		t.Error(err)
 	}
 }

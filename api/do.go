@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // call is one operation to carry out.
@@ -513,25 +512,10 @@ func origin(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host
 
 // permanentFailure tells the failures that another attempt does not mend.
 func permanentFailure(err error) (hint string, permanent bool) {
-	var (
-		dns         *net.DNSError
-		record      tls.RecordHeaderError
-		certificate *tls.CertificateVerificationError
-		authority   x509.UnknownAuthorityError
-		hostname    x509.HostnameError
-		invalid     x509.CertificateInvalidError
-	)
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
+	if safehttp.NoSuchHost(err) {
 		return "does METI_BASE_URL name the right host?", true
-	case errors.As(err, &record):
-		return "the server does not speak TLS there", true
-	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
-		return "the server's certificate is not trusted here", true
-	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, http.ErrNotSupported):
-		return "", true
 	}
-	return "", false
+	return safehttp.Advice(err)
 }
 
 // sight is what was seen of a request on its way out.

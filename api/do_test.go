@@ -21,6 +21,7 @@ import (
 
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // What is sent is held equal to what the client generated from openapi.yaml
@@ -311,7 +312,7 @@ func TestHTTP2(t *testing.T) {
 		t.Errorf("%v after %d requests", err, requests)
 	}
 	// The default transport speaks it too.
-	own := sharedTransport().Clone()
+	own := safehttp.Transport().Clone()
 	own.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	defer own.CloseIdleConnections()
 	c = made(t, WithHTTPClient(&http.Client{Transport: own}), WithBaseURL(server.URL))
@@ -355,7 +356,7 @@ func TestUntrustedServers(t *testing.T) {
 		server.URL: "certificate is not trusted",
 		"https" + strings.TrimPrefix(plain.URL, "http"): "does not speak TLS",
 	} {
-		own := sharedTransport().Clone()
+		own := safehttp.Transport().Clone()
 		c := made(t, WithHTTPClient(&http.Client{Transport: own}), WithBaseURL(base))
 		err := create(t.Context(), c)
 		if errors.Is(err, ErrOutcomeUnknown) || failure(t, err).Attempts != 1 || !strings.Contains(err.Error(), hint) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // pipes is a server's listener whose connections are in memory: in a
@@ -57,7 +58,7 @@ func (p *pipes) DialContext(ctx context.Context, network, _ string) (net.Conn, e
 
 // defaultOver is the default transport over other connections.
 func defaultOver(t *testing.T, dial func(context.Context, string, string) (net.Conn, error)) *http.Client {
-	transport := sharedTransport().Clone()
+	transport := safehttp.Transport().Clone()
 	transport.DialContext = dial
 	transport.Proxy = nil
 	t.Cleanup(transport.CloseIdleConnections)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // BenchmarkLoop is what one Get costs through the request loop, beside the
@@ -21,7 +22,7 @@ import (
 func BenchmarkLoop(b *testing.B) {
 	server := httptest.NewServer(found)
 	defer server.Close()
-	loopback := &http.Client{Transport: sharedTransport().Clone()}
+	loopback := &http.Client{Transport: safehttp.Transport().Clone()}
 	defer loopback.CloseIdleConnections()
 	quick := &http.Client{Transport: made(b, instant()...).transport}
 	tokens := (&auth0{scope: allScopes}).source(b)

@@ -18,7 +18,7 @@ import (
 // benchSource returns a source that holds a token.
 func benchSource(b *testing.B) *Source {
 	b.Helper()
-	s, err := New(Config{Domain: "a.example", ClientID: "i", ClientSecret: "s", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	s, err := New(Config{Domain: "a.example", ClientID: "i", ClientSecret: "s", BaseURL: "https://api.example", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r,
 			Body: jsonBody(map[string]any{"access_token": numbered(1), "token_type": "Bearer", "expires_in": 86400})}, nil
 	})})
@@ -42,10 +42,7 @@ func BenchmarkCached(b *testing.B) {
 	ctx := context.Background()
 	s := benchSource(b)
 	reuse := oauth2.ReuseTokenSource(&oauth2.Token{AccessToken: numbered(1), Expiry: time.Now().Add(24 * time.Hour)}, nil)
-	ours, err := s.Transport("https://api.example", nothing)
-	if err != nil {
-		b.Fatal(err)
-	}
+	ours := s.Transport(nothing)
 	theirs := &oauth2.Transport{Source: reuse, Base: nothing}
 	request := func() *http.Request {
 		r, err := http.NewRequestWithContext(ctx, "GET", "https://api.example/sources?limit=100", nil)

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,7 +9,7 @@ import (
 	"testing"
 )
 
-var variables = []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "METI_CLIENT_SECRET_FILE", "CLIENT_ID", "CLIENT_SECRET"}
+var variables = []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "METI_CLIENT_SECRET_FILE", "CLIENT_ID", "CLIENT_SECRET", "METI_BASE_URL"}
 
 func TestFromEnv(t *testing.T) {
 	dir := t.TempDir()
@@ -19,6 +20,7 @@ func TestFromEnv(t *testing.T) {
 		}
 		return path
 	}
+	bom, wide := write("bom", "\ufefffrom-file\r\n"), write("wide", "\xff\xfes\x00")
 	file, empty, large := write("secret", "\n from-file \r\n"), write("empty", " \n"), write("large", strings.Repeat("x", 1<<20))
 	type env = map[string]string
 	for _, tt := range []struct {
@@ -37,6 +39,12 @@ func TestFromEnv(t *testing.T) {
 			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "s"}, nil},
 		{"file", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": file, "CLIENT_SECRET": "y"},
 			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "from-file"}, nil},
+		{"file with a byte order mark", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": bom},
+			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "from-file"}, nil},
+		{"file in UTF-16", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": wide}, Config{}, []string{"METI_CLIENT_SECRET_FILE", "save it as UTF-8"}},
+		{"base URL", env{"AUTH0_DOMAIN": "a.example", "METI_BASE_URL": " http://127.0.0.1:8484/ ", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET": "s"},
+			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "s", BaseURL: "http://127.0.0.1:8484"}, nil},
+		{"base URL that would show the token", env{"AUTH0_DOMAIN": "a.example", "METI_BASE_URL": "http://api.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET": "s"}, Config{}, []string{"METI_BASE_URL is plain http"}},
 		{"blank counts as missing", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": " ", "CLIENT_ID": "i", "METI_CLIENT_SECRET": "\n", "CLIENT_SECRET": "s"},
 			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "s"}, nil},
 		{"nothing", env{}, Config{}, []string{"AUTH0_DOMAIN", "METI_CLIENT_ID", "METI_CLIENT_SECRET"}},
@@ -59,6 +67,9 @@ func TestFromEnv(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 			if len(tt.naming) == 0 {
+				if c.BaseURL != cmp.Or(tt.want.BaseURL, DefaultBaseURL) {
+					t.Error(c.BaseURL)
+				}
 				if err != nil {
 					t.Error(err)
 				}

@@ -16,25 +16,24 @@ type Grant struct {
 	token  *oauth2.Token
 	header *[1]string // "Bearer …", behind a pointer so that fmt does not print it
 	scopes []string
-	known  bool
-	quota  Quota
+	named  bool // the scopes, by Auth0
 	life   time.Duration
 }
 
-// newGrant builds the grant of a token that was asked for at start.
-func newGrant(token string, start time.Time, life time.Duration, scopes []string, known bool, quota Quota) *Grant {
+// newGrant makes the grant of a token that ends at expiry, at the end of a
+// lifetime that began when it was asked for.
+func newGrant(token string, expiry time.Time, life time.Duration, scopes []string, named bool) *Grant {
 	t := &oauth2.Token{
 		AccessToken: token,
 		TokenType:   "Bearer",
-		Expiry:      start.Add(life),
+		Expiry:      expiry.Round(0), // the wall clock's alone: it goes on while a machine sleeps
 		ExpiresIn:   int64(life / time.Second),
 	}
 	return &Grant{
 		token:  t.WithExtra(map[string]any{"scope": strings.Join(scopes, " ")}),
 		header: &[1]string{"Bearer " + token},
 		scopes: scopes,
-		known:  known,
-		quota:  quota,
+		named:  named,
 		life:   life,
 	}
 }
@@ -50,7 +49,7 @@ func (g *Grant) AccessToken() string { return g.token.AccessToken }
 func (g *Grant) Header() []string { return g.header[:] }
 
 // Expiry returns when the token ends, counted from the moment before it was
-// asked for. A token without a usable lifetime ended when it was asked for.
+// asked for.
 func (g *Grant) Expiry() time.Time { return g.token.Expiry }
 
 // Scopes returns the granted scopes, and whether Auth0 named them.
@@ -63,12 +62,12 @@ func (g *Grant) Expiry() time.Time { return g.token.Expiry }
 //
 // The claims "scope" and "permissions" of the token play no part: they are
 // unverified, and [Grant.UnverifiedClaims] shows them.
-func (g *Grant) Scopes() (scopes []string, named bool) { return slices.Clone(g.scopes), g.known }
+func (g *Grant) Scopes() (scopes []string, named bool) { return slices.Clone(g.scopes), g.named }
 
 // Require returns a [ScopeError] if one of the scopes that operation needs was
 // not granted. Where nothing is known of the granted scopes it returns nil.
 func (g *Grant) Require(operation string, need ...string) error {
-	if !g.known && len(g.scopes) == 0 {
+	if !g.named && len(g.scopes) == 0 {
 		return nil
 	}
 	for _, scope := range need {
@@ -84,10 +83,6 @@ func (g *Grant) Require(operation string, need ...string) error {
 func (g *Grant) UnverifiedClaims() (UnverifiedClaims, error) {
 	return ParseUnverifiedClaims(g.token.AccessToken)
 }
-
-// Quota returns what the answer that brought this token said of how many more
-// there are.
-func (g *Grant) Quota() Quota { return g.quota }
 
 // String describes the grant without its token.
 func (g *Grant) String() string {

@@ -1,16 +1,12 @@
 package authn
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
-	"strconv"
-	"strings"
-)
 
-const redacted = "[redacted]"
+	"github.com/meti-go/meti/internal/safehttp"
+)
 
 // Secret is a client secret that does not print: fmt with any verb, slog and
 // encoding/json all show "[redacted]". Convert it with string(s) to read it.
@@ -25,7 +21,7 @@ func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
-	return redacted
+	return safehttp.Redacted
 }
 
 // Format writes what [Secret.String] returns, whatever the verb: %x and %q
@@ -37,46 +33,3 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue logs what [Secret.String] returns.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// scrub takes each of the secrets out of text, in the spellings in which a
-// server or the standard library is likely to echo it.
-func scrub(text string, secrets ...string) string {
-	for _, s := range secrets {
-		if s == "" || text == "" {
-			continue
-		}
-		asJSON, _ := json.Marshal(s)
-		asGo := strconv.Quote(s)
-		for _, spelling := range []string{
-			s,
-			url.QueryEscape(s),
-			url.PathEscape(s),
-			string(asJSON[1 : len(asJSON)-1]),
-			asGo[1 : len(asGo)-1],
-			strings.ToLower(s),
-			strings.ToUpper(s),
-		} {
-			text = strings.ReplaceAll(text, spelling, redacted)
-		}
-	}
-	return text
-}
-
-// printable cuts foreign text to one line of at most limit bytes, so that a
-// server can neither flood a log nor steer a terminal.
-func printable(text string, limit int) string {
-	text = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r == '\r' {
-			return ' '
-		}
-		if !strconv.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, text)
-	text = strings.TrimSpace(text)
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return text
-}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 func TestColdStartMakesOneRequest(t *testing.T) {
@@ -298,7 +301,7 @@ func TestFetchHasACapOfItsOwn(t *testing.T) {
 		s := a.source(t)
 		started := time.Now()
 		_, err := s.Token()
-		if !errors.Is(err, ErrTemporary) || time.Since(started) > fetchCap {
+		if !isTemporary(err) || time.Since(started) > fetchCap {
 			t.Error(err, time.Since(started))
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -314,7 +317,7 @@ func TestMargin(t *testing.T) {
 		{30 * time.Second, 5 * time.Second, 7500 * time.Millisecond},
 		{time.Minute, 10 * time.Second, 15 * time.Second},
 		{time.Hour, 20 * time.Second, 30 * time.Second},
-		{maxLife, 20 * time.Second, 30 * time.Second},
+		{safehttp.MaxWait, 20 * time.Second, 30 * time.Second},
 		{0, 0, 0},
 	} {
 		seen := map[time.Duration]bool{}
@@ -339,21 +342,22 @@ func TestExpiresIn(t *testing.T) {
 		value    any // nil: absent
 		reusable time.Duration
 	}{
-		{"absent", nil, 0},
-		{"null", json.RawMessage("null"), 0},
+		{"absent", nil, unknownLife},
+		{"null", json.RawMessage("null"), unknownLife},
 		{"0", 0, 0},
 		{"negative", -5, 0},
-		{"a word", "soon", 0},
-		{"an object", map[string]any{}, 0},
-		{"true", true, 0},
+		{"a word", "soon", unknownLife},
+		{"an object", map[string]any{}, unknownLife},
+		{"true", true, unknownLife},
+		{"not a number", "NaN", unknownLife},
 		{"1", 1, time.Second},
 		{"30", 30, 30 * time.Second},
 		{"60", 60, time.Minute},
 		{"a string", "3600", time.Hour},
 		{"a fraction", 90.9, 90 * time.Second},
 		{"an exponent", json.RawMessage("3.6e3"), time.Hour},
-		{"huge", int64(9_000_000_000_000_000_000), maxLife},
-		{"beyond float64", json.RawMessage("1" + strings.Repeat("0", 400)), maxLife},
+		{"huge", int64(9_000_000_000_000_000_000), safehttp.MaxWait},
+		{"beyond float64", json.RawMessage("1" + strings.Repeat("0", 400)), safehttp.MaxWait},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -390,6 +394,29 @@ func TestExpiresIn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where the answer does not say how long its token lives, the token does.
+func TestLifeOfTheTokenItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, ahead := range []time.Duration{0, 3 * time.Hour} { // the server's clock, and its Date
+			a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
+				now := time.Now().Add(ahead)
+				w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+				reply(w, 200, map[string]any{"access_token": jwt(map[string]any{"jti": n, "exp": now.Add(20 * time.Minute).Unix()}), "token_type": "Bearer"})
+			})
+			s := a.source(t)
+			for range 19 {
+				mustGrant(t, s)
+				time.Sleep(time.Minute)
+			}
+			a.expect(t, 1)
+			time.Sleep(time.Minute)
+			mustGrant(t, s)
+			a.expect(t, 2)
+			a.close()
+		}
+	})
 }
 
 // Tokens that live for seconds neither loop nor make calls wait, when calls
@@ -487,7 +514,7 @@ func TestPermanentFailureIsRemembered(t *testing.T) {
 		fail := func() {
 			_, err := s.Token()
 			e, ok := errors.AsType[*FetchError](err)
-			if !ok || e.Temporary() || !errors.Is(err, ErrPermanent) || e.Status != 401 || e.Code != "access_denied" {
+			if !ok || e.Temporary() || !e.Refused() || e.Status != 401 || e.Code != "access_denied" {
 				t.Errorf("%v", err)
 			}
 		}
@@ -565,7 +592,7 @@ func TestRateLimit(t *testing.T) {
 			h.Set("Auth0-Client-Quota-Limit", "b=per_hour;q=10;r=0;t=9,b=per_day;q=50;r=4;t=4000")
 		}, 9 * time.Second},
 		{"past the cap", func(h http.Header) { h.Set("x-ratelimit-reset", epoch(time.Hour)) }, time.Hour},
-		{"absurdly far", func(h http.Header) { h.Set("Retry-After", "99999999999999999") }, maxLife},
+		{"absurdly far", func(h http.Header) { h.Set("Retry-After", "99999999999999999") }, safehttp.MaxWait},
 	} {
 		for _, most := range []time.Duration{0, 10 * time.Second, 5 * time.Second} {
 			t.Run(fmt.Sprint(tt.name, " MaxWait=", most), func(t *testing.T) {
@@ -594,7 +621,7 @@ func TestRateLimit(t *testing.T) {
 						return
 					}
 					// Failed at once, stating the wait; and remembered.
-					if time.Since(start) != 0 || !errors.Is(err, ErrRateLimited) || !errors.Is(err, ErrTemporary) {
+					if time.Since(start) != 0 || !isTemporary(err) {
 						t.Errorf("after %s: %v", time.Since(start), err)
 					}
 					if !strings.Contains(err.Error(), "asked to wait "+tt.wait.String()) {
@@ -621,7 +648,7 @@ func TestRateLimitWithoutReset(t *testing.T) {
 		a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) { w.WriteHeader(429) })
 		defer a.close()
 		start := time.Now()
-		if _, err := a.source(t).Token(); !errors.Is(err, ErrRateLimited) || time.Since(start) != 15*time.Second {
+		if _, err := a.source(t).Token(); !isTemporary(err) || time.Since(start) != 15*time.Second {
 			t.Error(err, time.Since(start))
 		}
 		a.expect(t, 3)
@@ -638,7 +665,7 @@ func TestRetryAfterOn503(t *testing.T) {
 		defer a.close()
 		s := a.source(t)
 		for range 1000 {
-			if _, err := s.Token(); !errors.Is(err, ErrTemporary) || !strings.Contains(err.Error(), "1h0m0s") {
+			if _, err := s.Token(); !isTemporary(err) || !strings.Contains(err.Error(), "1h0m0s") {
 				t.Fatal(err)
 			}
 		}
@@ -646,9 +673,33 @@ func TestRetryAfterOn503(t *testing.T) {
 	})
 }
 
-// A call whose deadline lies before the end of the wait that the server asks
-// for fails at once, and says so; the others wait.
-func TestDeadlineBeforeTheResetFailsAtOnce(t *testing.T) {
+// Every answer of Auth0 has rate-limit headers. A failure that has nothing to do
+// with them does not stop tokens until their reset.
+func TestOrdinaryRateLimitHeadersStopNothing(t *testing.T) {
+	for _, remaining := range []string{"99", "0"} {
+		synctest.Test(t, func(t *testing.T) {
+			a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Ratelimit-Limit", "100")
+				w.Header().Set("X-Ratelimit-Remaining", remaining)
+				w.Header().Set("X-Ratelimit-Reset", strconv.FormatInt(time.Now().Add(time.Minute).Unix(), 10))
+				if n == 1 {
+					w.WriteHeader(503)
+					return
+				}
+				grants(3600)(n, w, r)
+			})
+			defer a.close()
+			_, err := a.source(t).Token()
+			if (err == nil) != (remaining == "99") {
+				t.Errorf("%s remaining: %v", remaining, err)
+			}
+		})
+	}
+}
+
+// A call whose deadline comes before the end of the wait that the server asks
+// for learns of it; the others wait.
+func TestDeadlineBeforeTheReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
 			if n == 1 {
@@ -669,7 +720,7 @@ func TestDeadlineBeforeTheResetFailsAtOnce(t *testing.T) {
 				defer cancel()
 				before := time.Now()
 				_, err := s.Grant(ctx)
-				if !errors.Is(err, ErrRateLimited) || !strings.Contains(err.Error(), "20s") || !strings.Contains(err.Error(), "deadline") || time.Since(before) != 0 {
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "429") || !strings.Contains(err.Error(), "20s") || time.Since(before) != 10*time.Second {
 					t.Error(time.Since(before), err)
 				}
 			})
@@ -780,16 +831,18 @@ func TestQuotaIsExposed(t *testing.T) {
 		})
 		defer a.close()
 		s := a.source(t)
-		if q := s.Quota(); q.Buckets != nil || q.RateLimit != nil {
+		if q := s.Quota(); q != nil {
 			t.Error(q)
 		}
 		now := time.Now()
-		g := mustGrant(t, s)
-		for _, q := range []Quota{s.Quota(), g.Quota()} {
-			if len(q.Buckets) != 2 || q.Buckets[0] != (QuotaBucket{"per_hour", 10, 7, now.Add(3540 * time.Second)}) ||
-				q.Buckets[1].Remaining != 47 || *q.RateLimit != (RateLimit{100, 98, now.Add(time.Minute)}) || !q.Seen.Equal(now) {
-				t.Errorf("%+v", q)
-			}
+		mustGrant(t, s)
+		want := []Quota{
+			{"per_hour", 10, 7, now.Add(3540 * time.Second)},
+			{"per_day", 50, 47, now.Add(43200 * time.Second)},
+			{"requests", 100, 98, now.Add(time.Minute)},
+		}
+		if q := s.Quota(); !slices.Equal(q, want) {
+			t.Errorf("%+v", q)
 		}
 	})
 }
@@ -839,8 +892,7 @@ func TestEdit(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = edit(t.Context(), req)
-			_, refused := errors.AsType[*OriginError](err)
-			if got := req.Header.Get("Authorization"); ok && (err != nil || got != "Bearer "+numbered(1)) || !ok && (!refused || got != "") {
+			if got := req.Header.Get("Authorization"); ok && (err != nil || got != "Bearer "+numbered(1)) || !ok && (err == nil || got != "") {
 				t.Errorf("%s: %v", url, err)
 			}
 		}
@@ -862,6 +914,11 @@ func TestNoTokenNoHeader(t *testing.T) {
 			t.Error(err, req.Header)
 		}
 	})
+}
+
+func isTemporary(err error) bool {
+	e, ok := errors.AsType[*FetchError](err)
+	return ok && e.Temporary()
 }
 
 func mustGrant(t *testing.T, s *Source) *Grant {

@@ -1,130 +1,102 @@
 package authn
 
 import (
+	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
+
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// Transport is the http.RoundTripper face of a [Source], for those who use a
-// generated client, or net/http, bare.
-//
-// It adds the token to requests for its own origin and refuses all others
-// ([OriginError]), refuses redirects ([RedirectError]), and answers a 401 with
-// one new token and one repeat, if the request's body can be sent again
-// (GetBody, which http.NewRequest sets for the common readers). A second 401
-// is the caller's.
-type Transport struct {
+// transport is what [Source.Transport] returns.
+type transport struct {
 	source *Source
 	origin string
 	base   http.RoundTripper
 }
 
-// Transport returns the RoundTripper that sends tokens to the server of
-// baseURL (of which the path plays no part) and nowhere else, through base;
-// nil means http.DefaultTransport.
-func (s *Source) Transport(baseURL string, base http.RoundTripper) (*Transport, error) {
-	wrong := func(problem string) error {
-		return &ConfigError{Field: "baseURL", Variable: "METI_BASE_URL", Problem: problem}
-	}
-	u, err := url.Parse(baseURL)
-	if err != nil {
-		return nil, wrong("is not a URL")
-	}
-	own, err := origin(u)
-	if err != nil {
-		return nil, wrong(err.Error())
-	}
+// Transport returns an http.RoundTripper that sends through base (nil means
+// http.DefaultTransport), for those who use a generated client, or net/http,
+// bare.
+//
+// It adds the token to requests for the server of [Config].BaseURL and refuses
+// all others, refuses redirects ([RedirectError]), and answers a 401 with one
+// new token and one repeat, if the request's body can be sent again (GetBody,
+// which http.NewRequest sets for the common readers). A second 401 is the
+// caller's.
+func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &Transport{source: s, origin: own, base: base}, nil
+	return &transport{source: s, origin: s.config.origin(), base: base}
 }
 
-// RoundTrip sends req with a token, see [Transport]. It does not change req.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	refuse := func(err error) (*http.Response, error) {
+// RoundTrip sends req with a token. It does not change req.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	g, err := t.admit(req)
+	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
 		return nil, err
 	}
-	if !t.owns(req.URL) {
-		return refuse(&OriginError{Want: t.origin, Got: req.URL.Scheme + "://" + req.URL.Host})
-	}
-	// A request that was born of a redirect: some server chose its address.
-	if req.Response != nil {
-		from := req
-		if req.Response.Request != nil {
-			from = req.Response.Request
-		}
-		return refuse(redirectError(from, req.Response))
-	}
-	g, err := t.source.Grant(req.Context())
-	if err != nil {
-		return refuse(err)
-	}
 	resp, err := t.send(req, req.Body, g)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-
 	t.source.Invalidate(g.AccessToken())
-	body := req.Body
-	if body != nil && body != http.NoBody {
+	again := req.Body
+	if again != nil && again != http.NoBody {
 		if req.GetBody == nil {
 			return resp, nil
 		}
-		if body, err = req.GetBody(); err != nil {
+		if again, err = req.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
 	next, err := t.source.Grant(req.Context())
-	if err != nil || next.AccessToken() == g.AccessToken() {
-		if body != nil {
-			_ = body.Close()
-		}
-		if err == nil {
-			return resp, nil
-		}
+	if err == nil && next.AccessToken() != g.AccessToken() {
+		_ = resp.Body.Close()
+		return t.send(req, again, next)
+	}
+	if again != nil {
+		_ = again.Close()
+	}
+	if err != nil {
 		_ = resp.Body.Close()
 		return nil, err
 	}
-	_ = resp.Body.Close()
-	return t.send(req, body, next)
+	return resp, nil
 }
 
-// owns reports whether u is on the server that the token is for.
-func (t *Transport) owns(u *url.URL) bool {
-	if scheme, host, _ := strings.Cut(t.origin, "://"); u.Scheme == scheme && u.Host == host {
-		return true // as it nearly always is: no need to normalise
+// admit returns the token for req, if req may have one.
+func (t *transport) admit(req *http.Request) (*Grant, error) {
+	if own, err := safehttp.Base(req.URL.Scheme + "://" + req.URL.Host); err != nil || own.String() != t.origin {
+		return nil, fmt.Errorf("authn: request for %s refused: the token is for %s only", safehttp.Origin(req.URL), t.origin)
 	}
-	own, err := origin(&url.URL{Scheme: u.Scheme, Host: u.Host})
-	return err == nil && own == t.origin
+	// A request that was born of a redirect: some server chose its address.
+	if from := req.Response; from != nil {
+		if from.Request == nil {
+			return nil, redirectError(req, from, nil)
+		}
+		return nil, redirectError(from.Request, from, nil)
+	}
+	return t.source.Grant(req.Context())
 }
 
 // send makes one attempt, with a copy of req.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, g *Grant) (*http.Response, error) {
-	r := new(http.Request)
-	*r = *req
+func (t *transport) send(req *http.Request, body io.ReadCloser, g *Grant) (*http.Response, error) {
+	r := *req
 	r.Body = body
 	r.Header = make(http.Header, len(req.Header)+1)
 	for key, values := range req.Header {
 		r.Header[key] = values
 	}
 	r.Header["Authorization"] = g.Header()
-	resp, err := t.base.RoundTrip(r)
-	if err == nil && redirects(resp.StatusCode) {
+	resp, err := t.base.RoundTrip(&r)
+	if err == nil && safehttp.Redirects(resp.StatusCode) {
 		_ = resp.Body.Close()
-		return nil, redirectError(r, resp, g.AccessToken())
+		return nil, redirectError(&r, resp, safehttp.Secrets{g.AccessToken()})
 	}
 	return resp, err
-}
-
-// CloseIdleConnections closes those of the transport below.
-func (t *Transport) CloseIdleConnections() {
-	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }

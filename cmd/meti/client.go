@@ -2,11 +2,11 @@ package main
 
 import (
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/authn/filestore"
 )
 
 // tokenWait is how long a run waits for Auth0 to take token requests again
@@ -24,7 +24,14 @@ func (a *app) tokens(scopes []string) (*authn.Source, error) {
 		config.Scopes = scopes
 	}
 	config.Lazy = true
-	config.Cache = !a.noTokenCache
+	if !a.noTokenCache {
+		dir, err := filestore.Dir()
+		if err != nil {
+			a.say("warning: no token is shared between runs: %v", err)
+		} else {
+			config.Store = filestore.New(dir)
+		}
+	}
 	config.MaxWait = tokenWait
 	config.Warn = func(err error) { a.say("warning: %v", err) }
 	return authn.New(config)
@@ -45,9 +52,6 @@ func (a *app) clientOf(source *authn.Source) (*api.Client, error) {
 	if a.verbose {
 		log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		options = append(options, api.WithHook(api.LogAttempts(log)))
-	}
-	if base := os.Getenv("METI_BASE_URL"); base != "" {
-		options = append(options, api.WithBaseURL(base))
 	}
 	return api.New(options...)
 }

@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 //	serve STATUS [FILE]    point METI_BASE_URL at a server that answers this to everything
 //	requests OP N          want N requests of an operation at the emulator (-admin)
 //	runs N P meti ARG…     run meti N times, P at a time; each must succeed
+//	proxy                  point HTTPS_PROXY at one that asks for another password
+//	connects N             want N requests at that proxy
 //	keep NAME REGEXP       put what REGEXP finds in stdout into a variable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -54,6 +56,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"emulator": startEmulator, "code": code, "signal": interrupt, "serve": serve, "requests": requests, "runs": runs, "keep": keep,
+			"proxy": proxy, "connects": connects,
 		},
 	})
 }
@@ -229,6 +232,25 @@ func requests(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(json.NewDecoder(answer.Body).Decode(&counts))
 	if got := strconv.Itoa(counts[args[0]]); got != args[1] {
 		ts.Fatalf("%s requests of %s, want %s", got, args[0], args[1])
+	}
+}
+
+// proxy answers 407 to everything, as a company's does to a wrong password.
+func proxy(ts *testscript.TestScript, _ bool, _ []string) {
+	s := ts.Value(serverKey{}).(*server)
+	s.asked = make(chan struct{}, 1000)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked <- struct{}{}
+		w.Header().Set("Proxy-Authenticate", "Basic realm=x")
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	ts.Defer(s.Close)
+	ts.Setenv("HTTPS_PROXY", strings.Replace(s.URL, "http://", "http://corp:SENTINEL-password@", 1))
+}
+
+func connects(ts *testscript.TestScript, _ bool, args []string) {
+	if got := strconv.Itoa(len(ts.Value(serverKey{}).(*server).asked)); got != args[0] {
+		ts.Fatalf("%s requests at the proxy, want %s", got, args[0])
 	}
 }
 

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/register"
 )
@@ -106,23 +104,17 @@ func (s *submitting) run(ctx context.Context) error {
 	if o.Client, err = a.clientOf(tokens); err != nil {
 		return err
 	}
-	grant, err := tokens.Grant(ctx)
-	if err != nil {
-		return err
-	}
-	if claims, err := grant.UnverifiedClaims(); err == nil && claims.AccountID != "" {
-		o.Account = claims.AccountID
-	} else {
+	// A token that names nobody is the configured client's.
+	if o.Account, err = o.Client.Account(ctx); errors.Is(err, authn.ErrOpaqueToken) {
 		config, err := authn.FromEnv()
 		if err != nil {
 			return err
 		}
 		o.Account = config.ClientID
+	} else if err != nil {
+		return err
 	}
-	o.Server = api.Production
-	if base := os.Getenv("METI_BASE_URL"); base != "" {
-		o.Server = base
-	}
+	o.Server = o.Client.Server()
 	progress := newSubmitProgress(a, s.quiet)
 	defer progress.stop()
 	o.Progress, o.Notice = progress.show, progress.say

@@ -42,7 +42,7 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("list: %d\n%s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = person(t, "", "token", "--status")
-	for _, want := range []string{"expires ", "scopes    read:sources write:sources", "account   0000", "per_hour  9 of 10 tokens left"} {
+	for _, want := range []string{"expires ", "scopes    read:sources write:sources", "account   0000", "per_hour  9 of 10 left"} {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("token --status: %d, want %q in\n%s%s", code, want, stdout, stderr)
 		}

@@ -81,26 +81,23 @@ func (a *app) printClaims(grant *authn.Grant) error {
 
 // tokenStatus is what "meti token --status" prints.
 type tokenStatus struct {
-	ExpiresAt  time.Time    `json:"expires_at"`
-	ExpiresIn  int64        `json:"expires_in"` // seconds
-	Scopes     []string     `json:"scopes"`
-	AccountID  string       `json:"account_id,omitempty"`
-	Role       string       `json:"role,omitempty"`
-	ClientName string       `json:"client_name,omitempty"`
-	Quota      *authn.Quota `json:"quota,omitempty"`
+	ExpiresAt  time.Time     `json:"expires_at"`
+	ExpiresIn  int64         `json:"expires_in"` // seconds
+	Scopes     []string      `json:"scopes"`
+	AccountID  string        `json:"account_id,omitempty"`
+	Role       string        `json:"role,omitempty"`
+	ClientName string        `json:"client_name,omitempty"`
+	Quota      []authn.Quota `json:"quota,omitempty"`
 }
 
-func (a *app) printStatus(grant *authn.Grant, quota authn.Quota) error {
+func (a *app) printStatus(grant *authn.Grant, quota []authn.Quota) error {
 	scopes, _ := grant.Scopes()
 	claims, _ := grant.UnverifiedClaims() // an opaque token has been warned of
 	s := tokenStatus{
 		ExpiresAt: grant.Expiry().UTC().Truncate(time.Second),
 		ExpiresIn: int64(grant.Expiry().Sub(a.now()) / time.Second),
 		Scopes:    append([]string{}, scopes...),
-		AccountID: claims.AccountID, Role: claims.Role, ClientName: claims.ClientName,
-	}
-	if len(quota.Buckets) > 0 || quota.RateLimit != nil {
-		s.Quota = &quota
+		AccountID: claims.AccountID, Role: claims.Role, ClientName: claims.ClientName, Quota: quota,
 	}
 	if !a.terminal {
 		return a.printJSON(s)
@@ -110,11 +107,12 @@ func (a *app) printStatus(grant *authn.Grant, quota authn.Quota) error {
 		{"scopes", strings.Join(s.Scopes, " ")},
 		{"account", printable(strings.TrimSpace(s.AccountID + " " + s.ClientName + " " + s.Role))},
 	}
-	for _, b := range quota.Buckets {
-		lines = append(lines, [2]string{b.Name, fmt.Sprintf("%d of %d tokens left, full again at %s", b.Remaining, b.Limit, b.Reset.UTC().Format(time.RFC3339))})
-	}
-	if rate := quota.RateLimit; rate != nil {
-		lines = append(lines, [2]string{"requests", fmt.Sprintf("%d of %d left", rate.Remaining, rate.Limit)})
+	for _, q := range quota {
+		text := fmt.Sprintf("%d of %d left", q.Remaining, q.Limit)
+		if !q.Reset.IsZero() {
+			text += ", full again at " + q.Reset.UTC().Format(time.RFC3339)
+		}
+		lines = append(lines, [2]string{q.Name, text})
 	}
 	for _, line := range lines {
 		if _, err := fmt.Fprintf(a.stdout, "%-9s %s\n", line[0], line[1]); err != nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"os"
 
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/gen"
@@ -21,7 +20,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := gen.NewClientWithResponses(os.Getenv("METI_BASE_URL"), gen.WithRequestEditorFn(tokens.Edit))
+	client, err := gen.NewClientWithResponses(config.BaseURL, gen.WithRequestEditorFn(tokens.Edit))
 	if err != nil {
 		log.Fatal(err)
 	}

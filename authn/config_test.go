@@ -101,7 +101,7 @@ func FuzzDomain(f *testing.F) {
 
 func TestNewSaysAllThatIsWrong(t *testing.T) {
 	_, err := New(Config{Scopes: []string{"read:sources write:sources"}})
-	for _, want := range []string{"AUTH0_DOMAIN", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "read:sources write:sources"} {
+	for _, want := range []string{"Config.Domain is missing", "Config.ClientID", "Config.ClientSecret", "read:sources write:sources"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named: %v", want, err)
 		}

@@ -1,15 +1,15 @@
 //go:build !unix
 
-package authn
+package filestore
 
 import (
 	"fmt"
 	"os"
 )
 
-// ours returns an error unless path is a plain file, or a folder. The user's
+// private returns an error unless path is a plain file, or a folder. The user's
 // own cache folder is private by its place here, not by modes.
-func ours(path string, folder bool) error {
+func private(path string, folder bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err

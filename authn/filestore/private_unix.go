@@ -1,6 +1,6 @@
 //go:build unix
 
-package authn
+package filestore
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// ours returns an error unless path is a plain file (or a folder) of this user
+// private returns an error unless path is a plain file (or a folder) of this user
 // that nobody else can write to, or, for a file, read.
-func ours(path string, folder bool) error {
+func private(path string, folder bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err

@@ -1,0 +1,235 @@
+package authn
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meti-go/meti/internal/safehttp"
+)
+
+// tokenPath is where Auth0 answers token requests [A].
+const tokenPath = "/oauth/token"
+
+const (
+	// requestCap is how long one token request may take: a server that hangs
+	// must not use up the whole fetch.
+	requestCap = 10 * time.Second
+	// maxAnswer is the most that is read of an answer, in bytes.
+	maxAnswer = 1 << 20
+	// unknownLife is how long a token is used that says nothing of its end:
+	// METI's page has an hour [A]. If it ends earlier, a 401 tells.
+	unknownLife = time.Hour
+)
+
+// tokenAnswer is what the token endpoint says, good or bad.
+type tokenAnswer struct {
+	AccessToken json.RawMessage `json:"access_token"`
+	TokenType   json.RawMessage `json:"token_type"`
+	ExpiresIn   json.RawMessage `json:"expires_in"`
+	Scope       json.RawMessage `json:"scope"`
+	Error       json.RawMessage `json:"error"`
+	Description json.RawMessage `json:"error_description"`
+	Message     json.RawMessage `json:"message"`
+}
+
+// request makes one token request, as METI's page documents it [A]. Errors
+// show neither the client secret nor a token.
+func (s *Source) request(ctx context.Context) (*held, *FetchError) {
+	body := map[string]string{
+		"client_id":     s.config.ClientID,
+		"client_secret": s.secret(),
+		"audience":      s.config.Audience,
+		"grant_type":    "client_credentials",
+	}
+	if len(s.config.Scopes) > 0 {
+		body["scope"] = strings.Join(s.config.Scopes, " ")
+	}
+	text, _ := json.Marshal(body) // strings can always be written
+	ctx, cancel := context.WithTimeout(ctx, requestCap)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.config.Domain+tokenPath, bytes.NewReader(text))
+	if err != nil {
+		return nil, s.failure(permanent, err, "")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "meti-go")
+	asked, start := s.clock(), time.Now()
+	// The transport is used bare, without an http.Client around it: so there
+	// is nothing that could follow a redirect or keep a cookie.
+	resp, err := s.config.Transport.RoundTrip(req) //nolint:bodyclose // closed below
+	if err != nil {
+		return nil, s.unanswered(err)
+	}
+	defer resp.Body.Close()
+	text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	quota, wait := readQuota(resp.Header, resp.StatusCode, time.Now())
+	s.quota.Store(&quota)
+	g, failed := s.read(req, resp, text, err, start)
+	if failed != nil {
+		if failed.Status = resp.StatusCode; failed.Temporary() {
+			failed.RetryAfter = wait
+		}
+		return nil, failed
+	}
+	return s.hold(g, asked, g.life), nil
+}
+
+// read takes a token from an answer, or says why there is none.
+func (s *Source) read(req *http.Request, resp *http.Response, text []byte, readErr error, start time.Time) (*Grant, *FetchError) {
+	wrongDomain := "wrong domain? check " + s.config.name("Domain")
+	secrets := s.secrets()
+	switch {
+	case safehttp.Redirects(resp.StatusCode):
+		return nil, s.failure(permanent, redirectError(req, resp, secrets), wrongDomain)
+	case readErr != nil:
+		return nil, s.failure(temporary, readErr, "")
+	case len(text) > maxAnswer:
+		return nil, s.failure(permanent, fmt.Errorf("the answer has more than %d bytes", maxAnswer), wrongDomain)
+	}
+	var a tokenAnswer
+	text = bytes.TrimSpace(text)
+	isJSON := len(text) > 0 && text[0] == '{' && json.Unmarshal(text, &a) == nil
+	token, kind, code := claimText(a.AccessToken), claimText(a.TokenType), claimText(a.Error)
+	secrets.Add(token)
+	line := func(raw json.RawMessage, size int) string {
+		return safehttp.Line(secrets.Redact(claimText(raw)), size)
+	}
+	// says is for answers without a token: what they say, or that another
+	// server gave them.
+	says := func(c class, hint string) *FetchError {
+		e := s.failure(c, nil, hint)
+		switch {
+		case isJSON:
+			e.Code, e.Description = line(a.Error, 60), cmp.Or(line(a.Description, 300), line(a.Message, 300))
+			if c == refused {
+				e.Hint = s.advice(e, resp.StatusCode)
+			}
+		case len(text) > 0 || resp.StatusCode < 300:
+			kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+			e.Err = fmt.Errorf("the answer is %s, not JSON: a proxy or another server speaks here",
+				safehttp.Line(secrets.Redact(cmp.Or(kind, "of no stated type")), 60))
+		}
+		return e
+	}
+	switch status := resp.StatusCode; {
+	case status == http.StatusProxyAuthRequired:
+		return nil, says(permanent, safehttp.ProxyAdvice)
+	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly,
+		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
+		return nil, says(temporary, "")
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusGone:
+		return nil, says(permanent, "there is no token endpoint: "+wrongDomain)
+	case !isJSON:
+		return nil, says(temporary, "")
+	case status != http.StatusOK && status != http.StatusCreated, code != "":
+		return nil, says(refused, "")
+	case len(a.AccessToken) == 0 || a.AccessToken[0] != '"' || token == "":
+		return nil, s.failure(permanent, errors.New("the answer has no access_token"), wrongDomain)
+	case kind != "" && !strings.EqualFold(kind, "Bearer"):
+		return nil, s.failure(permanent, fmt.Errorf("the answer has a token of type %q, not Bearer", line(a.TokenType, 60)), "")
+	case !headerSafe(token):
+		return nil, s.failure(permanent, errors.New("the answer has an access_token that cannot stand in a header"), "")
+	}
+	scopes, named := s.config.Scopes, false
+	if len(a.Scope) > 0 && (a.Scope[0] == '"' || a.Scope[0] == '[') {
+		scopes, named = claimList(a.Scope), true
+	}
+	life := lifetime(a.ExpiresIn, token, safehttp.ServerTime(resp.Header, time.Now()))
+	return newGrant(token, start.Add(life), life, scopes, named), nil
+}
+
+// headerSafe reports whether token is visible ASCII.
+func headerSafe(token string) bool {
+	return !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// lifetime is how long a token lives: expires_in (a number, or a number in a
+// string), or until the token's own exp where that is missing. now is the
+// server's.
+func lifetime(expiresIn json.RawMessage, token string, now time.Time) time.Duration {
+	n, err := strconv.ParseFloat(strings.TrimSpace(claimText(expiresIn)), 64)
+	if (err == nil || errors.Is(err, strconv.ErrRange)) && !math.IsNaN(n) {
+		return safehttp.Seconds(int64(max(0, min(n, safehttp.MaxWait.Seconds()))))
+	}
+	if claims, err := ParseUnverifiedClaims(token); err == nil && !claims.ExpiresAt.IsZero() {
+		return min(max(0, claims.ExpiresAt.Sub(now)), safehttp.MaxWait)
+	}
+	return unknownLife
+}
+
+// unanswered sorts a request that got no answer.
+func (s *Source) unanswered(err error) *FetchError {
+	hint, final := safehttp.Advice(err)
+	switch {
+	case safehttp.NoSuchHost(err):
+		hint = "wrong domain? check " + s.config.name("Domain")
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("no answer within %s", requestCap) // not the caller's deadline
+	}
+	c := temporary
+	if final {
+		c = permanent
+	}
+	return s.failure(c, err, hint)
+}
+
+// failed makes an error of a request, without secrets: the standard library
+// quotes what a server sent.
+func (s *Source) failure(c class, err error, hint string) *FetchError {
+	if err != nil {
+		if text := safehttp.Line(s.secrets().Redact(err.Error()), 500); text != err.Error() {
+			err = errors.New(text)
+		}
+	}
+	return &FetchError{Domain: s.config.Domain, Err: err, Hint: hint, class: c}
+}
+
+// secrets are the texts that no error may show.
+func (s *Source) secrets() safehttp.Secrets {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	secrets := safehttp.Secrets{s.secret()}
+	if s.refused != nil {
+		secrets.Add(s.refused.AccessToken())
+	}
+	if h := s.current.Load(); h != nil {
+		secrets.Add(h.grant.AccessToken())
+	}
+	return secrets
+}
+
+// redirectError describes the redirect that resp answers req with.
+func redirectError(req *http.Request, resp *http.Response, secrets safehttp.Secrets) *RedirectError {
+	return &RedirectError{
+		Method: req.Method, Status: resp.StatusCode, From: safehttp.Origin(req.URL),
+		To: safehttp.RedirectTarget(req.URL, resp.Header.Get("Location"), secrets),
+	}
+}
+
+// advice says what to do about a refusal. The descriptions are Auth0's.
+func (s *Source) advice(e *FetchError, status int) string {
+	about, name := strings.ToLower(e.Description), s.config.name
+	switch {
+	case strings.Contains(about, "service not") || strings.Contains(about, "audience"):
+		return "the audience is unknown there: check " + name("Audience") + ", and " + name("Domain") + " (wrong domain?)"
+	case strings.Contains(about, "scope") || e.Code == "invalid_scope":
+		return "ask your Auth0 administrator for the scopes"
+	case strings.Contains(about, "not authorized"):
+		return "ask your Auth0 administrator to authorize this client for the audience"
+	case e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == "access_denied" || status == http.StatusUnauthorized:
+		return "check " + name("ClientID") + " and " + name("ClientSecret") + ", and " + name("Domain") + " (wrong domain?)"
+	}
+	return ""
+}

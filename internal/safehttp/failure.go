@@ -1,0 +1,60 @@
+package safehttp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// ProxyAdvice is what to do about a proxy that refuses.
+const ProxyAdvice = "check HTTPS_PROXY, its user name and password included"
+
+// NoSuchHost reports whether err says that there is no server of this name,
+// which is not the proxy's.
+func NoSuchHost(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound && !atProxy(err)
+}
+
+func atProxy(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "proxyconnect"
+}
+
+// Advice says what to do about a request that got no answer because of err,
+// and whether another attempt is of no use.
+func Advice(err error) (advice string, final bool) {
+	var (
+		refused     proxyError
+		record      tls.RecordHeaderError
+		certificate *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return ProxyAdvice, true
+	case strings.HasSuffix(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // by another transport
+		return ProxyAdvice, true
+	case atProxy(err):
+		return ProxyAdvice, false
+	case errors.As(err, &record):
+		return "the server does not speak TLS there", true
+	case errors.As(err, &certificate):
+		return "the server's certificate is not trusted here: another server, or a proxy whose certificate this machine does not know?", true
+	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, http.ErrNotSupported):
+		return "", true
+	}
+	return "", false
+}
+
+// Ended says why ctx ended, for errors.Is.
+func Ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause != nil && cause != err {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
