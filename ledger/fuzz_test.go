@@ -3,7 +3,6 @@ package ledger
 import (
 	"encoding/json"
 	"testing"
-	"time"
 )
 
 // FuzzParseFeature holds that no text makes the package panic, that what it
@@ -16,9 +15,9 @@ func FuzzParseFeature(f *testing.F) {
 			f.Add([]byte(one))
 		}
 	}
-	everywhere := Source{Shape: rectangle(f, [4]float64{-170, -80, 170, 80}), Country: "x", Period: Period{Always, Forever}}
+	everywhere := Source{Shape: rectangle(f, [4]float64{-170, -80, 170, 80}), Country: "x", Period: allTime}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		feature, problems := ParseFeature(text, Rules{Now: time.Unix(1e9, 0)})
+		feature, problems := ParseFeature(text, Rules{})
 		if feature.Shape == nil || problems.Refused() {
 			return
 		}
@@ -40,7 +39,7 @@ func FuzzParseFeature(f *testing.F) {
 		if !json.Valid(mended) {
 			t.Fatalf("mended into %q", mended)
 		}
-		if _, problems := ParseFeature(mended, Rules{Now: time.Unix(1e9, 0)}); problems.Refused() {
+		if _, problems := ParseFeature(mended, Rules{}); problems.Refused() {
 			t.Errorf("mended into %s: %v", mended, problems)
 		}
 	})
@@ -54,11 +53,11 @@ func FuzzParseTime(f *testing.F) {
 		f.Add(c.Text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := ParseTime(text, time.Unix(1e9, 0))
-		if err != nil || got.Std().Year() < 1 {
+		got, err := ParseTime(text)
+		if err != nil || got.Std().Year() < 1 || got.Std().Year() > 9999 { // by their zones
 			return
 		}
-		if again, err := ParseTime(got.String(), time.Time{}); err != nil || again != got {
+		if again, err := ParseTime(got.String()); err != nil || again != got {
 			t.Errorf("%q is %v, and that is %v, %v", text, got, again, err)
 		}
 	})

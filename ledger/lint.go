@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/meti-go/meti/internal/jsonwalk"
+	"github.com/meti-go/meti/internal/scan"
 )
 
 // advise judges a geometry beyond what the database does.
@@ -151,7 +151,7 @@ func CheckCRS(value []byte) Problems {
 		return nil
 	}
 	visit := func(object []byte, names ...string) {
-		jsonwalk.Members(object, func(key, item []byte) bool {
+		scan.Members(object, func(key, item []byte) bool {
 			if slices.Contains(names, string(key)) {
 				name = strings.Trim(string(item), `"`)
 			}

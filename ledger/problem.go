@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Point is a position: longitude, then latitude, in degrees.
@@ -117,9 +116,9 @@ var allRules = []RuleInfo{
 	{RuleTimeSyntax, Error, true, "a time that is not ISO 8601, or no possible one"},
 	{RulePeriod, Error, true, "an end_at that is not later than start_at by more than one day"},
 	{RuleAltIDMissing, Error, true, "no id"},
+	{RuleAltIDType, Error, true, "an id that is neither a string nor a number"},
 	{RuleAltIDLong, Error, true, fmt.Sprintf("an id of %d characters or more", maxAltID)},
 
-	{RuleAltIDType, Error, false, "an id that is neither a string nor a number"},
 	{RuleAltIDBlank, Error, false, "an id of nothing but space"},
 	{RuleGeometryType, Error, false, "a geometry other than Polygon or MultiPolygon"},
 	{RuleGeometryEmpty, Error, false, "a geometry without positions"},
@@ -254,9 +253,6 @@ type Rules struct {
 	// Allow makes an error of these rules a warning, also with Strict, unless
 	// METI's database refuses it.
 	Allow []Rule
-	// Now is the moment that words such as "today" refer to; zero means the
-	// current time.
-	Now time.Time
 	// Countries, when given, help to suspect exchanged coordinates: a field in
 	// the ocean that would lie in a country the other way round.
 	Countries *Countries

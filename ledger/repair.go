@@ -3,8 +3,9 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
-	"github.com/meti-go/meti/internal/jsonwalk"
+	"github.com/meti-go/meti/internal/scan"
 )
 
 // Fix is one change that [Repair] made.
@@ -25,103 +26,62 @@ type Fix struct {
 // A ring is only closed when it would have enough positions, and nothing else
 // is mended: what [CheckGeometry] still finds is for a person to decide.
 func Repair(text []byte) ([]byte, []Fix, error) {
-	if !jsonValid(text) {
-		return nil, nil, jsonProblem("the text is no JSON that the ledger can hold").Err()
+	if ps := jsonProblems(text, "text"); ps != nil {
+		return nil, nil, ps.Err()
 	}
-	geometry, prefix := bytes.TrimSpace(text), ""
-	if g, ok := field(geometry, "geometry"); ok {
+	geometry, prefix := text, ""
+	if g, ok := field(text, "geometry"); ok {
 		geometry, prefix = g, "/geometry"
 	}
-	if isNull(geometry) || geometry[0] != '{' {
-		return nil, nil, badShape("there is no geometry in the text")
-	}
-	if _, fail := decodeGeometry(geometry); fail != nil {
+	d, fail := decodeGeometry(geometry)
+	if fail != nil {
 		fail.pointer = prefix + fail.pointer
 		return nil, nil, fail
 	}
-	var r repairer
-	r.geometry(geometry, prefix)
-	if len(r.fixes) == 0 {
-		return text, nil, nil
-	}
-	// Pieces of text are slices of it, so their places follow from capacity.
+	var fixes []Fix
 	var out []byte
 	last := 0
-	for _, e := range r.edits {
-		start := cap(text) - cap(e.old)
-		out = append(out, text[last:start]...)
-		out = append(out, e.new...)
-		last = start + len(e.old)
-	}
-	return append(out, text[last:]...), r.fixes, nil
-}
-
-type edit struct{ old, new []byte }
-
-type repairer struct {
-	fixes []Fix
-	edits []edit
-}
-
-func (r *repairer) geometry(value []byte, path string) {
-	typ, _ := member(value, "type")
-	kind, _ := asText(typ)
-	if list, ok := member(value, "geometries"); ok && equalFold(kind, "GeometryCollection") && list[0] == '[' {
-		jsonwalk.Elements(list, func(i int, item []byte) bool {
-			r.geometry(item, fmt.Sprintf("%s/geometries/%d", path, i))
-			return true
-		})
-		return
-	}
-	coords, _ := member(value, "coordinates")
-	path += "/coordinates"
-	switch {
-	case equalFold(kind, "Polygon"):
-		r.polygon(coords, path)
-	case equalFold(kind, "MultiPolygon"):
-		jsonwalk.Elements(coords, func(i int, item []byte) bool {
-			if item[0] == '[' {
-				r.polygon(item, fmt.Sprintf("%s/%d", path, i))
+	d.polygons(func(p polygon) {
+		for i, r := range p {
+			mended, fixed := repairRing(r, i == 0, prefix)
+			if len(fixed) == 0 {
+				continue
 			}
-			return true
-		})
+			fixes = append(fixes, fixed...)
+			// The ring's text is a slice of the whole, so its place follows from
+			// the capacity.
+			start := cap(text) - cap(r.text)
+			out = append(append(out, text[last:start]...), mended...)
+			last = start + len(r.text)
+		}
+	})
+	if len(fixes) == 0 {
+		return text, nil, nil
 	}
+	return append(out, text[last:]...), fixes, nil
 }
 
-func (r *repairer) polygon(rings []byte, path string) {
-	jsonwalk.Elements(rings, func(i int, item []byte) bool {
-		r.ring(item, fmt.Sprintf("%s/%d", path, i), i == 0)
-		return true
-	})
-}
-
-func (r *repairer) ring(value []byte, path string, shell bool) {
-	var texts [][]byte
-	var xy []float64
-	var rd reader
-	repeated := 0
-	jsonwalk.Elements(value, func(_ int, item []byte) bool {
-		before := len(xy)
-		if rd.position(item, path, &xy) != nil || len(xy) == before {
-			return true // an empty position counts for nothing
-		}
-		if n := len(xy); n >= 4 && xy[n-2] == xy[n-4] && xy[n-1] == xy[n-3] {
-			repeated++
-			xy = xy[:before]
-			return true
-		}
-		texts = append(texts, item)
-		return true
-	})
-	if len(texts) < 3 {
-		return
-	}
+func repairRing(r ring, shell bool, prefix string) (mended []byte, fixes []Fix) {
 	done := func(rule Rule, message string) {
-		r.fixes = append(r.fixes, Fix{rule, path, message})
+		fixes = append(fixes, Fix{rule, prefix + r.path, message})
 	}
-	before := len(r.fixes)
-	if repeated > 0 {
-		done(RuleRepeatedPoint, fmt.Sprintf("took out %d repeated positions", repeated))
+	var texts [][]byte
+	scan.Elements(r.text, func(_ int, item []byte) bool {
+		if item[scan.SkipSpace(item, 1)] != ']' { // an empty position counts for nothing
+			texts = append(texts, item)
+		}
+		return true
+	})
+	xy, index := withoutRepeats(r.xy)
+	for i, k := range index {
+		texts[i] = texts[k]
+	}
+	texts = texts[:len(index)]
+	if len(texts) < 3 {
+		return nil, nil
+	}
+	if n := r.len() - len(index); n > 0 {
+		done(RuleRepeatedPoint, fmt.Sprintf("took out %d repeated positions", n))
 	}
 	if n := len(xy); xy[0] != xy[n-2] || xy[1] != xy[n-1] {
 		texts = append(texts, texts[0])
@@ -130,17 +90,12 @@ func (r *repairer) ring(value []byte, path string, shell bool) {
 	}
 	// A ring across the antimeridian tells which way it runs only once it is cut.
 	if area := signedArea(xy); !acrossAntimeridian(xy) && (area < 0 && shell || area > 0 && !shell) {
-		for i, j := 0, len(texts)-1; i < j; i, j = i+1, j-1 {
-			texts[i], texts[j] = texts[j], texts[i]
-		}
+		slices.Reverse(texts)
 		if shell {
 			done(RuleWinding, "wound the shell counter-clockwise")
 		} else {
 			done(RuleWinding, "wound the hole clockwise")
 		}
 	}
-	if len(r.fixes) > before {
-		mended := append([]byte{'['}, bytes.Join(texts, []byte{','})...)
-		r.edits = append(r.edits, edit{value, append(mended, ']')})
-	}
+	return slices.Concat([]byte{'['}, bytes.Join(texts, []byte{','}), []byte{']'}), fixes
 }

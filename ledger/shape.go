@@ -2,12 +2,12 @@ package ledger
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
 
+	"github.com/meti-go/meti/internal/scan"
 	"github.com/peterstace/simplefeatures/geom"
 )
 
@@ -82,8 +82,8 @@ type Shape struct {
 // those that the ledger has already taken. It costs a few microseconds for a
 // common field.
 func ParseGeometry(geojson []byte) (*Shape, error) {
-	if !jsonValid(geojson) {
-		return nil, errors.New("the geometry is no JSON")
+	if err := scan.Check(geojson); err != nil {
+		return nil, err
 	}
 	d, fail := decodeGeometry(geojson)
 	if fail != nil {

@@ -9,37 +9,6 @@ import (
 	"github.com/meti-go/meti/ledger/internal/robust"
 )
 
-// CheckGeometry judges a GeoJSON geometry and returns all its problems, with
-// pointers from the geometry. The shape is nil when the text cannot be read as
-// a geometry, and otherwise as sound as the problems say.
-//
-// The verdict is ST_IsValid's (OGC 06-103r4, 6.1.11) after ST_GeomFromGeoJSON
-// [D], with one rule of ours, [MaxVertices].
-func CheckGeometry(geojson []byte) (*Shape, Problems) {
-	if !jsonValid(geojson) {
-		return nil, Problems{NewProblem(RuleGeometrySyntax, "", "the geometry is no JSON", "write valid JSON (RFC 8259)")}
-	}
-	return checkGeometry(geojson)
-}
-
-func checkGeometry(geojson []byte) (*Shape, Problems) {
-	d, fail := decodeGeometry(geojson)
-	if fail != nil {
-		return nil, Problems{NewProblem(RuleGeometrySyntax, fail.pointer, fail.message, fail.advice)}
-	}
-	s := newShape(d)
-	v := &judge{problems: d.notes}
-	if n := s.count; n > MaxVertices {
-		v.add(RuleTooManyVertices, "", nil,
-			fmt.Sprintf("the geometry has %d positions, more than %d", n, MaxVertices),
-			"simplify it, or register its parts as sources of their own")
-		return s, v.problems
-	}
-	v.geometry(d)
-	v.advise(d, s)
-	return s, v.problems
-}
-
 // judge gathers problems.
 type judge struct {
 	problems Problems
@@ -116,7 +85,7 @@ func (v *judge) polygons(d *decoded) {
 				l.flawed[i] = true
 				continue
 			}
-			xy, index := withoutRepeats(r)
+			xy, index := withoutRepeats(r.xy)
 			l.rings = append(l.rings, laidRing{ring: r, xy: xy, index: index, part: i, hole: k, box: boxOf(xy)})
 		}
 	}
@@ -524,18 +493,4 @@ func (v *judge) antipodes(r ring) bool {
 		}
 	}
 	return true
-}
-
-// withoutRepeats drops repeated positions and tells where the others stood.
-func withoutRepeats(r ring) (xy []float64, index []int) {
-	xy, index = make([]float64, 0, len(r.xy)), make([]int, 0, r.len())
-	for i := range r.len() {
-		p := r.at(i)
-		if n := len(xy); n > 0 && xy[n-2] == p[0] && xy[n-1] == p[1] {
-			continue
-		}
-		xy = append(xy, p[0], p[1])
-		index = append(index, i)
-	}
-	return xy, index
 }

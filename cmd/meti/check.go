@@ -43,7 +43,7 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts.`,
 			if err != nil {
 				return err
 			}
-			c := &checking{app: a, rules: ledger.Rules{Strict: strict, Now: a.now(), Countries: table}}
+			c := &checking{app: a, rules: ledger.Rules{Strict: strict, Countries: table}}
 			defer c.close()
 			return c.run(cmd.Context(), args, against, format)
 		},

@@ -106,7 +106,7 @@ func (c *checking) source(id, altID string, period ledger.Period, geometry []byt
 // parseKnown reads a Feature, or a source as METI answers it.
 func (c *checking) parseKnown(item features.Item) known {
 	if item.Type == "Feature" {
-		f, problems := ledger.ParseFeature(item.Raw, ledger.Rules{Now: c.rules.Now})
+		f, problems := ledger.ParseFeature(item.Raw, ledger.Rules{})
 		if err := problems.Err(); err != nil {
 			return known{err: err}
 		}
@@ -126,8 +126,8 @@ func (c *checking) parseKnown(item features.Item) known {
 	if len(s.Geometry) == 0 {
 		s.Geometry = s.Geojson
 	}
-	start, err := ledger.ParseTime(s.StartAt, c.rules.Now)
-	end, err2 := ledger.ParseTime(s.EndAt, c.rules.Now)
+	start, err := ledger.ParseTime(s.StartAt)
+	end, err2 := ledger.ParseTime(s.EndAt)
 	if err := errors.Join(err, err2); err != nil {
 		return known{err: err}
 	}

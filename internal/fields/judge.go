@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/ledger"
@@ -56,7 +55,7 @@ func NewJudge(o Options) (*Judge, error) {
 		case one.given == "":
 			one.to.property = one.otherwise
 		case dateLike.MatchString(one.given):
-			if _, wrong := ledger.ParseTime(one.given, time.Now()); wrong != nil {
+			if _, wrong := ledger.ParseTime(one.given); wrong != nil {
 				err = errors.Join(err, fmt.Errorf("the date %q: %w", one.given, wrong))
 			}
 			one.to.fixed, _ = json.Marshal(one.given)
