@@ -14,32 +14,33 @@ const module = "github.com/meti-go/meti"
 var allowed = map[string][]string{
 	"":                                  {},
 	"wire":                              {},
-	"gen":                               {"wire"},
+	"gen":                               {"wire", "internal/scan"},
 	"authn":                             {"internal/safehttp"},
 	"authn/filestore":                   {"authn", "internal/safehttp"},
-	"api":                               {"gen", "wire", "authn", "internal/safehttp"},
+	"api":                               {"gen", "wire", "authn", "internal/safehttp", "internal/scan"},
 	"ledger":                            {"internal/scan"},
 	"ledger/countries":                  {"ledger", "internal/scan"},
 	"ledger/countries/internal/convert": {},
 	"ledger/internal/robust":            {},
 	"ledger/internal/proj":              {},
 	"ledger/internal/foreign":           {"ledger", "internal/scan"},
-	"register":                          {"api", "gen", "wire", "authn", "internal/safehttp", "ledger", "internal/features", "internal/fields", "internal/jsonwalk", "internal/scan"},
-	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/jsonwalk", "internal/scan"},
+	"register":                          {"api", "gen", "wire", "authn", "internal/safehttp", "ledger", "internal/features", "internal/fields", "internal/scan"},
+	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/scan"},
+	"emulator/internal/httpapi":         {"gen", "wire", "internal/scan"},
 	"internal/specgen":                  {},
 	"internal/features":                 {},
-	"internal/fields":                   {"ledger", "internal/jsonwalk", "internal/scan"},
-	"internal/jsonwalk":                 {},
+	"internal/fields":                   {"ledger", "internal/scan"},
 	"internal/safehttp":                 {},
 	"internal/scan":                     {},
 	"internal/release":                  {},
 	"cmd/meti": {"", "api", "authn", "authn/filestore", "internal/safehttp", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
-		"internal/features", "internal/fields", "internal/jsonwalk", "internal/scan", "testdata"},
+		"internal/features", "internal/fields", "internal/scan", "testdata"},
 }
 
 // parts are internal to a package: who may import that has them too.
 var parts = map[string]string{
 	"ledger/internal/robust": "ledger", "ledger/internal/proj": "ledger",
+	"emulator/internal/httpapi": "emulator",
 }
 
 // light packages stay free of what only the others need.

@@ -529,7 +529,7 @@ func TestAllHoldsLittle(t *testing.T) {
 			}
 		}
 		// All that is held ahead, or it and all that waits decoded.
-		const ahead, decoded = aheadChunks * chunkBytes, (queueLength + 2) * (batchBytes + bufferSize)
+		const ahead, decoded = aheadChunks * chunkBytes, (queueLength + 2) * (batchBytes + 128<<10)
 		if got := offered.Load(); got < ahead/2 || got > ahead+decoded {
 			t.Errorf("%d KiB were taken", got>>10)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/wire"
 )
 
@@ -80,7 +81,7 @@ func appendFeature(to []byte, feature Feature) ([]byte, error) {
 	case feature.ID == "":
 		return nil, errors.New("id is missing")
 	}
-	to = appendText(append(to, `{"type":"Feature","id":`...), feature.ID)
+	to = scan.AppendText(append(to, `{"type":"Feature","id":`...), feature.ID)
 	to, err := appendDate(append(to, `,"properties":{"start_at":`...), "properties.start_at", feature.Properties.StartAt)
 	if err != nil {
 		return nil, err
@@ -127,24 +128,23 @@ func appendDate(to []byte, name string, date wire.Time) ([]byte, error) {
 	if date == (wire.Time{}) {
 		return nil, fmt.Errorf("%s is missing", name)
 	}
-	to, err := appendTime(to, date)
+	text, err := date.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return to, nil
+	return append(to, text...), nil
 }
 
 // appendGeometry writes a GeoJSON object as it is, once it has been checked to
 // be JSON.
 func appendGeometry(to []byte, geometry json.RawMessage) ([]byte, error) {
-	if i := skipSpace(geometry, 0); i == len(geometry) || string(geometry[i:]) == "null" {
+	if i := scan.SkipSpace(geometry, 0); i == len(geometry) || string(geometry[i:]) == "null" {
 		return nil, errors.New("geometry is missing")
 	} else if geometry[i] != '{' {
 		return nil, errors.New("geometry is not a JSON object")
 	}
-	to, err := appendRaw(to, geometry)
-	if err != nil {
+	if err := scan.Check(geometry); err != nil {
 		return nil, fmt.Errorf("geometry: %w", err)
 	}
-	return to, nil
+	return append(to, geometry...), nil
 }

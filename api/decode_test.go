@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/wire"
 )
 
 // sourceFiles gives the texts of testdata/source.
@@ -44,30 +47,8 @@ func sourceList(t testing.TB) []byte {
 	return append(append([]byte("[\n"), bytes.Join(list, []byte(" ,\n"))...), ']')
 }
 
-// TestFieldsAreThoseOfTheSpec holds the decoder's table equal to gen.Source,
-// which is generated from openapi.yaml.
-func TestFieldsAreThoseOfTheSpec(t *testing.T) {
-	var want []string
-	for i := range reflect.TypeFor[gen.Source]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[gen.Source]().Field(i).Tag.Get("json"), ",")
-		if name != "-" {
-			want = append(want, name)
-		}
-	}
-	var got []string
-	for _, f := range fields {
-		got = append(got, f.name)
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("the table has %v, and gen.Source %v", got, want)
-	}
-	if len(fields) > maxFields {
-		t.Errorf("%d fields, more than a bit each", len(fields))
-	}
-}
-
 // TestFieldsReachTheirOwn sets one field of gen.Source after another, and
-// expects the table to write and read that field and no other.
+// expects that field and no other to be written and read.
 func TestFieldsReachTheirOwn(t *testing.T) {
 	for name, data := range sourceFiles(t) {
 		var members map[string]json.RawMessage
@@ -81,45 +62,114 @@ func TestFieldsReachTheirOwn(t *testing.T) {
 	}
 }
 
-// differ decodes a source with this package and with gen and encoding/json,
-// and reports where the two differ. What is meant to differ:
-//
-//   - null for a boundary is nil, not the text "null";
-//   - a whole number may be written 2026.0;
-//   - null is no source;
-//   - where a member comes twice, both must be sound.
+// judge reads a source by encoding/json: a loop over the members, each given to
+// the field that has its name in its tag. It knows nothing of internal/scan, and
+// is nil where the text is no JSON object.
+func judge(t testing.TB, data []byte) *gen.Source {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if start, err := decoder.Token(); !json.Valid(data) || start != json.Delim('{') || err != nil {
+		return nil
+	}
+	source := new(gen.Source)
+	fields := map[string]reflect.Value{}
+	v := reflect.ValueOf(source).Elem()
+	for i := range v.NumField() {
+		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); name != "-" {
+			fields[name] = v.Field(i)
+		}
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		var value json.RawMessage
+		if err := errors.Join(err, decoder.Decode(&value)); err != nil {
+			t.Fatal(err)
+		}
+		field, known := fields[name.(string)]
+		if known {
+			field.SetZero()
+			if string(value) == "null" || into(field, value) {
+				delete(source.AdditionalProperties, name.(string))
+				continue
+			}
+			field.SetZero()
+		}
+		if source.AdditionalProperties == nil {
+			source.AdditionalProperties = map[string]json.RawMessage{}
+		}
+		source.AdditionalProperties[name.(string)] = value
+	}
+	if len(source.AdditionalProperties) == 0 {
+		source.AdditionalProperties = nil
+	}
+	return source
+}
+
+// into reads a value that is not null into a field, and reports whether it fits.
+func into(field reflect.Value, value json.RawMessage) bool {
+	switch field.Kind() {
+	case reflect.String, reflect.Slice:
+		if field.Type() != reflect.TypeFor[json.RawMessage]() {
+			value = numbersQuoted(value)
+		}
+	case reflect.Int, reflect.Pointer: // a number, maybe in quotes
+		var text string
+		if field.Type() != reflect.TypeFor[*wire.Hectares]() && json.Unmarshal(value, &text) == nil && json.Unmarshal([]byte(text), new(float64)) == nil && text == strings.TrimSpace(text) && text != "null" {
+			value = json.RawMessage(text)
+		}
+		var number float64
+		if field.Kind() == reflect.Int && json.Unmarshal(value, &number) == nil { // 2026.0 is one
+			field.SetInt(int64(number))
+			return number == math.Trunc(number) && math.Abs(number) < 1<<53
+		}
+	}
+	return json.Unmarshal(value, field.Addr().Interface()) == nil
+}
+
+// numbersQuoted writes a number, or those of a list, as a text.
+func numbersQuoted(value json.RawMessage) json.RawMessage {
+	if value[0] == '[' {
+		var list []json.RawMessage
+		_ = json.Unmarshal(value, &list)
+		for i := range list {
+			list[i] = numbersQuoted(list[i])
+		}
+		text := []byte("[")
+		return append(append(text, bytes.Join(raws(list), []byte(","))...), ']')
+	}
+	if json.Unmarshal(value, new(json.Number)) == nil && value[0] != '"' && value[0] != 'n' {
+		return fmt.Appendf(nil, "%q", value)
+	}
+	return value
+}
+
+func raws(list []json.RawMessage) (texts [][]byte) {
+	for _, text := range list {
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// differ decodes a source as it is listed and by the judge, and reports where
+// the two differ.
 func differ(t testing.TB, name string, data []byte) {
 	t.Helper()
-	var theirs gen.Source
-	theirErr := json.Unmarshal(data, &theirs)
 	ours, err := readSource(bytes.NewReader(data))
-
 	if drip, dripErr := readSource(iotest.OneByteReader(bytes.NewReader(data))); !reflect.DeepEqual(drip, ours) || fmt.Sprint(dripErr) != fmt.Sprint(err) {
 		t.Errorf("%s: byte by byte %+v %v, at once %+v %v\n%q", name, drip, dripErr, ours, err, data)
 	}
+	theirs := judge(t, data)
+	if (theirs == nil) != (err != nil) {
+		t.Errorf("%s: we say %v, and encoding/json has %v\n%q", name, err, theirs, data)
+	}
 	if err != nil {
-		if theirErr == nil && !membersRepeat(data) && string(bytes.TrimSpace(data)) != "null" {
-			t.Errorf("%s: %v, and encoding/json has no error\n%q", name, err, data)
-		}
-		// A value of the wrong kind may stand before what breaks the JSON.
-		if json.Valid(data) && !strings.Contains(err.Error(), "should be") {
+		if json.Valid(data) != strings.Contains(err.Error(), "should be") {
 			t.Errorf("%s: json.Valid says %v, and we %v\n%q", name, json.Valid(data), err, data)
 		}
 		return
 	}
-	if theirErr != nil {
-		if ours.OutcomeReportingYear == nil || !strings.Contains(theirErr.Error(), "outcome_reporting_year") {
-			t.Errorf("%s: no error, and encoding/json %v\n%q", name, theirErr, data)
-		}
-		return
-	}
-	for _, raw := range []*json.RawMessage{&theirs.Geometry, &theirs.Geojson} {
-		if string(*raw) == "null" {
-			*raw = nil
-		}
-	}
 	// Two times are equal that mean the same; their zones are both UTC.
-	if got, want := dump(&ours.Source), dump(&theirs); got != want {
+	if got, want := dump(&ours.Source), dump(theirs); got != want {
 		t.Errorf("%s\ngot  %s\nwant %s\n%q", name, got, want, data)
 	}
 
@@ -128,16 +178,11 @@ func differ(t testing.TB, name string, data []byte) {
 	if err != nil {
 		return // a year that RFC 3339 cannot write
 	}
-	var again Source
-	if err := json.Unmarshal(text, &again); err != nil {
-		t.Fatalf("%s: written as %s, which is not read: %v", name, text, err)
-	}
-	second, err := again.MarshalJSON()
-	if err != nil || !bytes.Equal(second, text) {
-		t.Errorf("%s: written as %s, then as %s (%v)", name, text, second, err)
-	}
 	if !json.Valid(text) {
-		t.Errorf("%s: written as %s, which is not JSON", name, text)
+		t.Fatalf("%s: written as %s, which is not JSON", name, text)
+	}
+	if got, want := dump(judge(t, text)), dump(&ours.Source); got != want {
+		t.Errorf("%s: written as %s, which is read as\n%s\nand was\n%s", name, text, got, want)
 	}
 }
 
@@ -158,24 +203,6 @@ func dump(source *gen.Source) string {
 		fmt.Fprintf(&b, "%#v ", f.Interface())
 	}
 	return b.String()
-}
-
-// membersRepeat reports whether an object has a member twice.
-func membersRepeat(data []byte) bool {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	if t, err := decoder.Token(); t != json.Delim('{') || err != nil {
-		return false
-	}
-	seen := map[json.Token]bool{}
-	for decoder.More() {
-		name, err := decoder.Token()
-		var value json.RawMessage
-		if err != nil || seen[name] || decoder.Decode(&value) != nil {
-			return err == nil && seen[name]
-		}
-		seen[name] = true
-	}
-	return false
 }
 
 func FuzzSource(f *testing.F) {
@@ -245,23 +272,6 @@ func (r *piecewise) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzJSON holds the grammar equal to encoding/json's.
-func FuzzJSON(f *testing.F) {
-	f.Add(sourceList(f))
-	for _, text := range []string{
-		`0`, `-`, `-0`, `00`, `-01`, `1.`, `1.0`, `1e`, `1e+`, `1e+5`, `1E-05`, `+1`, `.1`, `123456789`, `1234567890123456`, `1234567:`, `"`, `"a`, `"12345678"`, `"1234567\"`, `"\u12G4"`, `"\x"`,
-		"\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"12345\x00678\"", `[[1,2],[3,4]]`, `[[1, 2], [3,4]]`, `[[1 ,2]]`, `[[-1.5e3,2],[3]]`, `[[1,2],]`, `[[1,2]`, `[[1,2],[`, `[[1,`, `[[01,2]]`, `[[1,02]]`,
-		`true`, `tru`, `nulll`, `{"a":[{"b":{}}]}`, `{"a" : 1 , "b":2 }`, `{a:1}`, `{"a":1 "b":2}`, " \t\r\n1", "\v1", `[1]]`,
-	} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := checkJSON(data); (err == nil) != json.Valid(data) {
-			t.Errorf("json.Valid says %v, and we %v\n%q", json.Valid(data), err, data)
-		}
-	})
-}
-
 // TestDeepNesting expects deep answers to be read or refused, not to overflow.
 func TestDeepNesting(t *testing.T) {
 	for _, brackets := range []string{"[]", "{}"} {
@@ -271,11 +281,9 @@ func TestDeepNesting(t *testing.T) {
 				opening = `{"a":`
 			}
 			text := []byte(`{"x":` + strings.Repeat(opening, depth) + "1" + strings.Repeat(closing, depth) + "}")
-			var theirs gen.Source
-			theirErr := json.Unmarshal(text, &theirs)
 			ours, err := readSource(bytes.NewReader(text))
-			if (err == nil) != (theirErr == nil) {
-				t.Errorf("%d %s: %v, and encoding/json %v", depth, brackets, err, theirErr)
+			if (err == nil) != json.Valid(text) {
+				t.Errorf("%d %s: %v, and json.Valid says %v", depth, brackets, err, json.Valid(text))
 			}
 			if err == nil && len(ours.AdditionalProperties["x"]) != len(text)-6 {
 				t.Errorf("%d %s: not kept", depth, brackets)
@@ -318,46 +326,68 @@ func TestBrokenAnswer(t *testing.T) {
 	}
 }
 
-// TestWrongKinds expects an error that says where.
+// TestWrongKinds gives each field a value that it cannot hold: the listing goes
+// on, and the value is kept, and written again, where unknown ones are.
 func TestWrongKinds(t *testing.T) {
-	for _, f := range fields {
-		if f.name == "geometry" || f.name == "geojson" {
-			continue // kept as they are, whatever they are
+	v := reflect.TypeFor[gen.Source]()
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Field(i).Tag.Get("json"), ",")
+		if name == "-" || name == "geometry" || name == "geojson" { // these hold anything
+			continue
 		}
-		for _, value := range []string{`{"a":1}`, `[[]]`, `[1]`} {
-			list := `[{"id":"src_1"},{"id":"src_2","` + f.name + `":` + value + `}]`
-			_, err := readSources(strings.NewReader(list))
-			if err == nil || !strings.Contains(err.Error(), "source 2 of the answer") || !strings.Contains(err.Error(), f.name) {
-				t.Errorf("%s: %v", list, err)
+		for _, value := range []string{`{"a": 1}`, `[[]]`, `[{}]`} {
+			one := `{"id":"src_2","` + name + `":` + value + `}`
+			sources, err := readSources(strings.NewReader(`[{"id":"src_1"},` + one + `,{"id":"src_3"}]`))
+			if err != nil || len(sources) != 3 {
+				t.Errorf("%s: %d sources, %v", one, len(sources), err)
+				continue
 			}
-			if f.name != "id" && !strings.Contains(err.Error(), "src_2") {
-				t.Errorf("%s: %v", list, err)
+			s := sources[1]
+			if got := string(s.AdditionalProperties[name]); got != value || !s.HasField(name) || s.HasField("soil_type") {
+				t.Errorf("%s: kept as %s", one, got)
+			}
+			text, err := s.MarshalJSON()
+			if err != nil || !strings.Contains(string(text), `"`+name+`":`+value) || bytes.Count(text, []byte(`"`+name+`"`)) != 1 {
+				t.Errorf("%s: written as %s, %v", one, text, err)
+			}
+			// A field that was set since goes before what was kept.
+			if s.ID = "src_4"; name == "id" {
+				if text, err = s.MarshalJSON(); err != nil || !strings.HasPrefix(string(text), `{"alt_id":"","id":"src_4"}`) {
+					t.Errorf("%s, %v", text, err)
+				}
 			}
 		}
 	}
-	for _, text := range []string{`{"sources":[]}`, `"x"`, `1`, `[1]`, `["x"]`, `[null]`} {
+	for _, text := range []string{`{"sources":[]}`, `"x"`, `1`, `[1]`, `["x"]`, `[null]`, `[{"id":"src_1"},7]`} {
 		if _, err := readSources(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "should be") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
 
-// TestIsNull tells null, absent and empty apart.
-func TestIsNull(t *testing.T) {
-	const text = `{"id":"a","alt_id":null,"tags":[],"country":null,"geometry":null,"pa_name":"","wdpaid":"1","wdpaid":null,"steward_id":null,"steward_id":"s","end_at":null}`
+// TestOtherKinds reads values of another kind that say the same.
+func TestOtherKinds(t *testing.T) {
 	var s Source
+	const text = `{"id":"a","alt_id":7,"wdpaid":17.50,"tags":["a",1,null],"percent_overlap":"0.25","hectares":"41.5ha (101.67ac)","outcome_reporting_year":"2026"}`
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"alt_id": true, "tags": false, "country": true, "geometry": true, "geojson": false, "pa_name": false, "wdpaid": true, "steward_id": false, "end_at": true, "start_at": false, "nonsense": false} {
-		if s.IsNull(name) != want {
-			t.Errorf("IsNull(%q) = %v", name, !want)
-		}
-	}
-	if s.Tags == nil || s.Country != nil || s.Geometry != nil || s.WDPAID != nil || *s.PaName != "" || *s.StewardID != "s" {
+	if s.AltID != "7" || s.WDPAID != "17.50" || !reflect.DeepEqual(s.Tags, []string{"a", "1", ""}) || *s.PercentOverlap != 0.25 || *s.Hectares != 41.5 || s.OutcomeReportingYear != 2026 || s.AdditionalProperties != nil {
 		t.Errorf("%+v", s)
 	}
-	const want = `{"alt_id":"","country":null,"end_at":null,"geometry":null,"id":"a","pa_name":"","steward_id":"s","tags":[],"wdpaid":null}`
+}
+
+// TestNothing tells null, absent and empty apart where that matters.
+func TestNothing(t *testing.T) {
+	const text = `{"id":"a","alt_id":null,"tags":[],"country":null,"geometry":null,"pa_name":"","wdpaid":"1","wdpaid":null,"steward_id":null,"steward_id":"s","end_at":null,"conflict":false,"unep_overlap":null,"hectares":0}`
+	s := Source{Source: gen.Source{Country: "Brazil", AdditionalProperties: map[string]json.RawMessage{"x": nil}}} // forgotten
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Tags == nil || s.Country != "" || s.Geometry != nil || s.WDPAID != "" || s.StewardID != "s" || s.Conflict == nil || s.InConflict() || s.UNEPOverlap != nil || *s.Hectares != 0 {
+		t.Errorf("%+v", s)
+	}
+	const want = `{"alt_id":"","conflict":false,"hectares":0,"id":"a","steward_id":"s","tags":[]}`
 	if got, err := json.Marshal(s); err != nil || string(got) != want {
 		t.Errorf("%s %v\nwant %s", got, err, want)
 	}
@@ -373,7 +403,7 @@ func TestUnknownValues(t *testing.T) {
 	if err := json.Unmarshal(sourceFiles(t)["enums.json"], &s); err != nil {
 		t.Fatal(err)
 	}
-	if *s.Methodology != "ZZZ" || *s.SourceType != "ZZZ" || *s.GeometrySource != "ZZZ" || s.AttributeType[0] != "ZZZ" || s.Methodology.Known() || s.AttributeType[0].Known() {
+	if s.Methodology != "ZZZ" || s.SourceType != "ZZZ" || s.GeometrySource != "ZZZ" || s.AttributeType[0] != "ZZZ" || s.Methodology.Known() || s.AttributeType[0].Known() {
 		t.Errorf("%+v", s)
 	}
 }
@@ -396,11 +426,11 @@ func TestRoundTripKeepsEveryMember(t *testing.T) {
 		}
 		for member, value := range came {
 			lenient := strings.HasSuffix(member, "_at") || member == "hectares" && value[0] == '"'
-			_, known := fieldIndex[member]
+			known := source.HasField(member)
 			_, there := went[member]
 			switch {
 			case !there:
-				if name != "odd-dates.json" {
+				if string(value) != "null" && string(value) != `""` && string(value) != "0" {
 					t.Errorf("%s: %s is lost", name, member)
 				}
 			case lenient: // written strictly
@@ -419,31 +449,21 @@ func TestRoundTripKeepsEveryMember(t *testing.T) {
 	}
 }
 
-// TestKeptSourceIsItsOwn scribbles over the decoder's buffers, and expects the
-// decoded sources to be as they were.
+// TestKeptSourceIsItsOwn decodes other texts by the same decoder, and expects the
+// sources decoded before to be as they were.
 func TestKeptSourceIsItsOwn(t *testing.T) {
-	list := sourceList(t)
-	d := newDecoder(bytes.NewReader(list))
-	if err := d.whole((*decoder).open); err != nil {
+	kept, err := readSources(bytes.NewReader(sourceList(t)))
+	if err != nil {
 		t.Fatal(err)
 	}
-	var kept []*Source
 	var before []string
-	for {
-		if err := d.whole((*decoder).element); err != nil {
-			t.Fatal(err)
-		}
-		if d.closed {
-			break
-		}
-		d.count++
-		kept = append(kept, d.source)
-		before = append(before, dump(&d.source.Source))
+	for _, source := range kept {
+		before = append(before, dump(&source.Source))
 	}
-	for _, buffer := range [][]byte{d.buf[:cap(d.buf)], d.plain[:cap(d.plain)]} {
-		for i := range buffer {
-			buffer[i] = 'x'
-		}
+	other := string(sourceList(t))
+	for _, letter := range []string{"x", "y"} {
+		text := regexp.MustCompile(`[a-z0-9]`).ReplaceAllString(other, letter) // as long, and nothing alike
+		_, _ = readSources(strings.NewReader(`[{"x":"` + strings.Repeat(letter, len(text)) + `","tags":["` + letter + `","` + letter + `"]},` + text))
 	}
 	for i, source := range kept {
 		if after := dump(&source.Source); after != before[i] {
@@ -470,9 +490,6 @@ func TestHugeSource(t *testing.T) {
 	sources, err := readSources(iotest.HalfReader(&list))
 	if err != nil || len(sources) != 3 || sources[2].ID != "small again" {
 		t.Fatalf("%d sources, %v", len(sources), err)
-	}
-	if d := newDecoder(nil); cap(d.buf) != bufferSize {
-		t.Errorf("a huge source is remembered by a buffer of %d bytes", cap(d.buf))
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/paulmach/orb"
-	"github.com/paulmach/orb/planar"
 	"github.com/peterstace/simplefeatures/geom"
 
 	"github.com/meti-go/meti/api"
@@ -31,21 +29,6 @@ func ExampleSource_Polygons() {
 	// -93.59 42.04
 	// -93.6 42.04
 	// -93.6 42.03
-}
-
-// The boundary is decoded straight into orb's types.
-func ExampleDecodePolygons_orb() {
-	var source api.Source
-	if err := json.Unmarshal([]byte(field), &source); err != nil {
-		panic(err)
-	}
-	boundary, err := api.DecodePolygons[orb.MultiPolygon](source.Geometry)
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(planar.PolygonContains(boundary[0], orb.Point{-93.595, 42.035}))
-	// Output:
-	// true
 }
 
 // simplefeatures takes a ring's coordinates one after the other, without

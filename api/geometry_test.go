@@ -3,15 +3,14 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/paulmach/orb"
 	"github.com/paulmach/orb/geojson"
+
+	"github.com/meti-go/meti/gen"
 )
 
 func TestPolygons(t *testing.T) {
@@ -40,7 +39,7 @@ func TestPolygons(t *testing.T) {
 func (s *Source) with(geometry string) *Source {
 	s.ID = "src_1"
 	if geometry != "" {
-		s.Geojson = json.RawMessage(geometry)
+		s.GeoJSON = json.RawMessage(geometry)
 	}
 	return s
 }
@@ -56,7 +55,7 @@ func TestPolygonsErrors(t *testing.T) {
 		`{"type":"Polygon","coordinates":[[[1,2],[3,"4"]]]}`:                  "byte 43",
 		`{"type":"Polygon","coordinates":[[[1,2],[3,04]]]}`:                   "byte 44",
 		`{"type":"Polygon","coordinates":[[[1,2],[3,NaN]]]}`:                  "byte 43",
-		`{"type":"Polygon","coordinates":[[[1,2],[3,1e999]]]}`:                "latitude",
+		`{"type":"Polygon","coordinates":[[[1,2],[3,1e999]]]}`:                "byte 43 instead of a number",
 		`{"type":"Polygon","coordinates":[[[1,2],null]]}`:                     "byte 40",
 		`{"type":"Polygon","coordinates":[[1,2]]}`:                            "byte 34",
 		`{"type":"Polygon","coordinates":[[[[1,2]]]]}`:                        "byte 35",
@@ -97,7 +96,7 @@ func TestPolygonsShareOneArray(t *testing.T) {
 	}
 }
 
-// FuzzPolygons holds DecodePolygons equal to orb's GeoJSON, where both read.
+// FuzzPolygons holds Polygons equal to orb's GeoJSON, where both read.
 func FuzzPolygons(f *testing.F) {
 	for _, data := range sourceFiles(f) {
 		var s Source
@@ -109,7 +108,7 @@ func FuzzPolygons(f *testing.F) {
 	f.Add([]byte(`{"type":"MultiPolygon","coordinates":[[[[1,2],[3,4]],[[5,6]]],[[[7,8]]]]}`))
 	f.Add([]byte(" "))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ours, err := DecodePolygons[orb.MultiPolygon](data)
+		ours, err := (&Source{Source: gen.Source{Geometry: data}}).Polygons()
 		if err == nil && len(data) > 0 && !json.Valid(data) {
 			t.Errorf("no error, and it is not JSON\n%q", data)
 		}
@@ -136,7 +135,7 @@ func FuzzPolygons(f *testing.F) {
 }
 
 // slicesEqual leaves out polygons without a ring.
-func slicesEqual(a, b orb.MultiPolygon) bool {
+func slicesEqual(a []Polygon, b orb.MultiPolygon) bool {
 	var kept orb.MultiPolygon
 	for _, polygon := range b {
 		if len(polygon) > 0 {
@@ -144,104 +143,4 @@ func slicesEqual(a, b orb.MultiPolygon) bool {
 		}
 	}
 	return fmt.Sprint(a) == fmt.Sprint(kept)
-}
-
-// sameNumber compares decodeNumber with strconv, bit by bit.
-func sameNumber(t *testing.T, text string) {
-	t.Helper()
-	got, end, ok := decodeNumber([]byte(text), 0)
-	want, err := strconv.ParseFloat(text, 64)
-	valid := err == nil && json.Valid([]byte(text)) && strings.TrimSpace(text) == text
-	if (ok && end == len(text)) != valid {
-		t.Errorf("%q: ok is %v at %d, and strconv %v", text, ok, end, err)
-	} else if valid && math.Float64bits(got) != math.Float64bits(want) {
-		t.Errorf("%q: %v, and strconv %v", text, got, want)
-	}
-}
-
-// axisLike is an axis that has learned from a number, if that is sound.
-func axisLike(example string) *axis {
-	a := new(axis)
-	if _, ok := skipNumber([]byte(example), 0); ok {
-		a.learn([]byte(example), 0)
-	}
-	return a
-}
-
-// sameOnAxis compares what an axis makes of a number, whichever it has learned
-// from, with decodeNumber and skipNumber. Text enough to be read by words
-// follows.
-func sameOnAxis(t *testing.T, number string) {
-	t.Helper()
-	for _, example := range []string{number, "-93.6", "-179.5", "42.25", "101.75", "7.5", "-0.5", "0.5", "1234.5", "12", ""} {
-		for _, behind := range []string{",42.0300000000000011368683772161602973937988281", "]" + strings.Repeat("9", 40)} {
-			text := []byte(number + behind)
-			value, end, ok := axisLike(example).decode(text, 0)
-			wantValue, wantEnd, wantOK := decodeNumber(text, 0)
-			if math.Float64bits(value) != math.Float64bits(wantValue) || end != wantEnd || ok != wantOK {
-				t.Errorf("%q after %q: %v %d %v, and alone %v %d %v", number, example, value, end, ok, wantValue, wantEnd, wantOK)
-			}
-			end, ok = axisLike(example).skip(text, 0)
-			if wantEnd, wantOK = skipNumber(text, 0); end != wantEnd || ok != wantOK {
-				t.Errorf("%q after %q: to %d %v, and alone to %d %v", number, example, end, ok, wantEnd, wantOK)
-			}
-		}
-	}
-}
-
-// TestAxisGoesByWords expects plain numbers to be like themselves: else all go
-// the slow way, and no other test can tell.
-func TestAxisGoesByWords(t *testing.T) {
-	for _, number := range []string{"-93.60125", "-93.601234567", "42.0312345678901", "-179.99999999999997", "0.123456789012345", "7.5"} {
-		a := axisLike(number)
-		text := number + "," + strings.Repeat(" ", axisBytes)
-		if word, ok := a.begins((*[axisBytes]byte)([]byte(text))); !ok {
-			t.Errorf("%s begins with %x, which is not like itself: %+v", number, word, a)
-		}
-	}
-}
-
-func TestDecodeNumber(t *testing.T) {
-	for _, text := range []string{
-		"0", "-0", "0.0", "-0.0", "1", "-1", "10", "00", "01", "-01", "", "-", ".", "1.", "-.5", "1.e5", "1e", "1e+", "1e5", "1E-5", "1.5e300", "1e400", "1e-400", "+1",
-		"12345678", "123456789", "1234567890123456789", "9007199254740992", "9007199254740993", "9007199254740993.0", "18446744073709551615", "18446744073709551616",
-		"99999999999999999999", "0.99999999999999999", "0.000000000000000000001", "0.0000000000000000001", "9.999999999999999999", "179.99999999999997", "-179.99999999999998",
-		"90071992547409.93", "900719925474099.3", "1.00000000000000011102230246251565", "4503599627370496.5", "4503599627370497.5", "45035996273704965e-1", "05.125", "-05.125", "00.125", "-00.0", "007.5", "0x1p5", "1_0", "inf", "NaN", "1 ",
-	} {
-		sameNumber(t, text)
-		sameOnAxis(t, text)
-		got, end, ok := decodeNumber([]byte("["+text+","), 1)
-		again, end2, ok2 := decodeNumber([]byte("["+text+",12345678"), 1) // with eight bytes to read at once
-		if got != again || end != end2 || ok != ok2 {
-			t.Errorf("%q: %v %v %v and %v %v %v", text, got, end, ok, again, end2, ok2)
-		}
-	}
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 1))
-	for range 200_000 {
-		value := (random.Float64() - 0.5) * 360
-		text := strconv.FormatFloat(value, 'f', -1, 64)
-		if random.IntN(2) == 0 {
-			text = strconv.FormatFloat(value, 'f', random.IntN(20), 64)
-		}
-		if random.IntN(3) == 0 { // any digits: some are next to the middle of two float64
-			text = strconv.FormatUint(1e18+random.Uint64N(9e18), 10)
-			point := 1 + random.IntN(18)
-			text = text[:point] + "." + text[point:]
-		}
-		sameNumber(t, text)
-		if sameOnAxis(t, text); t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
-	}
-}
-
-func FuzzNumber(f *testing.F) {
-	for _, text := range []string{"0", "-93.60123456789012", "1e5", "9007199254740993", "0.1234567890123456789", "18446744073709551615"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		sameNumber(t, text)
-		sameOnAxis(t, text)
-	})
 }

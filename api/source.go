@@ -1,10 +1,6 @@
 package api
 
-import (
-	"bytes"
-
-	"github.com/meti-go/meti/gen"
-)
+import "github.com/meti-go/meti/gen"
 
 // The types of openapi.yaml that callers meet, under this package's name.
 type (
@@ -30,48 +26,23 @@ type (
 	SourceCreate = gen.SourceCreate
 )
 
-// Source is a source as METI answers it: the fields of openapi.yaml, and what
-// METI has added since in AdditionalProperties, as the text that was received.
+// Source is a source as METI answers it: the fields of openapi.yaml, and in
+// AdditionalProperties, as the text that was received, what METI has added since
+// and what does not fit its field; [gen.Source.HasField] tells the two apart. A
+// number where a text was expected fits, and a text that holds a number.
 //
-// A field that METI did not tell is nil, whether it was absent or null;
-// [Source.IsNull] tells the two apart. An empty list is not nil. A value that
-// openapi.yaml does not know, of a type such as [Methodology], is kept as it
-// is. Texts in Geometry, Geojson and AdditionalProperties are this source's own
-// copies: keeping one source keeps nothing of the others.
-type Source struct {
-	gen.Source
-	nulls uint64 // the fields, by their index in the table, that came as null
-}
+// A field that METI did not tell, because it was absent or null, is empty: nil,
+// "" or 0. Conflict, UNEPOverlap, Hectares and PercentOverlap are pointers,
+// because false and 0 are answers there. An empty list is not nil. A value that
+// openapi.yaml does not know, of a type such as [Methodology], is kept as it is.
+//
+// A Source is written as it was read: the fields that are not empty in
+// alphabetical order, dates as RFC 3339 in UTC, then AdditionalProperties; geometry
+// and those with their own digits. Texts in Geometry, GeoJSON and
+// AdditionalProperties are this source's own copies: keeping one source keeps
+// nothing of the others.
+type Source struct{ gen.Source }
 
 // InConflict reports whether METI said that the source is in conflict. It is
 // false where METI did not say; look at Conflict to tell the two apart.
 func (s *Source) InConflict() bool { return s.Conflict != nil && *s.Conflict }
-
-// IsNull reports whether METI answered null for the field of this name in
-// openapi.yaml, such as "percent_overlap". It is false for a field that was
-// absent, and for a name that openapi.yaml does not have.
-func (s *Source) IsNull(name string) bool {
-	i, known := fieldIndex[name]
-	return known && s.nulls>>i&1 != 0
-}
-
-// UnmarshalJSON reads a source as [SourcesService.All] does. What s held before
-// is forgotten, except that null leaves it as it is.
-func (s *Source) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	source, err := readSource(bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
-	*s = *source
-	return nil
-}
-
-// MarshalJSON writes what was read: numbers in geometry and unknown members
-// with their own digits, nulls as null, dates as RFC 3339 in UTC. The members
-// of openapi.yaml come first, in alphabetical order, then the unknown ones.
-func (s Source) MarshalJSON() ([]byte, error) {
-	return appendSource(nil, &s)
-}

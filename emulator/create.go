@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/internal/jsonwalk"
+	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -115,7 +115,7 @@ func (e *refusal) Error() string { return e.detail }
 // readCreation tells the three forms apart: features beside shared attributes,
 // one flat source, or a bare FeatureCollection, in that order.
 func readCreation(body []byte) (creation, error) {
-	collection, rest := jsonwalk.Cut(body[jsonwalk.SkipSpace(body, 0):], "feature_collection")
+	collection, rest := scan.Cut(body[scan.SkipSpace(body, 0):], "feature_collection")
 	if collection == nil {
 		if c, err := readCollection(body, nil); err == nil {
 			return c, nil // at once, for what most requests are
@@ -337,7 +337,7 @@ func geometryText(text json.RawMessage) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return jsonwalk.AppendCompact(make([]byte, 0, len(text)), text), nil
+	return scan.AppendCompact(make([]byte, 0, len(text)), text), nil
 }
 
 // CreateSources registers sources, all or none.

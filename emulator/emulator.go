@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/emulator/internal/httpapi"
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -361,4 +361,4 @@ func (s *Server) Ready() Ready {
 	}
 }
 
-var _ gen.ServerInterface = (*service)(nil)
+var _ httpapi.ServerInterface = (*service)(nil)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meti-go/meti"
+	"github.com/meti-go/meti/emulator/internal/httpapi"
 	"github.com/meti-go/meti/gen"
 )
 
@@ -27,7 +28,7 @@ func callerOf(r *http.Request) caller { return r.Context().Value(callerKey{}).(c
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for prefix, st := range map[string]*store{"": s.production, "/sandbox": s.sandbox} {
-		operations := gen.HandlerWithOptions(&service{s, st}, gen.StdHTTPServerOptions{
+		operations := httpapi.HandlerWithOptions(&service{s, st}, httpapi.StdHTTPServerOptions{
 			BaseURL:          prefix,
 			ErrorHandlerFunc: refuseParameter,
 		})
@@ -118,8 +119,8 @@ func (s *Server) guard(o gen.Operation, next http.Handler) http.Handler {
 
 // refuseParameter answers for a query that the generated server cannot read.
 func refuseParameter(w http.ResponseWriter, _ *http.Request, err error) {
-	missing := new(gen.RequiredParamError)
-	invalid := new(gen.InvalidParamFormatError)
+	missing := new(httpapi.RequiredParamError)
+	invalid := new(httpapi.InvalidParamFormatError)
 	switch {
 	case errors.As(err, &missing):
 		writeFields(w, fieldError{[]any{"query", missing.ParamName}, "Field required", "missing"})

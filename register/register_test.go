@@ -137,7 +137,7 @@ func TestMapping(t *testing.T) {
 		if s.AltID != c.altID || s.StartAt.String() != c.start || s.EndAt.String() != c.end {
 			t.Errorf("%s: %s %s %s", c.properties, s.AltID, s.StartAt, s.EndAt)
 		}
-		if *s.Methodology != methodology || s.Tags[0] != "north" || *s.OutcomeReportingYear != year {
+		if s.Methodology != methodology || s.Tags[0] != "north" || s.OutcomeReportingYear != year {
 			t.Errorf("%s: attributes %v %v %v", c.properties, s.Methodology, s.Tags, s.OutcomeReportingYear)
 		}
 	}

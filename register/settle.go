@@ -231,7 +231,7 @@ func timeApart(a ledger.Time, b wire.Time) time.Duration {
 func compareForms(f *feature, s *api.Source) likeness {
 	raw := s.Geometry
 	if isNull(raw) {
-		raw = s.Geojson
+		raw = s.GeoJSON
 	}
 	if err := f.parse(); err != nil {
 		return near // it was read before, so this cannot be; no proof in any case
@@ -317,7 +317,7 @@ func (r *run) foreign(s *api.Source) bool {
 	if r.Shared.AccountID != nil {
 		ours = *r.Shared.AccountID
 	}
-	return s.AccountID != nil && len(ours) == len("6f1f6d7e-4c3b-4a55-9d5a-0d9f3b0c2a11") && *s.AccountID != ours
+	return s.AccountID != "" && len(ours) == len("6f1f6d7e-4c3b-4a55-9d5a-0d9f3b0c2a11") && s.AccountID != ours
 }
 
 // filterUpTo is how many alt_ids are looked up one by one; more are cheaper to

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Time is a date and time as METI answers it: with or without a zone, a
@@ -72,6 +73,10 @@ func (t Time) Text() string { return t.text }
 // UnmarshalJSON reads a JSON string. null leaves the Time as it is.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	if bytes.Equal(data, []byte("null")) {
+		return nil
+	}
+	if n := len(data) - 1; n > 0 && data[0] == '"' && bytes.IndexByte(data[1:], '"') == n-1 && bytes.IndexByte(data, '\\') < 0 && utf8.Valid(data) {
+		*t = TimeFromBytes(data[1:n])
 		return nil
 	}
 	var text string

@@ -76,7 +76,7 @@ func (c *checking) readAccount(ctx context.Context) error {
 		}
 		geometry := s.Geometry
 		if len(geometry) == 0 {
-			geometry = s.Geojson
+			geometry = s.GeoJSON
 		}
 		k := c.source(s.ID, s.AltID, ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)}, geometry)
 		if k.err != nil {
@@ -118,13 +118,13 @@ func (c *checking) parseKnown(item features.Item) known {
 		StartAt  string          `json:"start_at"`
 		EndAt    string          `json:"end_at"`
 		Geometry json.RawMessage `json:"geometry"`
-		Geojson  json.RawMessage `json:"geojson"`
+		GeoJSON  json.RawMessage `json:"geojson"`
 	}
 	if err := json.Unmarshal(item.Raw, &s); err != nil {
 		return known{err: err}
 	}
 	if len(s.Geometry) == 0 {
-		s.Geometry = s.Geojson
+		s.Geometry = s.GeoJSON
 	}
 	start, err := ledger.ParseTime(s.StartAt)
 	end, err2 := ledger.ParseTime(s.EndAt)

@@ -86,7 +86,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	one.Geometry, one.Geojson = nil, nil
+	one.Geometry, one.GeoJSON = nil, nil
 	if err := a.printJSON(one); err != nil {
 		return err
 	}

@@ -142,11 +142,11 @@ func sourceCells(s *api.Source) func() []string {
 	}
 }
 
-func orDash[T ~string](text *T) string {
-	if text == nil || *text == "" {
+func orDash[T ~string](text T) string {
+	if text == "" {
 		return "-"
 	}
-	return string(*text)
+	return string(text)
 }
 
 // day writes a date, and the time only where it is not midnight.

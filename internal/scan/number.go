@@ -209,8 +209,10 @@ func Number(b []byte, i int) (value float64, end int, ok bool) {
 		if end, ok = SkipNumber(b, start); !ok {
 			return 0, end, false
 		}
-		value, err := strconv.ParseFloat(string(b[start:end]), 64)
-		return value, end, err == nil
+		if value, err := strconv.ParseFloat(string(b[start:end]), 64); err == nil {
+			return value, end, true
+		}
+		return 0, start, false // larger than any
 	}
 	value = decimal(mantissa, fraction)
 	if b[start] == '-' {

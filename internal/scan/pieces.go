@@ -97,13 +97,13 @@ func Cut(object []byte, member string) (value, rest []byte) {
 	return object[from:to], slices.Concat(object[:from], []byte("null"), object[to:])
 }
 
-// CutElements takes the elements out of an array. rest is the array with a 0
-// in the place of each: the array is JSON when all of them are.
+// CutElements takes the elements out of an array. rest is the array with null in
+// the place of each: the array is JSON when all of them are.
 func CutElements(array []byte) (items [][]byte, rest []byte) {
 	from := 0
 	elements(array, func(_, start, end int) bool {
 		items = append(items, array[start:end])
-		rest = append(append(rest, array[from:start]...), '0')
+		rest = append(append(rest, array[from:start]...), "null"...)
 		from = end
 		return true
 	})
@@ -115,12 +115,13 @@ func CutElements(array []byte) (items [][]byte, rest []byte) {
 func AppendCompact(b, text []byte) []byte {
 	for i := SkipSpace(text, 0); i < len(text); i = SkipSpace(text, i) {
 		start := i
-		if text[i] == '"' {
-			i, _ = SkipText(text, i)
+		if end, ok := SkipText(text, i); ok {
+			i = end
+		} else {
+			for i++; i < len(text) && text[i] > ' ' && text[i] != '"'; i++ {
+			}
 		}
-		for i++; i < len(text) && text[i] > ' ' && text[i] != '"'; i++ {
-		}
-		b = append(b, text[start:min(i, len(text))]...)
+		b = append(b, text[start:i]...)
 	}
 	return b
 }

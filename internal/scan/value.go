@@ -89,22 +89,40 @@ func Raw(d *Decoder, to *json.RawMessage) (fits bool) {
 	return true
 }
 
-// Unmarshaler reads a value of a type that reads itself.
-func Unmarshaler[T any, P interface {
-	*T
-	json.Unmarshaler
-}](d *Decoder, to *T) (fits bool) {
+// JSON reads what encoding/json reads into a type, best one that has an
+// UnmarshalJSON.
+func JSON[T any](d *Decoder, to *T) (fits bool) {
 	*to = *new(T)
 	start := d.i
 	if d.null() {
 		return true
 	}
-	if d.to(skipValue(d.buf, start, valueDepth)) && P(to).UnmarshalJSON(d.buf[start:d.i]) != nil {
-		*to = *new(T)
-		d.i = start
+	if !d.to(skipValue(d.buf, start, valueDepth)) {
 		return false
 	}
-	return true
+	var err error
+	if own, is := any(to).(json.Unmarshaler); is {
+		err = own.UnmarshalJSON(d.buf[start:d.i])
+	} else {
+		err = json.Unmarshal(d.buf[start:d.i], to)
+	}
+	if err != nil {
+		*to, d.i = *new(T), start
+	}
+	return err == nil
+}
+
+// Pointer reads a value by one of the other functions, to a place that the field
+// then points to, or to nil.
+func Pointer[T any](d *Decoder, field **T, place *T, read func(*Decoder, *T) bool) (fits bool) {
+	*field = nil
+	if d.null() {
+		return true
+	}
+	if fits = read(d, place); fits {
+		*field = place
+	}
+	return fits
 }
 
 // Rest is called behind each member, with what has no field of its own: it keeps
@@ -137,9 +155,7 @@ func (d *Decoder) raw() json.RawMessage {
 	return append(json.RawMessage(nil), d.buf[start:d.i]...)
 }
 
-// Null reads null, if it stands next.
-func (d *Decoder) Null() bool { return d.null() }
-
+// null reads null, if it stands next.
 func (d *Decoder) null() bool {
 	if d.buf[d.i] != 'n' {
 		return false

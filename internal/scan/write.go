@@ -38,7 +38,7 @@ func (w *Writer) Field(name string, value any, required bool) {
 	if raw, is := value.(json.RawMessage); is {
 		w.raw(name, raw)
 	} else if _, own := value.(json.Marshaler); v.Kind() == reflect.String && !own {
-		w.text(v.String())
+		w.out = AppendText(w.out, v.String())
 	} else {
 		text, err := json.Marshal(value)
 		w.fail(name, err)
@@ -64,8 +64,7 @@ func (w *Writer) name(name string) {
 	} else {
 		w.out = append(w.out, ',')
 	}
-	w.text(name)
-	w.out = append(w.out, ':')
+	w.out = append(AppendText(w.out, name), ':')
 }
 
 // raw writes JSON as it is, once it has been checked to be JSON.
@@ -83,16 +82,15 @@ func (w *Writer) fail(name string, err error) {
 	}
 }
 
-// text writes a JSON string.
-func (w *Writer) text(value string) {
-	start := len(w.out)
-	w.out = append(w.out, '"')
+// AppendText writes a JSON string.
+func AppendText(to []byte, value string) []byte {
+	start := len(to)
+	to = append(to, '"')
 	for i := range len(value) {
 		if c := value[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			quoted, _ := json.Marshal(value) // a string can always be written
-			w.out = append(w.out[:start], quoted...)
-			return
+			return append(to[:start], quoted...)
 		}
 	}
-	w.out = append(append(w.out, value...), '"')
+	return append(append(to, value...), '"')
 }

@@ -1,8 +1,9 @@
-// Command specgen writes the part of gen that oapi-codegen does not: the
-// scopes that each operation needs, and the open sets of values
+// Command specgen writes what oapi-codegen does not make of openapi.yaml: the
+// overlay that it reads (overlay.gen.yaml), and gen/spec.gen.go, which holds the
+// scopes that each operation needs and the open sets of values
 // (x-extensible-enum) as types with constants.
 //
-//	go run ./internal/specgen openapi.yaml gen/spec.gen.go
+// It is run where openapi.yaml stands.
 package main
 
 import (
@@ -23,15 +24,21 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("specgen: ")
-	if len(os.Args) != 3 {
-		log.Fatal("usage: specgen SPEC OUTPUT")
-	}
-	source, err := generate(os.Args[1])
+	spec, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := os.WriteFile(os.Args[2], source, 0o644); err != nil {
-		log.Fatal(err)
+	for path, generate := range map[string]func(*openapi3.T) ([]byte, error){
+		"internal/specgen/overlay.gen.yaml": overlay,
+		"gen/spec.gen.go":                   tables,
+	} {
+		text, err := generate(spec)
+		if err == nil {
+			err = os.WriteFile(path, text, 0o644)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
 	}
 }
 
@@ -47,11 +54,7 @@ type set struct {
 
 type value struct{ Name, Text string }
 
-func generate(path string) ([]byte, error) {
-	spec, err := openapi3.NewLoader().LoadFromFile(path)
-	if err != nil {
-		return nil, err
-	}
+func tables(spec *openapi3.T) ([]byte, error) {
 	var data struct {
 		Operations []operation
 		Scopes     []string

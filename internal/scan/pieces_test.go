@@ -1,4 +1,4 @@
-package jsonwalk
+package scan
 
 import (
 	"bytes"
@@ -56,6 +56,22 @@ func FuzzCut(f *testing.F) {
 		var compact bytes.Buffer
 		if got := AppendCompact(nil, text); json.Compact(&compact, text) == nil && !bytes.Equal(got, compact.Bytes()) {
 			t.Errorf("%q becomes %q, not %q", text, got, &compact)
+		}
+	})
+}
+
+// FuzzJSON holds the grammar equal to encoding/json's.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{
+		`0`, `-`, `-0`, `00`, `-01`, `1.`, `1.0`, `1e`, `1e+`, `1e+5`, `1E-05`, `+1`, `.1`, `123456789`, `1234567890123456`, `1234567:`, `"`, `"a`, `"12345678"`, `"1234567\"`, `"\u12G4"`, `"\x"`,
+		"\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"12345\x00678\"", `[[1,2],[3,4]]`, `[[1, 2], [3,4]]`, `[[1 ,2]]`, `[[-1.5e3,2],[3]]`, `[[1,2],]`, `[[1,2]`, `[[1,2],[`, `[[1,`, `[[01,2]]`, `[[1,02]]`,
+		`true`, `tru`, `nulll`, `{"a":[{"b":{}}]}`, `{"a" : 1 , "b":2 }`, `{a:1}`, `{"a":1 "b":2}`, " \t\r\n1", "\v1", `[1]]`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := Check(data); (err == nil) != json.Valid(data) {
+			t.Errorf("json.Valid says %v, and we %v\n%q", json.Valid(data), err, data)
 		}
 	})
 }
