@@ -174,8 +174,8 @@ func checkGeometry(geojson []byte) (*Shape, Problems) {
 
 // JudgeGeometry judges a geometry alone, which has to be JSON.
 func JudgeGeometry(geojson []byte, rules Rules) (*Shape, Problems) {
-	if fault := textFault(geojson); fault != "" {
-		return nil, rules.Apply(Problems{NewProblem(RuleText, "", fault, "write it in UTF-8")})
+	if faults := CheckText(geojson); faults != nil {
+		return nil, rules.Apply(faults)
 	}
 	shape, problems := judgeGeometry(geojson, rules)
 	return shape, rules.Apply(problems)
@@ -262,7 +262,7 @@ type Attributes struct {
 // CheckAttributes judges what [L] saw the service's own front end require:
 // DEVICE needs measurement_point_id, PROGRAM and JURISDICTIONAL need
 // constituent_ssids, and JURISDICTIONAL needs geometry_source
-// AUTHORITATIVE_GIS. The database knows none of it: these are warnings.
+// AUTHORITATIVE_GIS. The database knows none of it.
 // Pointers are from the object that holds the fields.
 func CheckAttributes(a Attributes) Problems {
 	v := &judge{}

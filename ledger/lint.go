@@ -116,6 +116,14 @@ func suspectSwap(s *Shape, countries *Countries) Problems {
 	return Problems{p}
 }
 
+// CheckText judges whether METI can hold a value, which has to be JSON.
+func CheckText(value []byte) Problems {
+	if fault := textFault(value); fault != "" {
+		return Problems{NewProblem(RuleText, "", fault, "write it in UTF-8")}
+	}
+	return nil
+}
+
 // textFault says why METI cannot hold a text that is JSON otherwise; it is empty
 // when METI can.
 func textFault(text []byte) string {

@@ -2,54 +2,76 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/meti-go/meti/internal/features"
+	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var format, against, countries string
-	var strict bool
+	var countries, against string
+	var fix bool
+	var mapped *mapping
+	var attributes *attributes
+	c := &checking{app: a}
 	cmd := &cobra.Command{
 		Use:   "check FILE…",
 		Short: "Tell what METI would say of a file, before anything is sent",
-		Long: `check reads GeoJSON (a FeatureCollection, Features, geometries, one after
-another or newline-delimited; - for stdin) of any size and reports for each
-feature, offline and by the ledger's own rules: all that is wrong with it, its
-hectares, its country, and what it would conflict with once all of them were
-registered in their order. Nothing is changed and nothing is sent.
+		Long: `check reads GeoJSON of any size (a FeatureCollection, also within the attributes
+that its sources share, Features one after another or newline-delimited, text
+sequences, geometries; - for stdin) and says, offline and by the ledger's own
+rules, what is wrong with each feature and what it would conflict with once all
+of them were registered in their order. Nothing is changed and nothing is sent.
 
-What METI's database refuses is an error; what the API may refuse beyond that is
-a warning, and an error with --strict. A bare geometry has no id and no period:
-it is judged alone. --against also looks for conflicts with the sources of your
-account (it asks METI for them), or with those in a file: GeoJSON, or what
-"meti sources list" printed. METI also knows other custodians' sources; only
+What is invalid is never sent, by any command; "meti help rules" lists the rules.
+A bare geometry has no id and no period: it is judged alone. --against also looks
+for conflicts with the sources of your account (it asks METI for them), or with
+those in a file: GeoJSON, or what "meti sources list" printed. A feature that is
+registered already is said to be. METI also knows other custodians' sources; only
 registering tells of those.
 
-It ends with 6 when a feature is invalid, else with 7 when one conflicts.`,
+--fix writes FILE to stdout as ledger.Repair mends it: rings wound as RFC 7946
+wants them, closed, and without repeated points. No boundary is moved.
+
+It ends with 6 when a feature is invalid, else with 7 when one conflicts, and with
+1 when a file cannot be read at all, or nothing could be compared.`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains([]string{"text", "json"}, format) {
-				return usage(cmd, fmt.Errorf("--output is %q, neither text nor json", format))
+			o, err := mapped.options(cmd)
+			switch {
+			case err != nil:
+				return err
+			case !slices.Contains([]string{"text", "json"}, c.format):
+				return usage(cmd, fmt.Errorf("--output is %q, neither text nor json", c.format))
+			case fix && (len(args) > 1 || against != "" || c.format != "text"):
+				return usage(cmd, errors.New("--fix takes one file, and neither --against nor --output"))
 			}
-			table, err := countryTable(countries)
-			if err != nil {
+			if o.Rules.Countries, err = countryTable(countries); err != nil {
 				return err
 			}
-			c := &checking{app: a, rules: ledger.Rules{Strict: strict, Countries: table}}
+			o.Bare = true
+			if c.judge, err = fields.NewJudge(o); err != nil {
+				return err
+			}
+			c.rules = o.Rules
+			attributes.apply(&c.shared)
 			defer c.close()
-			return c.run(cmd.Context(), args, against, format)
+			if fix {
+				return c.fix(cmd.Context(), args[0])
+			}
+			return c.run(cmd.Context(), args, against)
 		},
 	}
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
-	cmd.Flags().BoolVar(&strict, "strict", false, "make every warning an error")
+	mapped = mappingFlags(cmd)
+	attributes = attributeFlags(cmd)
+	cmd.Flags().StringVarP(&c.format, "output", "o", "text", "text or json")
+	cmd.Flags().BoolVar(&c.all, "all", false, "a line for each feature, also for those that nothing is wrong with")
+	cmd.Flags().BoolVar(&fix, "fix", false, "write the file to stdout with what can be mended mended")
 	cmd.Flags().StringVar(&against, "against", "", `also look for conflicts with these sources: "account", or a file`)
 	cmd.Flags().StringVar(&countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
 	return cmd
@@ -58,49 +80,53 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts.`,
 // checking is one run of check. It keeps a few hundred bytes of each feature;
 // geometry is read again where it is needed.
 type checking struct {
-	app        *app
-	rules      ledger.Rules
-	inputs     []*input
+	app    *app
+	judge  *fields.Judge
+	rules  ledger.Rules
+	shared api.SourceCreateFeatures
+	format string
+	all    bool
+
+	inputs     []*checkInput
 	found      []finding
 	batch      ledger.Batch
-	candidates []int32       // the batch's, as places in found
-	known      []knownSource // what the batch calls stored
-	shapes     *spool        // theirs
+	candidates []int32 // the batch's, as places in found
+	known      knownSources
+}
+
+// checkInput is a file, and what holds for all its features.
+type checkInput struct {
+	*fields.File
+	problems ledger.Problems
+	repeats  fields.Repeats
+	ended    *fields.InputError // why the rest was not looked at
 }
 
 // finding is what is kept of a feature.
 type finding struct {
-	input    int32
-	index    int32
-	line     int32
-	entry    int32 // in the batch; -1 if it is not there
-	offset   int64
-	length   int32
-	refused  bool // it has an error
-	noted    bool // it has a problem, error or warning
-	bare     bool // a geometry, not a Feature
-	altID    string
-	country  string
-	hectares float64
-	err      error // it could not be read at all
-}
-
-// knownSource is what is kept of a source to check against.
-type knownSource struct {
-	id, altID string
-	place     place
+	fields.Place
+	input      int32
+	kind       fields.Kind
+	invalid    bool
+	noted      bool  // it has a problem of its own
+	registered int32 // the known source that it is, -1 for none
+	candidate  int32 // in the batch, -1 for none
+	altID      string
+	country    string
+	hectares   float64
+	form       fields.Form
+	entry      *ledger.Entry // nil where it cannot conflict
+	err        error         // it cannot be read
 }
 
 func (c *checking) close() {
 	for _, in := range c.inputs {
-		in.close()
+		in.Close()
 	}
-	if c.shapes != nil {
-		c.shapes.close()
-	}
+	c.known.close()
 }
 
-func (c *checking) run(ctx context.Context, names []string, against, format string) error {
+func (c *checking) run(ctx context.Context, names []string, against string) error {
 	if i := slices.Index(names, "-"); i >= 0 && slices.Contains(names[i+1:], "-") {
 		return errors.New("stdin is named twice")
 	}
@@ -114,136 +140,140 @@ func (c *checking) run(ctx context.Context, names []string, against, format stri
 			return err
 		}
 	}
+	for i := range c.found {
+		f := &c.found[i]
+		if f.invalid || f.entry == nil {
+			continue
+		}
+		var err error
+		if f.registered, err = c.itself(f); err != nil {
+			return err
+		}
+		if f.registered >= 0 {
+			c.known.all[f.registered].isOurs = true
+		}
+		f.candidate = int32(c.batch.Add(*f.entry))
+		f.entry = nil // the batch has it
+		c.candidates = append(c.candidates, int32(i))
+	}
+	for i, k := range c.known.all {
+		if !k.isOurs { // else it would conflict with itself
+			c.batch.AddStored(k.entry)
+			c.known.stored = append(c.known.stored, int32(i))
+		}
+	}
 	verdicts, err := c.batch.Judge(ctx, c.shape)
 	if err != nil {
 		return err
 	}
-	return c.report(verdicts, format)
+	return c.report(verdicts)
 }
 
-// judged is a feature's judgement, while it is on its way into a finding.
-type judged struct {
-	feature  ledger.Feature
-	problems ledger.Problems
+// measured is a feature's judgement, while it is on its way into a finding.
+type measured struct {
+	fields.Judged
 	entry    *ledger.Entry
 	country  string
 	hectares float64
+	form     fields.Form
 }
 
-// judge judges one feature or bare geometry.
-func (c *checking) judge(item features.Item) (j judged) {
-	if bare(item.Type) {
-		j.feature.Shape, j.problems = ledger.CheckGeometry(item.Raw)
-		j.problems = c.rules.Apply(j.problems)
-	} else {
-		j.feature, j.problems = ledger.ParseFeature(item.Raw, c.rules)
+func (c *checking) measure(item fields.Item) measured {
+	m := measured{Judged: c.judge.Item(item)}
+	if m.Shape == nil {
+		return m
 	}
-	if j.feature.Shape == nil {
-		return j
-	}
-	j.country = c.rules.Countries.Of(j.feature.Shape)
-	if !j.problems.Invalid() {
-		j.hectares = j.feature.Shape.Hectares()
-		if !bare(item.Type) {
-			entry := ledger.EntryOf(ledger.Source{Shape: j.feature.Shape, Period: j.feature.Period, Country: j.country})
-			j.entry = &entry
+	m.country = c.rules.Countries.Of(m.Shape)
+	m.form = fields.FormOf(m.Shape)
+	if !m.Invalid() {
+		m.hectares = m.Shape.Hectares()
+		if item.Kind != fields.Geometry {
+			entry := ledger.EntryOf(ledger.Source{Shape: m.Shape, Period: m.Period, Country: m.country})
+			m.entry = &entry
 		}
 	}
-	return j
+	return m
 }
 
-// bare reports whether that is the type of a geometry.
-func bare(kind string) bool {
-	switch kind {
-	case "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection":
-		return true
-	}
-	return false
-}
-
-// scan judges the features of one input.
+// scan judges the features of one file.
 func (c *checking) scan(ctx context.Context, name string) error {
-	in, err := c.app.openInput(name)
+	file, err := fields.Open(ctx, name, c.app.stdin)
 	if err != nil {
 		return err
 	}
+	in := &checkInput{File: file}
+	number, first := int32(len(c.inputs)), len(c.found)
 	c.inputs = append(c.inputs, in)
-	reader := features.NewReader(in.reader)
-	reader.Member = func(member string, value []byte) { c.app.warnOfCRS(in.name, member, value) }
-	number := int32(len(c.inputs) - 1)
-	return inParallel(ctx, reader.All(), c.judge, func(item features.Item, j judged, err error) error {
-		var unreadable *features.Error
-		if errors.As(err, &unreadable) && in.failure() == nil {
-			c.found = append(c.found, finding{
-				input: number, index: int32(unreadable.Index), line: int32(unreadable.Line),
-				entry: -1, refused: true, noted: true, err: unreadable.Err,
-			})
-			return nil
+	features := 0
+	err = fields.Map(ctx, file, c.measure, func(item fields.Item, m measured) error {
+		in.repeats.Add(item.Line, &m.Judged, m.form)
+		if item.Kind == fields.Feature && item.Err == nil {
+			features++
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", in.name, err)
-		}
-		f := finding{
-			input: number, index: int32(item.Index), line: int32(item.Line), entry: -1,
-			offset: item.Offset, length: int32(len(item.Raw)),
-			refused: j.problems.Invalid(), noted: len(j.problems) > 0, bare: bare(item.Type),
-			altID: j.feature.AltID, country: j.country, hectares: j.hectares,
-		}
-		if j.entry != nil {
-			f.entry = int32(c.batch.Add(*j.entry))
-			c.candidates = append(c.candidates, int32(len(c.found)))
-		}
-		c.found = append(c.found, f)
+		c.found = append(c.found, finding{
+			Place: item.Place, input: number, kind: item.Kind, registered: -1, candidate: -1,
+			invalid: m.Invalid(), noted: len(m.Problems) > 0, err: item.Err,
+			altID: m.AltID, country: m.country, hectares: m.hectares, form: m.form, entry: m.entry,
+		})
 		return nil
 	})
+	if errors.As(err, &in.ended) {
+		line := max(in.ended.Line, 1)
+		c.found = append(c.found, finding{
+			Place: fields.Place{Line: line, Column: in.ended.Column, Index: len(c.found) - first},
+			input: number, registered: -1, candidate: -1, invalid: true, err: in.ended,
+		})
+	} else if err != nil {
+		return unreadable(file, err)
+	}
+	if _, problems := fields.Share(file, c.shared, c.rules); first < len(c.found) {
+		in.problems = append(file.Problems(c.rules), problems...)
+	}
+	for i := first; i < len(c.found); i++ {
+		f := &c.found[i]
+		f.invalid = f.invalid || in.problems.Invalid() || f.err == nil && in.repeats.Problems(f.Index, c.rules).Invalid()
+	}
+	if missing := c.judge.Missing(); missing != nil && features > 0 {
+		c.app.say("%s: %s", file.Name, printable(missing.Error()))
+	}
+	return nil
 }
 
-// warnOfCRS tells of a collection that says its coordinates are not WGS84.
-func (a *app) warnOfCRS(file, member string, value []byte) {
-	if member != "crs" || string(value) == "null" {
-		return
+// unreadable says which file could not be read, with the exit code that is due.
+func unreadable(file *fields.File, err error) error {
+	if errors.Is(err, fields.ErrInput) { // it names the file
+		return withCode(exitInvalid, err)
 	}
-	for _, same := range []string{"CRS84", "4326", "WGS 84", "WGS84"} {
-		if strings.Contains(string(value), same) {
-			return
-		}
-	}
-	a.say("warning: %s names a coordinate system of its own, %s; METI reads all coordinates as WGS84 degrees",
-		file, printable(string(value[:min(len(value), 200)])))
+	return fmt.Errorf("%s: %w", file.Name, err)
 }
 
 // shape reads a shape again, for the batch.
 func (c *checking) shape(ref ledger.Ref) (*ledger.Shape, error) {
 	if ref.Stored {
-		wkb, err := c.shapes.read(c.known[ref.Index].place)
-		if err != nil {
-			return nil, err
-		}
-		return ledger.ShapeFromBinary(wkb)
+		return c.known.shape(c.known.stored[ref.Index])
 	}
-	f := c.found[c.candidates[ref.Index]]
-	raw, err := c.raw(f)
+	f := &c.found[c.candidates[ref.Index]]
+	in := c.inputs[f.input]
+	raw, err := in.At(f.Place)
 	if err != nil {
 		return nil, err
 	}
-	var feature struct {
-		Geometry json.RawMessage `json:"geometry"`
+	shape, err := ledger.ParseGeometry(fields.GeometryOf(fields.Item{Kind: f.kind, Raw: raw}))
+	if err != nil {
+		return nil, fmt.Errorf("%s changed while it was checked: %w", in.Name, err)
 	}
-	if err = json.Unmarshal(raw, &feature); err == nil {
-		var shape *ledger.Shape
-		if shape, err = ledger.ParseGeometry(feature.Geometry); err == nil {
-			return shape, nil
-		}
-	}
-	return nil, fmt.Errorf("%s changed while it was checked: %w", c.inputs[f.input].name, err)
+	return shape, nil
 }
 
-// raw reads a feature's text again.
-func (c *checking) raw(f finding) ([]byte, error) {
-	raw := make([]byte, f.length)
-	in := c.inputs[f.input]
-	if _, err := in.file.ReadAt(raw, f.offset); err != nil {
-		return nil, fmt.Errorf("reading %s again: %w", in.name, err)
+// again judges a feature again, from its text.
+func (c *checking) again(f *finding) (fields.Judged, error) {
+	item := fields.Item{Place: f.Place, Kind: f.kind, Err: f.err}
+	if f.err == nil {
+		raw, err := c.inputs[f.input].At(f.Place)
+		if err != nil {
+			return fields.Judged{}, err
+		}
+		item.Raw = raw
 	}
-	return raw, nil
+	return c.judge.Item(item), nil
 }

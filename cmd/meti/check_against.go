@@ -2,64 +2,139 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"math"
+	"os"
+	"strings"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/internal/features"
+	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
+
+// knownSources are those to check against. Their shapes are kept in a file.
+type knownSources struct {
+	all     []known
+	byAltID map[string][]int32 // those with an SSID
+	stored  []int32            // the batch's, as places in all
+	left    []string           // those that cannot be compared
+	file    *os.File
+	end     int64
+}
+
+// known is a source to check against.
+type known struct {
+	id, altID string
+	entry     ledger.Entry
+	isOurs    bool // it is a feature of the files
+	offset    int64
+	length    int32
+}
+
+func (k *knownSources) close() {
+	if k.file != nil {
+		fields.DiscardFile(k.file)
+	}
+}
+
+func (k *knownSources) shape(i int32) (*ledger.Shape, error) {
+	wkb := make([]byte, k.all[i].length)
+	if _, err := k.file.ReadAt(wkb, k.all[i].offset); err != nil {
+		return nil, err
+	}
+	return ledger.ShapeFromBinary(wkb)
+}
+
+// add takes a source, unless it has no boundary that can be read.
+func (c *checking) add(id, altID string, period ledger.Period, shape *ledger.Shape, err error) error {
+	k := &c.known
+	if err != nil || shape == nil || shape.Empty() {
+		k.left = append(k.left, name(id, altID))
+		return nil
+	}
+	wkb, err := shape.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	if k.byAltID == nil {
+		k.byAltID = map[string][]int32{}
+	}
+	if id != "" {
+		k.byAltID[altID] = append(k.byAltID[altID], int32(len(k.all)))
+	}
+	// The country is looked up as that of the features is, so that both come from
+	// the same table.
+	entry := ledger.EntryOf(ledger.Source{Shape: shape, Period: period, Country: c.rules.Countries.Of(shape)})
+	k.all = append(k.all, known{id: id, altID: altID, entry: entry, offset: k.end, length: int32(len(wkb))})
+	n, err := k.file.WriteAt(wkb, k.end)
+	k.end += int64(n)
+	return err
+}
+
+func name(id, altID string) string { return strings.TrimSpace(id + " " + altID) }
 
 // readKnown reads the sources to check against: those of the account, or those
 // of a file.
 func (c *checking) readKnown(ctx context.Context, against string) (err error) {
-	if c.shapes, err = newSpool(); err != nil {
+	if c.known.file, err = fields.TemporaryFile(); err != nil {
 		return err
 	}
 	if against == "account" {
-		return c.readAccount(ctx)
+		against, err = "the account", c.readAccount(ctx)
+	} else {
+		err = c.readKnownFile(ctx, against)
 	}
-	in, err := c.app.openInput(against)
 	if err != nil {
 		return err
 	}
-	defer in.close()
-	leftOut := 0
-	err = inParallel(ctx, features.NewReader(in.reader).All(), c.parseKnown, func(_ features.Item, k known, err error) error {
-		if err == nil && k.err != nil {
-			leftOut++
-			return nil
+	if left := c.known.left; len(left) > 0 {
+		const most = 10
+		more := ""
+		if len(left) > most {
+			left, more = left[:most], fmt.Sprintf(" and %d more", len(left)-most)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", in.name, err)
+		c.app.say("%d of %s left out, without a boundary that can be compared: %s%s",
+			len(c.known.left), against, printable(strings.Join(left, ", ")), more)
+	}
+	return nil
+}
+
+func (c *checking) readKnownFile(ctx context.Context, path string) error {
+	file, err := fields.Open(ctx, path, c.app.stdin)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	// What METI holds already is not judged by what it should be.
+	judge, err := fields.NewJudge(fields.Options{})
+	if err != nil {
+		return err
+	}
+	type source struct {
+		fields.Judged
+		id  string
+		err error
+	}
+	read := func(item fields.Item) (s source) {
+		if s.err = item.Err; item.Kind == fields.Source {
+			s.id = fields.SSID(item)
+			item.Index = 0 // as if each stood in a file of its own
 		}
-		return c.addKnown(k)
+		s.Judged = judge.Item(item)
+		if s.err == nil && s.Problems.Refused() {
+			s.err = s.Problems.Err()
+		}
+		return s
+	}
+	err = fields.Map(ctx, file, read, func(item fields.Item, s source) error {
+		if item.Err != nil {
+			return &fields.InputError{Name: file.Name, Line: item.Line, Column: item.Column, Err: item.Err, Rest: true}
+		}
+		return c.add(s.id, s.AltID, s.Period, s.Shape, s.err)
 	})
-	if leftOut > 0 {
-		c.app.say("warning: %d of %s left out: not what a ledger could hold", leftOut, in.name)
-	}
-	return err
-}
-
-// known is a source to check against, on its way into the batch.
-type known struct {
-	id, altID string
-	source    ledger.Source
-	err       error
-}
-
-func (c *checking) addKnown(k known) error {
-	wkb, err := k.source.Shape.MarshalBinary()
 	if err != nil {
-		return err
+		return fmt.Errorf("--against: %w", err)
 	}
-	at, err := c.shapes.write(wkb)
-	if err != nil {
-		return err
-	}
-	c.batch.AddStored(ledger.EntryOf(k.source))
-	c.known = append(c.known, knownSource{k.id, k.altID, at})
 	return nil
 }
 
@@ -69,7 +144,6 @@ func (c *checking) readAccount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	leftOut := 0
 	for s, err := range client.Sources.All(ctx, api.AllParams{OnDrift: c.app.drift}) {
 		if err != nil {
 			return err
@@ -78,58 +152,38 @@ func (c *checking) readAccount(ctx context.Context) error {
 		if len(geometry) == 0 {
 			geometry = s.GeoJSON
 		}
-		k := c.source(s.ID, s.AltID, ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)}, geometry)
-		if k.err != nil {
-			leftOut++
-			continue
-		}
-		if err := c.addKnown(k); err != nil {
+		period := ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)}
+		shape, err := ledger.ParseGeometry(geometry)
+		if err := c.add(s.ID, s.AltID, period, shape, err); err != nil {
 			return err
 		}
-	}
-	if leftOut > 0 {
-		c.app.say("warning: %d of the account's sources left out: METI answered no geometry, or none that can be read", leftOut)
 	}
 	return nil
 }
 
-// source makes a source to check against. Its country is looked up as that of
-// the features is, so that both come from the same table.
-func (c *checking) source(id, altID string, period ledger.Period, geometry []byte) known {
-	shape, err := ledger.ParseGeometry(geometry)
-	if err != nil {
-		return known{err: err}
+// itself finds the source that a feature is registered as, -1 where there is
+// none: the same id, the period within a day, and the boundary as METI writes it,
+// which may round.
+func (c *checking) itself(f *finding) (int32, error) {
+	for _, i := range c.known.byAltID[f.altID] {
+		k := &c.known.all[i]
+		apart := max(k.entry.Period.Start-f.entry.Period.Start, f.entry.Period.Start-k.entry.Period.Start,
+			k.entry.Period.End-f.entry.Period.End, f.entry.Period.End-k.entry.Period.End)
+		if apart > 24*60*60*1e6 || !sameBox(k.entry.Box, f.entry.Box) {
+			continue
+		}
+		shape, err := c.known.shape(i)
+		if err != nil {
+			return -1, err
+		}
+		if fields.FormOf(shape) == f.form || math.Abs(shape.Hectares()-f.hectares) < 1e-4*f.hectares {
+			return i, nil
+		}
 	}
-	return known{id: id, altID: altID, source: ledger.Source{Shape: shape, Period: period, Country: c.rules.Countries.Of(shape)}}
+	return -1, nil
 }
 
-// parseKnown reads a Feature, or a source as METI answers it.
-func (c *checking) parseKnown(item features.Item) known {
-	if item.Type == "Feature" {
-		f, problems := ledger.ParseFeature(item.Raw, ledger.Rules{})
-		if err := problems.Err(); err != nil {
-			return known{err: err}
-		}
-		return known{altID: f.AltID, source: ledger.Source{Shape: f.Shape, Period: f.Period, Country: c.rules.Countries.Of(f.Shape)}}
-	}
-	var s struct {
-		ID       string          `json:"id"`
-		AltID    string          `json:"alt_id"`
-		StartAt  string          `json:"start_at"`
-		EndAt    string          `json:"end_at"`
-		Geometry json.RawMessage `json:"geometry"`
-		GeoJSON  json.RawMessage `json:"geojson"`
-	}
-	if err := json.Unmarshal(item.Raw, &s); err != nil {
-		return known{err: err}
-	}
-	if len(s.Geometry) == 0 {
-		s.Geometry = s.GeoJSON
-	}
-	start, err := ledger.ParseTime(s.StartAt)
-	end, err2 := ledger.ParseTime(s.EndAt)
-	if err := errors.Join(err, err2); err != nil {
-		return known{err: err}
-	}
-	return c.source(s.ID, s.AltID, ledger.Period{Start: start, End: end}, s.Geometry)
+func sameBox(a, b ledger.Box) bool {
+	const near = 1e-6 // degrees; METI rounds to 9 decimals
+	return max(math.Abs(a.West-b.West), math.Abs(a.South-b.South), math.Abs(a.East-b.East), math.Abs(a.North-b.North)) < near
 }

@@ -1,26 +1,31 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/meti-go/meti/internal/features"
 	"github.com/meti-go/meti/ledger"
 )
 
 // checkResult is what check says of one feature with -o json.
 type checkResult struct {
-	File     string          `json:"file"`
-	Line     int             `json:"line"`  // from 1
-	Index    int             `json:"index"` // among the file's features, from 0
-	AltID    string          `json:"alt_id,omitempty"`
-	Valid    bool            `json:"valid"`
-	Problems ledger.Problems `json:"problems"`
-	Hectares *float64        `json:"hectares"` // null where it is not valid
-	Country  *string         `json:"country"`  // null where it lies in none
-	Conflict bool            `json:"conflict"`
-	With     []checkOther    `json:"conflict_with"`
-	Overlap  *float64        `json:"percent_overlap"` // 0 to 1
+	File       string          `json:"file"`
+	Line       int             `json:"line"`  // from 1
+	Index      int             `json:"index"` // among the file's features, from 0
+	AltID      string          `json:"alt_id"`
+	Valid      bool            `json:"valid"`
+	Problems   ledger.Problems `json:"problems"`
+	Hectares   *float64        `json:"hectares"`             // null where it is not valid
+	Country    *string         `json:"country"`              // null where it lies in none
+	Registered string          `json:"registered,omitempty"` // the SSID that it has already
+	Conflict   bool            `json:"conflict"`
+	With       []checkOther    `json:"conflict_with"`
+	Overlap    *float64        `json:"percent_overlap"` // 0 to 1
+
+	own int // how many of the problems are its own, and not its file's
 }
 
 // checkOther is what a feature conflicts with: a feature of the files, by file,
@@ -34,114 +39,194 @@ type checkOther struct {
 }
 
 func (o checkOther) String() string {
-	name := printable(strings.TrimSpace(o.ID + " " + o.AltID))
+	text := printable(name(o.ID, o.AltID))
 	if o.File == "" {
-		return name
+		return text
 	}
-	return fmt.Sprintf("%s (%s:%d)", name, o.File, o.Line)
+	return fmt.Sprintf("%s (%s:%d)", text, o.File, o.Line)
+}
+
+// tally is what all features come to.
+type tally struct {
+	features, invalid, warned, conflicts, registered int
+	hectares                                         float64
+	countries                                        map[string]bool
 }
 
 // report prints all findings in their order, and fails when there was
 // something to find.
-func (c *checking) report(verdicts []ledger.Verdict, format string) error {
-	out := newRows(c.app.stdout, "json")
-	invalid, warned, conflicts, hectares := 0, 0, 0, 0.0
-	countries := map[string]bool{}
-	for _, f := range c.found {
+func (c *checking) report(verdicts []ledger.Verdict) error {
+	out := bufio.NewWriterSize(c.app.stdout, 64<<10)
+	sum := tally{countries: map[string]bool{}}
+	input := int32(-1)
+	for i := range c.found {
+		f := &c.found[i]
+		if input != f.input && c.format == "text" {
+			in := c.inputs[f.input]
+			for _, p := range in.problems {
+				fmt.Fprintf(out, "%s: all features: %s\n", in.Name, problemText(p))
+			}
+		}
+		input = f.input
 		r, err := c.result(f, verdicts)
 		if err != nil {
 			return err
 		}
-		switch {
-		case f.refused:
-			invalid++
-		case f.noted:
-			warned++
+		sum.add(f, &r)
+		if c.format == "text" {
+			if c.all || r.own > 0 || r.Conflict || r.Registered != "" {
+				_, _ = out.WriteString(r.text())
+			}
+			continue
 		}
-		if r.Conflict {
-			conflicts++
-		}
-		hectares += f.hectares
-		if f.country != "" {
-			countries[f.country] = true
-		}
-		if format == "json" {
-			err = out.add(r, nil)
-		} else {
-			_, err = out.out.WriteString(r.text())
-		}
+		text, err := json.Marshal(r)
 		if err != nil {
 			return err
 		}
+		before := ",\n"
+		if i == 0 {
+			before = "[\n"
+		}
+		_, _ = out.WriteString(before)
+		_, _ = out.Write(text)
 	}
-	if format == "text" {
-		out.format = format
+	if c.format == "json" {
+		end := "\n]\n"
+		if len(c.found) == 0 {
+			end = "[]\n"
+		}
+		_, _ = out.WriteString(end)
 	}
-	if err := out.end(); err != nil {
+	if err := out.Flush(); err != nil {
 		return err
 	}
-	against := ""
-	if c.shapes != nil {
-		against = fmt.Sprintf(", checked against %d", len(c.known))
+	return c.summarise(sum)
+}
+
+// summarise says what the features come to, and gives the exit code.
+func (c *checking) summarise(sum tally) error {
+	for _, in := range c.inputs {
+		if in.ended != nil && in.ended.Rest {
+			c.app.say("the reading of %s ended in line %d, and the rest was not looked at", in.Name, in.ended.Line)
+		}
 	}
-	c.app.say("%d features%s: %d invalid, %d with warnings only, %d in conflict; %.2f hectares, %d countries",
-		len(c.found), against, invalid, warned, conflicts, hectares, len(countries))
+	text := plural(sum.features, "feature", "features")
+	if c.known.file != nil {
+		text += fmt.Sprintf(", checked against %d", len(c.known.all))
+	}
+	text += fmt.Sprintf(": %d invalid, %d with warnings only, %d in conflict", sum.invalid, sum.warned, sum.conflicts)
+	if sum.registered > 0 {
+		text += fmt.Sprintf(", %d registered already", sum.registered)
+	}
+	c.app.say("%s; %.2f hectares, %s", text, sum.hectares, plural(len(sum.countries), "country", "countries"))
 	switch {
-	case invalid > 0:
+	case sum.invalid > 0:
 		return silent{exitInvalid}
-	case conflicts > 0:
+	case sum.conflicts > 0:
 		return silent{exitConflict}
+	case len(c.known.all) == 0 && len(c.known.left) > 0:
+		return errors.New("nothing could be compared: none of the sources to check against has a boundary")
 	}
 	return nil
 }
 
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func (t *tally) add(f *finding, r *checkResult) {
+	t.features++
+	switch {
+	case !r.Valid:
+		t.invalid++
+	case len(r.Problems) > 0:
+		t.warned++
+	}
+	if r.Conflict {
+		t.conflicts++
+	}
+	if r.Registered != "" {
+		t.registered++
+	}
+	if r.Valid {
+		t.hectares += f.hectares
+		if f.country != "" {
+			t.countries[f.country] = true
+		}
+	}
+}
+
 // result is all that is known of one feature.
-func (c *checking) result(f finding, verdicts []ledger.Verdict) (checkResult, error) {
+func (c *checking) result(f *finding, verdicts []ledger.Verdict) (checkResult, error) {
+	in := c.inputs[f.input]
 	r := checkResult{
-		File: c.inputs[f.input].name, Line: int(f.line), Index: int(f.index), AltID: f.altID, Valid: !f.refused,
+		File: in.Name, Line: f.Line, Index: f.Index, AltID: f.altID, Valid: !f.invalid,
 		Problems: ledger.Problems{}, With: []checkOther{},
 	}
-	switch {
-	case f.err != nil:
-		r.Problems = ledger.Problems{{Rule: ledger.RuleJSON, Severity: ledger.Error, Message: f.err.Error()}}
-	case f.noted:
-		raw, err := c.raw(f)
+	if in.ended != nil && f.err == in.ended {
+		p := ledger.NewProblem(ledger.RuleJSON, "", in.ended.Err.Error(), "")
+		if in.ended.Rest {
+			p.Advice = "reading ended there, and the rest was not looked at"
+		}
+		r.Problems, r.own = ledger.Problems{p}, 1
+		return r, nil
+	}
+	if f.noted {
+		judged, err := c.again(f)
 		if err != nil {
 			return r, err
 		}
-		item := features.Item{Raw: raw}
-		if f.bare {
-			item.Type = "Polygon" // any geometry's will do
-		}
-		r.Problems = c.judge(item).problems
+		r.Problems = append(r.Problems, judged.Problems...)
 	}
-	if !f.refused {
+	if f.err == nil {
+		r.Problems = append(r.Problems, in.repeats.Problems(f.Index, c.rules)...)
+	}
+	r.own = len(r.Problems)
+	r.Problems = append(r.Problems, in.problems...)
+	if r.Valid {
 		r.Hectares = &f.hectares
 	}
 	if f.country != "" {
 		r.Country = &f.country
 	}
-	if f.entry < 0 {
-		return r, nil
+	if f.registered >= 0 {
+		r.Registered = c.known.all[f.registered].id
 	}
-	verdict := verdicts[f.entry]
-	r.Conflict, r.Overlap = verdict.Conflict(), verdict.PercentOverlap
-	for _, ref := range verdict.With {
-		if ref.Stored {
-			known := c.known[ref.Index]
-			r.With = append(r.With, checkOther{ID: known.id, AltID: known.altID})
-			continue
+	if f.candidate >= 0 {
+		verdict := verdicts[f.candidate]
+		r.Overlap = verdict.PercentOverlap
+		for _, ref := range verdict.With {
+			r.With = append(r.With, c.other(ref))
 		}
-		other := c.found[c.candidates[ref.Index]]
-		index := int(other.index)
-		r.With = append(r.With, checkOther{AltID: other.altID, File: c.inputs[other.input].name, Line: int(other.line), Index: &index})
 	}
+	r.Conflict = len(r.With) > 0
 	return r, nil
+}
+
+func (c *checking) other(ref ledger.Ref) checkOther {
+	if ref.Stored {
+		known := c.known.all[c.known.stored[ref.Index]]
+		return checkOther{ID: known.id, AltID: known.altID}
+	}
+	f := &c.found[c.candidates[ref.Index]]
+	index := f.Index
+	return checkOther{AltID: f.altID, File: c.inputs[f.input].Name, Line: f.Line, Index: &index}
+}
+
+func problemText(p ledger.Problem) string {
+	text := printable(p.String())
+	if p.Advice != "" {
+		text += "; " + printable(p.Advice)
+	}
+	return text
 }
 
 // text is the result for people: a line, and one below it for each thing that
 // is wrong.
-func (r checkResult) text() string {
+func (r *checkResult) text() string {
 	var b strings.Builder
 	state := "ok"
 	switch {
@@ -150,11 +235,14 @@ func (r checkResult) text() string {
 	case r.Conflict:
 		state = "conflict"
 	}
-	name := r.AltID
-	if name == "" {
-		name = fmt.Sprintf("feature %d", r.Index)
+	who := r.AltID
+	if who == "" {
+		who = fmt.Sprintf("feature %d", r.Index)
 	}
-	fmt.Fprintf(&b, "%s:%d: %s: %s", r.File, r.Line, printable(name), state)
+	fmt.Fprintf(&b, "%s:%d: %s: %s", r.File, r.Line, printable(who), state)
+	if r.Registered != "" {
+		b.WriteString(", registered already as " + printable(r.Registered))
+	}
 	if r.Hectares != nil {
 		country := "no country"
 		if r.Country != nil {
@@ -163,12 +251,8 @@ func (r checkResult) text() string {
 		fmt.Fprintf(&b, ", %.4f ha, %s", *r.Hectares, printable(country))
 	}
 	b.WriteByte('\n')
-	for _, p := range r.Problems {
-		b.WriteString("  " + printable(p.String()))
-		if p.Advice != "" {
-			b.WriteString("; " + printable(p.Advice))
-		}
-		b.WriteByte('\n')
+	for _, p := range r.Problems[:r.own] {
+		b.WriteString("  " + problemText(p) + "\n")
 	}
 	if r.Conflict {
 		share := ""

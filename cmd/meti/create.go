@@ -3,38 +3,31 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"os"
-	"reflect"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/internal/fields"
+	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/wire"
 )
 
-// maxCreate is the largest file that is sent in one request. METI's own limit
-// is not published; submit sends any number of features in batches.
+// maxCreate is the size of the largest file that is sent in one request. METI's
+// own limit is not published; submit sends any number of features in batches.
 const maxCreate = 64 << 20
 
 func (a *app) createCommand() *cobra.Command {
 	var format string
+	var mapped *mapping
 	var attributes *attributes
 	cmd := &cobra.Command{
 		Use:   "create FILE",
 		Short: "Register the sources of a file in one request",
 		Long: `create sends FILE (- for stdin) in one request, which METI takes whole or not at
-all, and prints the created sources in the file's order. FILE is one of
-
-  a GeoJSON FeatureCollection or Feature: each feature has an id (your own, it
-  becomes alt_id) and the properties start_at and end_at; others are not sent
-  an object with feature_collection beside attributes such as methodology
-  one source: alt_id, geometry, start_at, end_at and its attributes
+all, and prints the created sources in the file's order. FILE is what "meti check"
+reads, or one source: alt_id, geometry, start_at, end_at and its attributes. What
+check calls invalid is not sent, and nothing else either.
 
 The flags put an attribute in place of the file's. Nothing is repeated when an
 answer is lost: that is exit code 8, and the sources may be registered. For many
@@ -45,16 +38,13 @@ features, and to have such cases settled, use "meti submit".`,
 			if err != nil {
 				return err
 			}
-			data, err := a.readAll(args[0], maxCreate)
+			options, err := mapped.options(cmd)
 			if err != nil {
 				return err
 			}
-			send, err := request(data, attributes)
+			send, err := a.request(cmd.Context(), args[0], options, attributes)
 			if err != nil {
-				if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) && kind.Field != "" {
-					err = fmt.Errorf("%s is a %s; METI takes a %s", kind.Field, kind.Value, kind.Type)
-				}
-				return withCode(exitInvalid, fmt.Errorf("%s: %w", args[0], err))
+				return err
 			}
 			client, err := a.client()
 			if err != nil {
@@ -76,93 +66,103 @@ features, and to have such cases settled, use "meti submit".`,
 			return a.printSources(format, sources)
 		},
 	}
+	mapped = mappingFlags(cmd)
 	attributes = attributeFlags(cmd)
 	outputFlag(cmd, &format)
 	return cmd
 }
 
-// readAll reads a file, or stdin for "-", up to a size.
-func (a *app) readAll(name string, most int64) ([]byte, error) {
-	in := a.stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
+type sender func(context.Context, *api.Client) ([]*api.Source, error)
+
+// request reads and judges the file of create.
+func (a *app) request(ctx context.Context, path string, options fields.Options, attributes *attributes) (sender, error) {
+	judge, err := fields.NewJudge(options)
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > most {
-		return nil, withCode(exitInvalid, fmt.Errorf("%s is larger than %d MiB; meti submit sends it in batches", name, most>>20))
+	file, err := fields.Open(ctx, path, a.stdin)
+	if err != nil {
+		return nil, err
 	}
-	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
-}
-
-type sender func(context.Context, *api.Client) ([]*api.Source, error)
-
-// request reads the file of create in any of its forms.
-func request(data []byte, attributes *attributes) (sender, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, fmt.Errorf("not a JSON object: %w", err)
+	defer file.Close()
+	type feature struct {
+		fields.Judged
+		place fields.Place
 	}
-	var kind string
-	_ = json.Unmarshal(members["type"], &kind)
+	var found []feature
+	var repeats fields.Repeats
+	size, source := 0, false
+	err = file.Judge(ctx, judge, func(item fields.Item, f fields.Judged) error {
+		if size += len(item.Raw); size > maxCreate {
+			return withCode(exitInvalid, fmt.Errorf("more than %d MiB; meti submit sends it in batches", maxCreate>>20))
+		}
+		var form fields.Form
+		if f.Shape != nil {
+			form = fields.FormOf(f.Shape)
+		}
+		repeats.Add(item.Line, &f, form)
+		source = item.Kind == fields.Source
+		f.Geometry, f.Shape = bytes.Clone(f.Geometry), nil
+		found = append(found, feature{f, item.Place})
+		return nil
+	})
+	if err != nil {
+		return nil, unreadable(file, err)
+	}
+	if len(found) == 0 {
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: there are no features in it", file.Name))
+	}
+
 	var many api.SourceCreateFeatures
-	var err error
-	switch _, wrapped := members["feature_collection"]; {
-	case kind == "FeatureCollection":
-		err = json.Unmarshal(data, &many.FeatureCollection)
-	case kind == "Feature":
-		many.FeatureCollection.Features = make([]api.Feature, 1)
-		err = json.Unmarshal(data, &many.FeatureCollection.Features[0])
-	case wrapped:
-		if err = onlyKnown(members, many); err == nil {
-			err = json.Unmarshal(data, &many)
-		}
-	case members["geometry"] != nil && kind == "":
-		var one api.SourceCreate
-		if err := onlyKnown(members, one); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(data, &one); err != nil {
-			return nil, err
-		}
+	var one api.SourceCreate
+	var problems ledger.Problems
+	if source {
 		attributes.applyOne(&one)
+		one, problems = fields.Share(file, one, options.Rules)
+	} else {
+		attributes.apply(&many)
+		many, problems = fields.Share(file, many, options.Rules)
+	}
+	problems = append(problems, file.Problems(options.Rules)...)
+	for _, p := range problems {
+		a.say("%s: all features: %s", file.Name, problemText(p))
+	}
+	invalid := 0
+	for i, f := range found {
+		own := append(f.Problems, repeats.Problems(i, options.Rules)...)
+		for _, p := range own {
+			a.say("%s:%d: %s: %s", file.Name, f.place.Line, printable(f.AltID), problemText(p))
+		}
+		if own.Invalid() || problems.Invalid() {
+			invalid++
+		}
+	}
+	if invalid > 0 {
+		if missing := judge.Missing(); missing != nil && !source {
+			a.say("%s: %s", file.Name, printable(missing.Error()))
+		}
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: nothing was sent: %d of %s invalid", file.Name, invalid, plural(len(found), "feature", "features")))
+	}
+
+	// Times go as the judge read them: in UTC, to the microsecond.
+	when := func(t ledger.Time) wire.Time { return wire.TimeFromText(t.String()) }
+	if source {
+		f := found[0]
+		one.AltID, one.Geometry = f.AltID, f.Geometry
+		start, end := when(f.Period.Start), when(f.Period.End)
+		one.StartAt, one.EndAt = &start, &end
 		return func(ctx context.Context, client *api.Client) ([]*api.Source, error) {
 			source, err := client.Sources.CreateOne(ctx, one)
 			return []*api.Source{source}, err
 		}, nil
-	default:
-		return nil, errors.New("neither a FeatureCollection, nor feature_collection with attributes, nor one source with a geometry")
 	}
-	if err != nil {
-		return nil, err
+	for _, f := range found {
+		many.FeatureCollection.Features = append(many.FeatureCollection.Features, api.Feature{
+			ID: f.AltID, Geometry: f.Geometry,
+			Properties: api.FeatureProperties{StartAt: when(f.Period.Start), EndAt: when(f.Period.End)},
+		})
 	}
-	if len(many.FeatureCollection.Features) == 0 {
-		return nil, errors.New("there are no features in it")
-	}
-	attributes.apply(&many)
 	return func(ctx context.Context, client *api.Client) ([]*api.Source, error) {
 		return client.Sources.Create(ctx, many)
 	}, nil
-}
-
-// onlyKnown refuses members that would not be sent.
-func onlyKnown(members map[string]json.RawMessage, request any) error {
-	known := map[string]bool{}
-	for _, field := range reflect.VisibleFields(reflect.TypeOf(request)) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known[name] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !known[name] {
-			return fmt.Errorf("the member %q is not one that METI is known to take", name)
-		}
-	}
-	return nil
 }

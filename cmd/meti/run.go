@@ -113,6 +113,7 @@ Without credentials, "meti demo" shows everything on an emulator.`,
 		a.demoCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
+		rulesTopic(),
 	)
 	return root
 }

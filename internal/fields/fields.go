@@ -12,6 +12,7 @@
 //	formats.go  what is no GeoJSON
 //	open.go     files, pipes, and reading again
 //	judge.go    what of a feature is sent, and what is wrong with it
+//	shared.go   attributes that stand beside the features
 //	repeats.go  features that say the same
 //	fields.go   all of a file, on all cores
 package fields
@@ -125,7 +126,3 @@ func (f *File) Problems(rules ledger.Rules) ledger.Problems {
 	}
 	return rules.Apply(problems)
 }
-
-// Shared gives the attributes that stand beside the features, by name; known
-// once the file was read.
-func (f *File) Shared() map[string]json.RawMessage { return f.shared }

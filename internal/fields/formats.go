@@ -32,7 +32,7 @@ func (e *FormatError) Error() string {
 		text += "; " + e.format.note
 	}
 	if command := e.Command(); command != "" {
-		text += ". This turns it into what is read here:\n" + command + " | meti check --id-property … -"
+		text += ". What is read here comes from: " + command + " | meti check --id-property … -"
 	}
 	return text
 }

@@ -178,7 +178,7 @@ func (r *reading) object(first bool) error {
 	}
 	kind := kindOf(raw)
 	if kind == Source && first {
-		r.share(raw, sourceMembers)
+		r.share(raw)
 	}
 	at.Length = int32(len(raw))
 	r.index++
@@ -346,7 +346,9 @@ func (r *reading) elements(collection bool) error {
 		}
 		item := Item{Place: at, Raw: raw}
 		if !collection {
-			item.Kind = kindOf(raw)
+			if item.Kind = kindOf(raw); item.Kind == Source && r.index == 0 {
+				r.share(raw)
+			}
 		}
 		item.Length = int32(len(raw))
 		r.index++
@@ -381,7 +383,7 @@ func (r *reading) recover(err error) error {
 	}
 	if b != nil && !r.sequence {
 		if n := bytes.IndexByte(r.buf[r.i:], '\n'); n >= 0 && b.at > start+int64(n) {
-			item.Err = errors.New("the line ends before its JSON does")
+			item.Err = errors.New("not JSON: the line ends before it does")
 		} else {
 			item.Column += int(b.at - start)
 		}
@@ -397,43 +399,28 @@ func (r *reading) nextLineOpens() bool {
 	return n >= 0 && r.i+n+1 < len(r.buf) && r.buf[r.i+n+1] == '{'
 }
 
-// share takes the members of an object but some for attributes.
-func (r *reading) share(object []byte, but []string) {
+// share takes what is not a source's own for attributes beside it.
+func (r *reading) share(source []byte) {
 	r.shared = map[string]json.RawMessage{}
-	scan.Members(object, func(name, value []byte) bool {
-		if !slices.Contains(but, string(name)) {
+	scan.Members(source, func(name, value []byte) bool {
+		if !slices.Contains(sourceMembers, string(name)) {
 			r.shared[string(name)] = bytes.Clone(value)
 		}
 		return true
 	})
 }
 
-// sourceMembers are those of a source that are its own.
 var sourceMembers = []string{"alt_id", "start_at", "end_at", "geometry", "geojson"}
 
 // kindOf tells what an object is.
 func kindOf(raw []byte) Kind {
-	kind, typed, geometry, own := "", false, false, false
-	scan.Members(raw, func(name, value []byte) bool {
-		switch string(name) {
-		case "type":
-			typed = true
-			if value[0] == '"' {
-				kind = scan.Unquote(value)
-			}
-		case "geometry", "geojson":
-			geometry = true
-		case "alt_id", "start_at", "end_at":
-			own = true
-		}
-		return true
-	})
-	switch kind {
-	case "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection":
-		return Geometry
-	}
-	if !typed && geometry && own {
+	values, _ := members(raw, "", []string{"type", "alt_id", "start_at", "end_at"})
+	if values[0] == nil && (values[1] != nil || values[2] != nil || values[3] != nil) {
 		return Source
+	}
+	switch string(values[0]) {
+	case `"Point"`, `"MultiPoint"`, `"LineString"`, `"MultiLineString"`, `"Polygon"`, `"MultiPolygon"`, `"GeometryCollection"`:
+		return Geometry
 	}
 	return Feature
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -31,6 +30,7 @@ type Judge struct {
 	mu         sync.Mutex
 	properties map[string]bool // some that features have
 	had        map[string]bool // of those that were looked for
+	hadID      bool            // a Feature has an id
 }
 
 // value is a property, or the same for all features.
@@ -89,14 +89,12 @@ func (j *Judge) Item(item Item) Judged {
 	case item.Kind == Geometry:
 		f.Feature, f.Problems = ledger.JudgeValues(ledger.Values{Geometry: item.Raw}, rules)
 	case item.Kind == Source:
-		names := []string{"alt_id", "start_at", "end_at", "geometry", "geojson"}
-		values, problems := members(item.Raw, "", names)
-		geometry := values[3]
-		if geometry == nil {
-			geometry = unwrap(values[4])
+		values, problems := members(item.Raw, "", []string{"alt_id", "start_at", "end_at"})
+		if f.Problems = problems; item.Index > 0 {
+			f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleCollection, "",
+				"a file holds one source of this form, with attributes of its own", "write Features, or a file for each"))
 		}
-		f.Problems = problems
-		f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: geometry}, rules,
+		f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: GeometryOf(item)}, rules,
 			[3]string{"/alt_id", "/start_at", "/end_at"})
 	default:
 		f = j.feature(item.Raw)
@@ -110,7 +108,7 @@ func (j *Judge) feature(raw []byte) (f Judged) {
 	pointers := [3]string{"/id", "/properties/start_at", "/properties/end_at"}
 	names := []string{j.options.IDProperty, j.start.property, j.end.property}
 	values, more := members(properties, "/properties", names)
-	j.note(properties, names, values)
+	j.note(properties, names, values, id != nil)
 	for i, name := range names {
 		if name != "" {
 			values[i] = values[slices.Index(names, name)] // one property may say two things
@@ -174,23 +172,31 @@ func escape(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// unwrap gives the geometry of a geojson that is a whole Feature.
-func unwrap(value []byte) []byte {
-	values, _ := members(value, "", []string{"type", "geometry"})
-	if string(values[0]) == `"Feature"` {
-		return values[1]
+// GeometryOf finds the geometry in an item's text; nil where there is none. The
+// geojson of a source may be a whole Feature.
+func GeometryOf(item Item) []byte {
+	if item.Kind == Geometry {
+		return item.Raw
 	}
-	return value
+	values, _ := members(item.Raw, "", []string{"geometry", "geojson"})
+	if geojson := values[1]; values[0] == nil && item.Kind == Source && geojson != nil {
+		values, _ = members(geojson, "", []string{"geometry", "type"})
+		if string(values[1]) != `"Feature"` {
+			return geojson
+		}
+	}
+	return values[0]
 }
 
 // mostNames bounds how many names of properties are kept and told.
 const mostNames = 30
 
 // note keeps what Missing tells.
-func (j *Judge) note(properties []byte, names []string, values [][]byte) {
+func (j *Judge) note(properties []byte, names []string, values [][]byte, id bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	missing := false
+	j.hadID = j.hadID || id
+	missing := !j.hadID
 	for i, name := range names {
 		if values[i] != nil && !j.had[name] {
 			j.had[name] = true
@@ -205,15 +211,20 @@ func (j *Judge) note(properties []byte, names []string, values [][]byte) {
 	}
 }
 
-// Missing says which properties no feature has that was judged, and names those
-// that they have; it is nil where each was found at least once.
+// Missing says what no feature has that was judged, names the properties that
+// they have, and which flags help; it is nil where each was found at least once.
 func (j *Judge) Missing() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var missing []string
-	for _, name := range []string{j.options.IDProperty, j.start.property, j.end.property} {
-		if quoted := strconv.Quote(name); name != "" && !j.had[name] && !slices.Contains(missing, quoted) {
-			missing = append(missing, quoted)
+	var missing, flags []string
+	if j.options.IDProperty == "" && !j.hadID {
+		missing, flags = append(missing, "an id"), append(flags, "--id-property")
+	}
+	for _, one := range []struct{ name, flag string }{
+		{j.options.IDProperty, "--id-property"}, {j.start.property, "--start"}, {j.end.property, "--end"},
+	} {
+		if one.name != "" && !j.had[one.name] {
+			missing, flags = append(missing, fmt.Sprintf("the property %q", one.name)), append(flags, one.flag)
 		}
 	}
 	if missing == nil {
@@ -223,5 +234,18 @@ func (j *Judge) Missing() error {
 	if len(j.properties) > 0 {
 		have = "they have " + strings.Join(slices.Sorted(maps.Keys(j.properties)), ", ")
 	}
-	return fmt.Errorf("no feature has the property %s; %s", strings.Join(missing, " or "), have)
+	how := "name the property that holds it"
+	if len(flags) > 1 || flags[0] != "--id-property" {
+		how += ", or give a date for all"
+	}
+	return fmt.Errorf("no feature has %s; %s. With %s %s", strings.Join(missing, " or "), have, strings.Join(flags, ", "), how)
+}
+
+// SSID is the id that METI gave a source, empty for what is none.
+func SSID(item Item) string {
+	values, _ := members(item.Raw, "", []string{"id"})
+	if item.Kind != Source || len(values[0]) == 0 || values[0][0] != '"' {
+		return ""
+	}
+	return scan.Unquote(values[0])
 }

@@ -107,6 +107,15 @@ func (f *File) At(p Place) ([]byte, error) {
 	return raw, nil
 }
 
+// Section gives what stands from one place on up to another, as far as it was
+// read; a negative end is that of the file.
+func (f *File) Section(from, to int64) io.Reader {
+	if to < 0 {
+		to = 1 << 62
+	}
+	return io.NewSectionReader(f.file, from, to-from)
+}
+
 // TemporaryFile makes a file that only this user can read, and that goes with
 // the process where the system allows it; see [DiscardFile].
 func TemporaryFile() (*os.File, error) {

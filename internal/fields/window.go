@@ -121,7 +121,7 @@ func (w *window) value() ([]byte, error) {
 
 func (w *window) cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
-		return &broken{at: w.base + int64(len(w.buf)), why: "the JSON is cut short"}
+		return &broken{at: w.base + int64(len(w.buf)), why: "not JSON: it is cut short"}
 	}
 	return err
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/meti-go/meti/internal/fields"
+	"github.com/meti-go/meti/ledger"
+)
+
+// mended is what became of a feature.
+type mended struct {
+	place fields.Place
+	text  []byte // nil where nothing was to be done
+	what  []string
+	fields.Judged
+	before, after float64 // hectares
+}
+
+// fix writes a file to stdout with what Repair mends mended, and every other
+// byte as it stands.
+func (c *checking) fix(ctx context.Context, name string) error {
+	file, err := fields.Open(ctx, name, c.app.stdin)
+	if err != nil {
+		return err
+	}
+	in := &checkInput{File: file}
+	c.inputs = append(c.inputs, in)
+	var changes []mended
+	sum := tally{countries: map[string]bool{}}
+	err = fields.Map(ctx, file, c.mend, func(item fields.Item, m mended) error {
+		sum.features++
+		switch {
+		case m.Invalid():
+			sum.invalid++
+			c.app.say("%s:%d: %s: still invalid: %s", file.Name, item.Line, printable(m.AltID), problemText(firstError(m.Problems)))
+		case len(m.Problems) > 0:
+			sum.warned++
+		}
+		if m.text != nil {
+			m.place = item.Place
+			m.text = slices.Clone(m.text)
+			changes = append(changes, m)
+		}
+		return nil
+	})
+	if err != nil {
+		return unreadable(file, err) // a part must not pass for the whole
+	}
+	out := bufio.NewWriterSize(c.app.stdout, 64<<10)
+	at := int64(0)
+	for _, m := range changes {
+		if _, err := io.Copy(out, file.Section(at, m.place.Offset)); err != nil {
+			return err
+		}
+		if _, err := out.Write(m.text); err != nil {
+			return err
+		}
+		at = m.place.Offset + int64(m.place.Length)
+		c.app.say("%s:%d: %s: %s; %.4f ha before, %.4f ha after (%+.6f)",
+			file.Name, m.place.Line, printable(m.AltID), strings.Join(m.what, ", "), m.before, m.after, m.after-m.before)
+	}
+	if _, err := io.Copy(out, file.Section(at, -1)); err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	c.app.say("mended %d of %s; now %d invalid, %d with warnings only", len(changes), plural(sum.features, "feature", "features"), sum.invalid, sum.warned)
+	if sum.invalid > 0 {
+		return silent{exitInvalid}
+	}
+	return nil
+}
+
+func firstError(problems ledger.Problems) ledger.Problem {
+	var invalid *ledger.InvalidError
+	errors.As(problems.Err(), &invalid)
+	return invalid.Problems[0]
+}
+
+// mend mends a feature and judges what came of it.
+func (c *checking) mend(item fields.Item) (m mended) {
+	m.Judged = c.judge.Item(item)
+	if m.Shape == nil {
+		return m
+	}
+	geometry, fixes, err := ledger.Repair(m.Geometry)
+	if err != nil || len(fixes) == 0 {
+		return m
+	}
+	for _, fix := range fixes {
+		if !slices.Contains(m.what, fix.Message) {
+			m.what = append(m.what, fix.Message)
+		}
+	}
+	m.before = m.Shape.Hectares()
+	// A geometry is a piece of the item's text, so its place follows from capacity.
+	start := cap(item.Raw) - cap(m.Geometry)
+	m.text = slices.Concat(item.Raw[:start], geometry, item.Raw[start+len(m.Geometry):])
+	item.Raw = m.text
+	if m.Judged = c.judge.Item(item); m.Shape != nil {
+		m.after = m.Shape.Hectares()
+	}
+	return m
+}
