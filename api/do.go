@@ -147,7 +147,7 @@ func (r *run) tell(ctx context.Context, number int, t *try, wait time.Duration, 
 		Repeat:    more,
 		Wait:      wait,
 	}
-	if t.err != nil {
+	if t.err != nil && context.Cause(ctx) != errAbandoned {
 		attempt.Err = t.err
 	}
 	for _, hook := range r.hooks {
