@@ -33,7 +33,7 @@
 //	[ErrServer]          5xx, also after repeats
 //	[ErrRedirect]        3xx
 //	[ErrBadAnswer]       a success that cannot be read: no JSON, cut short, too large
-//	[ErrIncomplete]      a listing that may lack sources: the server pages badly
+//	[ErrIncomplete]      a listing that may lack sources: the account keeps changing, or the server pages badly
 //	[ErrOutcomeUnknown]  a POST that may have been carried out
 //
 // What is none of these never had an answer: see the cause by errors.As.

@@ -3,7 +3,6 @@ package register
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,18 +56,8 @@ func (r *run) lookBefore() error {
 		}
 		return nil
 	}
-	for attempt := 1; ; attempt++ {
-		err := r.sources(r.ctx, names, attempt > 1, see)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errDrift) {
-			return err
-		}
-		if attempt == 3 {
-			r.notice("%v three times: what was added or deleted meanwhile may have been missed", err)
-			break
-		}
+	if err := r.sources(r.ctx, names, see); err != nil {
+		return err
 	}
 	for chunk := range slices.Chunk(before, marksInRecord) {
 		if _, err := r.journal.append(record{Kind: kindBefore, At: time.Now(), Content: r.content, Marks: chunk}); err != nil {

@@ -122,7 +122,7 @@ func (r *run) look(ctx context.Context, features []*feature) ([]*api.Source, fin
 		byName[f.altID] = append(byName[f.altID], k)
 	}
 	seen := map[string]*api.Source{}
-	err := r.sources(ctx, byName, true, func(s *api.Source) error {
+	err := r.sources(ctx, byName, func(s *api.Source) error {
 		if !r.knows(s.ID) {
 			seen[s.ID] = s
 		}
@@ -324,15 +324,10 @@ func (r *run) foreign(s *api.Source) bool {
 // find in a listing of the account.
 const filterUpTo = 500
 
-var (
-	errUnfiltered = errors.New("the server ignores the filter by alt_id")
-	errDrift      = errors.New("the account changed while it was listed")
-)
+var errUnfiltered = errors.New("the server ignores the filter by alt_id")
 
 // sources calls each for the sources of some alt_ids, for some more than once.
-// steady lists page after page, for then no source that is added meanwhile
-// pushes another one out of sight.
-func (r *run) sources(ctx context.Context, names map[string][]int, steady bool, each func(*api.Source) error) error {
+func (r *run) sources(ctx context.Context, names map[string][]int, each func(*api.Source) error) error {
 	filter := api.Filter{}
 	if r.Shared.AccountID != nil {
 		filter.AccountID = *r.Shared.AccountID
@@ -375,11 +370,7 @@ func (r *run) sources(ctx context.Context, names map[string][]int, steady bool, 
 		r.unfiltered = true
 		r.mu.Unlock()
 	}
-	params := api.AllParams{Filter: filter}
-	if steady {
-		params.InFlight = 1
-	}
-	return r.list(ctx, params, func(s *api.Source) error {
+	return r.list(ctx, api.AllParams{Filter: filter}, func(s *api.Source) error {
 		if _, wanted := names[s.AltID]; !wanted {
 			return nil
 		}
@@ -387,15 +378,8 @@ func (r *run) sources(ctx context.Context, names map[string][]int, steady bool, 
 	})
 }
 
-// list lists sources. A listing that may have missed some is an error.
+// list lists sources.
 func (r *run) list(ctx context.Context, params api.AllParams, each func(*api.Source) error) error {
-	drifted := false
-	var mu sync.Mutex
-	params.OnDrift = func(api.Drift) {
-		mu.Lock()
-		defer mu.Unlock()
-		drifted = true
-	}
 	for s, err := range r.Client.Sources.All(ctx, params) {
 		if err != nil {
 			return err
@@ -403,11 +387,6 @@ func (r *run) list(ctx context.Context, params api.AllParams, each func(*api.Sou
 		if err := each(s); err != nil {
 			return err
 		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if drifted {
-		return errDrift
 	}
 	return nil
 }

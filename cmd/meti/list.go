@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,12 +74,9 @@ whole: after a failure, -o json leaves its array open.`,
 	return cmd
 }
 
-// drift warns that the account changed while it was listed.
+// drift says, under -v, why pages are asked for again.
 func (a *app) drift(d api.Drift) {
-	if d.ID != "" {
-		a.say("warning: the account changed while it was listed: %s came twice; sources may have been missed", printable(d.ID))
-		return
+	if a.verbose && d.Kind != "repeated" {
+		a.say("the account changed while it was listed: it was %s before offset %d, and is read again from further up", d.Kind, d.Offset)
 	}
-	a.say("warning: the account changed while it was listed: the page at offset %d %s; sources may have been missed",
-		d.Offset, strings.TrimSpace(d.Kind))
 }
