@@ -62,8 +62,11 @@ func (v *judge) adviseRing(r ring, swapped bool) {
 	}
 	if beyond >= 0 && !swapped {
 		p := r.at(beyond)
-		v.add(RuleRange, r.pointer(beyond), &p, fmt.Sprintf("%v, %v is beyond 180 degrees of longitude or 90 of latitude", p[0], p[1]),
-			"write WGS84 degrees, longitude first; cut shapes at the antimeridian (RFC 7946, 3.1.9)")
+		advice := "write WGS84 degrees, longitude first; cut shapes at the antimeridian (RFC 7946, 3.1.9)"
+		if max(math.Abs(p[0]), math.Abs(p[1])) > 1000 {
+			advice = "they look like metres: convert them to WGS84 degrees, such as with ogr2ogr -s_srs EPSG:… -t_srs EPSG:4326"
+		}
+		v.add(RuleRange, r.pointer(beyond), &p, fmt.Sprintf("%v, %v is beyond 180 degrees of longitude or 90 of latitude", p[0], p[1]), advice)
 	}
 	if repeated >= 0 {
 		p := r.at(repeated)

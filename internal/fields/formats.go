@@ -140,7 +140,7 @@ func jsonFormatOf(object []byte) *format {
 		switch string(name) {
 		case "type":
 			if typed = true; value[0] == '"' && scan.Unquote(value) == "Topology" {
-				found = &format{name: "TopoJSON", command: gdal + "FILE"}
+				found = &format{name: "TopoJSON", command: strings.Replace(gdal, "-t_srs", "-s_srs EPSG:4326 -t_srs", 1) + "FILE"}
 			}
 		case "geometryType", "spatialReference", "fieldAliases", "objectIdFieldName":
 			found = esri

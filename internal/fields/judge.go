@@ -55,10 +55,9 @@ func NewJudge(o Options) (*Judge, error) {
 		case one.given == "":
 			one.to.property = one.otherwise
 		case dateLike.MatchString(one.given):
-			if _, wrong := ledger.ParseTime(one.given); wrong != nil {
-				err = errors.Join(err, fmt.Errorf("the date %q: %w", one.given, wrong))
-			}
-			one.to.fixed, _ = json.Marshal(one.given)
+			at, wrong := ledger.ParseTime(one.given)
+			err = errors.Join(err, wrong)
+			one.to.fixed, _ = json.Marshal(at) // a date that was given is UTC, without a warning
 		default:
 			one.to.property = one.given
 		}

@@ -53,31 +53,36 @@ type Repeats struct {
 	seen   []seen
 	groups []group
 	of     map[[16]byte]int32 // the group of an id and a period
-	same   map[seen]lines     // of groups of several
+	same   map[same]pair      // of groups of several
 }
 
 // seen is a feature; its group is -1 where it says nothing.
 type seen struct {
-	group int32
-	form  Form
+	form        Form
+	group, line int32
 }
 
 // group is the features of an id and a period: their number, the first one, and
 // the first with another form than that.
-type group struct{ n, first, line, other int32 }
+type group struct{ n, first, other int32 }
 
-// lines are those of the first two features of a form; number is the first one's.
-type lines struct{ number, first, second int32 }
+// same is the features of a group that have one form; pair is the first two.
+type same struct {
+	group int32
+	form  Form
+}
+
+type pair struct{ n, first, second int32 }
 
 // Add takes the next feature, whose form is FormOf its shape.
 func (r *Repeats) Add(line int, f *Judged, form Form) {
-	i, at := int32(len(r.seen)), int32(line)
-	r.seen = append(r.seen, seen{-1, form})
+	i := int32(len(r.seen))
+	r.seen = append(r.seen, seen{form, -1, int32(line)})
 	if f.Shape == nil || f.Problems.Refused() {
 		return
 	}
 	if r.of == nil {
-		r.of, r.same = map[[16]byte]int32{}, map[seen]lines{}
+		r.of, r.same = map[[16]byte]int32{}, map[same]pair{}
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", f.Period.Start, f.Period.End, f.AltID))
 	key := [16]byte(sum[:])
@@ -85,26 +90,28 @@ func (r *Repeats) Add(line int, f *Judged, form Form) {
 	if !known {
 		k = int32(len(r.groups))
 		r.of[key] = k
-		r.groups = append(r.groups, group{first: i, line: at})
+		r.groups = append(r.groups, group{first: i})
 	}
 	r.seen[i].group = k
 	g := &r.groups[k]
 	if g.n++; g.n == 1 {
 		return
 	}
+	first := r.seen[g.first].form
 	if g.n == 2 {
-		r.same[r.seen[g.first]] = lines{number: g.first, first: g.line}
+		r.same[same{k, first}] = pair{n: 1, first: g.first}
 	}
-	if r.seen[g.first].form != form && g.other == 0 {
-		g.other = at
+	if form != first && g.other == 0 {
+		g.other = i
 	}
-	same := r.same[r.seen[i]]
-	if same.first == 0 {
-		same.number, same.first = i, at
-	} else if same.second == 0 {
-		same.second = at
+	p := r.same[same{k, form}]
+	switch p.n++; p.n {
+	case 1:
+		p.first = i
+	case 2:
+		p.second = i
 	}
-	r.same[r.seen[i]] = same
+	r.same[same{k, form}] = p
 }
 
 // Problems says what feature i, in the order of Add, has in common with others;
@@ -115,19 +122,22 @@ func (r *Repeats) Problems(i int, rules ledger.Rules) ledger.Problems {
 		return nil
 	}
 	g := r.groups[self.group]
-	if same := r.same[self]; same.second > 0 {
-		other := same.first
-		if int32(i) == same.number {
-			other = same.second
+	name := func(other int32) string {
+		return fmt.Sprintf("feature %d in line %d", other, r.seen[other].line)
+	}
+	if p := r.same[same{self.group, self.form}]; p.n > 1 {
+		other := p.first
+		if int32(i) == other {
+			other = p.second
 		}
 		return rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedFeature, "",
-			fmt.Sprintf("the feature in line %d has the same id, period and boundary", other), "take one out")})
+			name(other)+" has the same id, period and boundary", "take one out")})
 	}
 	other := g.other
 	if self.form != r.seen[g.first].form {
-		other = g.line
+		other = g.first
 	}
 	return rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "",
-		fmt.Sprintf("the feature in line %d has the same id and period, and another boundary", other),
+		name(other)+" has the same id and period, and another boundary",
 		"give each field an id of its own: METI deletes by it, and would delete both")})
 }
