@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/meti-go/meti/gen"
 )
 
@@ -15,7 +16,8 @@ import (
 type Account struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
-	// AccountID is the METI account, a UUID.
+	// AccountID is the METI account, a UUID. The profile that its sources are
+	// created by is derived from it.
 	AccountID string `json:"account_id"`
 	// Role is told in the tokens; "admin" sees every account's sources.
 	Role string `json:"role,omitempty"`
@@ -99,4 +101,37 @@ func checkAccounts(accounts []Account) error {
 		seen[a.ClientID] = true
 	}
 	return nil
+}
+
+// profile is the UUID of the profile that an account's sources are created by.
+func profile(accountID string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("profile of "+accountID)).String()
+}
+
+// Accounts are those that may ask for tokens, secrets included.
+func (s *Server) Accounts() []Account {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.Clone(s.accounts)
+}
+
+// AddAccount lets one more client ask for tokens, until [Server.Reset].
+func (s *Server) AddAccount(a Account) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if err := checkAccounts(append(slices.Clip(s.accounts), a)); err != nil {
+		return err
+	}
+	s.accounts = append(s.accounts, a)
+	return nil
+}
+
+// account is the one with this client id, or the first one if that is empty.
+func (s *Server) account(clientID string) (Account, bool) {
+	for _, a := range s.Accounts() {
+		if clientID == "" || a.ClientID == clientID {
+			return a, true
+		}
+	}
+	return Account{}, false
 }

@@ -2,19 +2,28 @@ package emulator
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/hmac"
+	cryptorand "crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/meti-go/meti/emulator/internal/httpapi"
 	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
 )
 
 // DefaultAudience is the audience of METI's tokens [A].
@@ -25,16 +34,21 @@ const DefaultAudience = "https://api.meti.millpont.com"
 type Options struct {
 	// Listen is where [Start] listens; 127.0.0.1:0, a free port, if empty.
 	Listen string
-	// URL is where the server is reached. [Start] finds it out by itself; with
-	// [New] it becomes the issuer of the tokens, http://127.0.0.1 if empty.
+	// URL is the address that others reach the server at: the issuer of the
+	// tokens and what [Server.Ready] tells. If it is empty, [Start] takes where
+	// it listens and [New] takes http://127.0.0.1.
 	URL string
-	// Data is the SQLite file that keeps the sources. If it is empty they are
-	// in memory, beyond 16 MB in a temporary file without a name if there is a
-	// place for one, and gone when the emulator ends. Those of the sandbox
-	// always are.
+	// Data is the SQLite file that keeps the sources, and the keys that tokens
+	// are signed with. If it is empty they are in memory, the sources beyond
+	// 16 MB in a temporary file without a name if there is a place for one, and
+	// gone when the emulator ends. The sources of the sandbox always are.
 	Data string
 	// Accounts are who may ask for tokens; [DemoAccount] alone if empty.
 	Accounts []Account
+	// Sources are read at the start, and registered unless Data holds sources
+	// already: GeoJSON, or what "meti sources list" prints as JSON. Each may
+	// have an account_id; the first account's if not.
+	Sources []io.Reader
 	// Audience is what tokens are for; [DefaultAudience] if empty.
 	Audience string
 	// TokenLifetime is how long a token is valid, in whole seconds; an hour if
@@ -54,12 +68,20 @@ type Options struct {
 	SandboxConflicts bool
 	// Faults are in force from the start; see [Fault].
 	Faults []Fault
-	// Seed makes the ids and the choice of faults repeatable; random if zero.
+	// Seed makes ids, tokens and the choice of faults repeatable; random if zero.
+	// What the key of Data and the clock decide, it does not.
 	Seed uint64
-	// Now is the clock; time.Now if nil. Waits of faults are not taken from it.
+	// Clock is when the server's clock starts, from where it runs on; the
+	// present if zero.
+	Clock time.Time
+	// Now is what the clock runs by; time.Now if nil. Waits of faults are not
+	// taken from it.
 	Now func() time.Time
-	// Admin serves /_emulator/, where anybody who reaches the port can set
-	// faults and delete everything.
+	// CORS are the origins whose pages may read the answers in a browser, such
+	// as http://localhost:5173, or * for all.
+	CORS []string
+	// Admin serves /_emulator/, where any program that reaches the port can set
+	// faults, make tokens and delete everything.
 	Admin bool
 	// Log receives one record for each request, without tokens, secrets or
 	// query values; none if nil.
@@ -69,6 +91,42 @@ type Options struct {
 	Middleware func(http.Handler) http.Handler
 }
 
+// complete fills in what was left out.
+func (o *Options) complete() error {
+	if len(o.Accounts) == 0 {
+		o.Accounts = []Account{DemoAccount()}
+	}
+	if err := checkAccounts(o.Accounts); err != nil {
+		return err
+	}
+	if o.URL == "" {
+		o.URL = "http://127.0.0.1"
+	}
+	o.URL = strings.TrimRight(o.URL, "/")
+	if u, err := url.Parse(o.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery+u.Fragment != "" {
+		return fmt.Errorf("emulator: %q is not the http or https URL of a server", o.URL)
+	}
+	if o.Audience == "" {
+		o.Audience = DefaultAudience
+	}
+	if o.TokenLifetime == 0 {
+		o.TokenLifetime = time.Hour
+	}
+	if o.TokenLifetime < time.Second {
+		return errors.New("emulator: a token lives for a second at least")
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
 // Server is a running emulator. Its methods may be used by many goroutines.
 type Server struct {
 	// URL is where it is reached, without a slash at the end: METI's base URL
@@ -76,22 +134,28 @@ type Server struct {
 	URL string
 
 	options    Options
-	accounts   []Account
+	listening  string // the host that was listened on
 	handler    http.Handler
 	production *store
 	sandbox    *store
+	keys       keys
+	log        requestLog
 	faults     faultSet
 	quotas     quotas
+	clock      atomic.Pointer[clock]
+	tokens     atomic.Uint64 // made so far
+	bodies     *semaphore.Weighted
 
-	countsMutex sync.Mutex
-	counts      map[string]int
+	mutex    sync.Mutex
+	accounts []Account
+	closed   bool
 
 	// ctx ends when Close is called: waits of faults end with it.
 	ctx      context.Context
 	cancel   context.CancelFunc
-	work     underWay
+	work     sync.WaitGroup // requests and late commits under way
 	http     *http.Server
-	idle     newConns
+	unused   sync.Map      // connections that have not brought a request yet
 	served   chan struct{} // closed when http.Serve has returned
 	closing  sync.Once
 	closeErr error
@@ -115,25 +179,26 @@ func Start(o Options) (*Server, error) {
 		listener.Close()
 		return nil, err
 	}
-	s.idle.conns = make(map[net.Conn]struct{})
+	s.listening, _, _ = net.SplitHostPort(listen)
 	s.http = &http.Server{
-		Handler:           s.handler,
+		Handler:           s.handler, // which sees to bodies and answers, see record
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ConnState:         s.idle.track,
+		MaxHeaderBytes:    64 << 10,
+		ConnState:         s.track,
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
-	if o.Log != nil {
-		s.http.ErrorLog = slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn)
+		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
 	}
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(listener) // ends with ErrServerClosed
+		_ = s.http.Serve(netutil.LimitListener(listener, maxConnections)) // ends with ErrServerClosed
 	}()
 	return s, nil
 }
+
+// maxConnections is how many are served at a time; more wait.
+const maxConnections = 1000
 
 // reachable is the address to connect to for a listener: the loopback one
 // where it listens everywhere.
@@ -149,53 +214,37 @@ func reachable(addr *net.TCPAddr) string {
 // themselves: over net.Pipe inside a testing/synctest bubble, for example,
 // where New must be called too. Close it after use.
 func New(o Options) (*Server, error) {
-	if len(o.Accounts) == 0 {
-		o.Accounts = []Account{DemoAccount()}
-	}
-	if err := checkAccounts(o.Accounts); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	if o.URL == "" {
-		o.URL = "http://127.0.0.1"
-	}
-	if o.Audience == "" {
-		o.Audience = DefaultAudience
-	}
-	if o.TokenLifetime == 0 {
-		o.TokenLifetime = time.Hour
-	}
-	if o.TokenLifetime < time.Second {
-		return nil, errors.New("emulator: a token lives for a second at least")
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 64 << 20
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	seeded := o.Seed != 0
 	for o.Seed == 0 {
 		var b [8]byte
-		_, _ = rand.Read(b[:]) // never fails
+		_, _ = cryptorand.Read(b[:]) // never fails
 		o.Seed = binary.LittleEndian.Uint64(b[:])
 	}
-	s := &Server{
-		URL:      strings.TrimRight(o.URL, "/"),
-		options:  o,
-		accounts: o.Accounts,
-		counts:   make(map[string]int),
-	}
-	s.faults.seed = o.Seed
-	if err := s.SetFaults(o.Faults); err != nil {
-		return nil, err
+	s := &Server{URL: o.URL, options: o, bodies: semaphore.NewWeighted(bodiesAtOnce * o.MaxBody)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	draw := func(name string) []byte {
+		switch {
+		case name != signing:
+			return derive(o.Seed, name)
+		case seeded:
+			return newKey(rand.NewChaCha8([32]byte(derive(o.Seed, name))))
+		default:
+			return processKey()
+		}
 	}
 	var err error
-	if s.production, err = openStore(o.Data, production, o); err != nil {
+	if s.production, err = openStore(o.Data, production, draw); err != nil {
 		return nil, err
 	}
-	if s.sandbox, err = openStore("", sandbox, o); err != nil {
-		return nil, errors.Join(err, s.production.close())
+	if s.sandbox, err = openStore("", sandbox, draw); err != nil {
+		return nil, errors.Join(err, s.production.db.Close())
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.prepare(draw); err != nil {
+		return nil, errors.Join(err, s.production.db.Close(), s.sandbox.db.Close())
+	}
 	s.handler = s.routes()
 	if o.Middleware != nil {
 		s.handler = o.Middleware(s.handler)
@@ -203,46 +252,76 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
+// signing is the name of the key that tokens are signed with.
+const signing = "token"
+
+// derive gives 32 bytes for one purpose.
+func derive(seed uint64, purpose string) []byte {
+	mac := hmac.New(sha256.New, binary.LittleEndian.AppendUint64(nil, seed))
+	mac.Write([]byte(purpose))
+	return mac.Sum(nil)
+}
+
+// prepare brings the server to where [Server.Reset] brings it back to.
+func (s *Server) prepare(draw func(string) []byte) error {
+	der, err := s.production.keep(signing, draw)
+	if err == nil {
+		s.keys, err = keysOf(der)
+	}
+	if err != nil {
+		return fmt.Errorf("emulator: the key that signs tokens: %w", err)
+	}
+	if err := s.start(); err != nil {
+		return err
+	}
+	if err := s.seed(); err != nil {
+		return err
+	}
+	if err := errors.Join(s.production.remember(), s.sandbox.remember()); err != nil {
+		return fmt.Errorf("emulator: %w", err)
+	}
+	return nil
+}
+
+// start sets what is not in a store.
+func (s *Server) start() error {
+	if at := s.options.Clock; at.IsZero() {
+		s.SetClock(s.options.Now(), false)
+	} else {
+		s.SetClock(at, false)
+	}
+	s.log.clear()
+	s.quotas.clear()
+	s.tokens.Store(0)
+	s.mutex.Lock()
+	s.accounts = slices.Clone(s.options.Accounts)
+	s.mutex.Unlock()
+	return s.SetFaults(s.options.Faults)
+}
+
+// Reset makes everything as it was at the start: the sources of all accounts
+// and of the sandbox, the id that comes next, accounts, faults, counts, quotas
+// and the clock. Tokens stay valid while they last.
+func (s *Server) Reset(context.Context) error {
+	if err := errors.Join(s.production.reset(), s.sandbox.reset()); err != nil {
+		return fmt.Errorf("emulator: %w", err)
+	}
+	return s.start()
+}
+
 // Handler is the whole server.
 func (s *Server) Handler() http.Handler { return s.handler }
-
-// Accounts are those that may ask for tokens, secrets included.
-func (s *Server) Accounts() []Account { return append([]Account(nil), s.accounts...) }
 
 // Seed is what ids and faults are drawn from: the one given, or the random one
 // that was taken instead.
 func (s *Server) Seed() uint64 { return s.options.Seed }
 
-// Requests counts the requests received so far, by the operationId of
-// openapi.yaml: Requests()["requestToken"] is how many tokens were asked for.
-// Sandbox requests count for the same operations; refused requests and those
-// that a fault took count too.
-func (s *Server) Requests() map[string]int {
-	s.countsMutex.Lock()
-	defer s.countsMutex.Unlock()
-	counts := make(map[string]int, len(s.counts))
-	for operation, n := range s.counts {
-		counts[operation] = n
+// countries is the table that countries are looked up in.
+func (s *Server) countries() *ledger.Countries {
+	if s.options.Countries != nil {
+		return s.options.Countries
 	}
-	return counts
-}
-
-func (s *Server) count(operation string) {
-	s.countsMutex.Lock()
-	defer s.countsMutex.Unlock()
-	s.counts[operation]++
-}
-
-// Reset deletes all sources of all accounts, those of the sandbox too, and
-// sets the counts of [Server.Requests] to zero. Faults stay.
-func (s *Server) Reset(ctx context.Context) error {
-	if err := errors.Join(s.production.reset(ctx), s.sandbox.reset(ctx)); err != nil {
-		return fmt.Errorf("emulator: %w", err)
-	}
-	s.countsMutex.Lock()
-	defer s.countsMutex.Unlock()
-	clear(s.counts)
-	return nil
+	return countries.World() // unpacked when it is first asked for
 }
 
 // grace is how long Close waits for requests under way.
@@ -255,7 +334,7 @@ func (s *Server) Close() error {
 	s.closing.Do(func() {
 		s.cancel()
 		if s.http != nil {
-			s.idle.close()
+			s.unused.Range(func(conn, _ any) bool { conn.(net.Conn).Close(); return true })
 			ctx, cancel := context.WithTimeout(context.Background(), grace)
 			defer cancel()
 			if s.http.Shutdown(ctx) != nil {
@@ -263,81 +342,58 @@ func (s *Server) Close() error {
 			}
 			<-s.served
 		}
-		s.work.wait()
-		s.closeErr = errors.Join(s.production.close(), s.sandbox.close())
+		s.mutex.Lock()
+		s.closed = true
+		s.mutex.Unlock()
+		s.work.Wait()
+		s.closeErr = errors.Join(s.production.db.Close(), s.sandbox.db.Close())
 	})
 	return s.closeErr
 }
 
-// underWay counts the requests and late commits under way. Unlike a WaitGroup
-// it may be added to while it is waited for.
-type underWay struct {
-	mutex  sync.Mutex
-	n      int
-	closed bool
-	empty  chan struct{} // closed when closed and n is 0
-}
-
-// begin is false once the server is closing.
-func (u *underWay) begin() bool {
-	u.mutex.Lock()
-	defer u.mutex.Unlock()
-	if u.closed {
-		return false
-	}
-	u.n++
-	return true
-}
-
-func (u *underWay) end() {
-	u.mutex.Lock()
-	defer u.mutex.Unlock()
-	u.n--
-	if u.closed && u.n == 0 {
-		close(u.empty)
-	}
-}
-
-func (u *underWay) wait() {
-	u.mutex.Lock()
-	u.closed = true
-	u.empty = make(chan struct{})
-	if u.n == 0 {
-		close(u.empty)
-	}
-	u.mutex.Unlock()
-	<-u.empty
-}
-
-// newConns knows the connections that have not brought a request yet: a
-// client's pool opens more than it uses, and Shutdown would wait for those.
-type newConns struct {
-	mutex  sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
-}
-
-func (n *newConns) track(conn net.Conn, state http.ConnState) {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
+// track knows the connections that have not brought a request yet: a client's
+// pool opens more than it uses, and Shutdown would wait for those.
+func (s *Server) track(conn net.Conn, state http.ConnState) {
 	if state != http.StateNew {
-		delete(n.conns, conn)
+		s.unused.Delete(conn)
 		return
 	}
-	if n.closed {
+	s.unused.Store(conn, nil)
+	if s.ctx.Err() != nil {
 		conn.Close()
-		return
 	}
-	n.conns[conn] = struct{}{}
 }
 
-func (n *newConns) close() {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	n.closed = true
-	for conn := range n.conns {
-		conn.Close()
+// begin adds to the work under way; false once the server is closing.
+func (s *Server) begin() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if !s.closed {
+		s.work.Add(1)
 	}
+	return !s.closed
+}
+
+// clock is what the server's clock was set to, and when that was.
+type clock struct {
+	at, since time.Time
+	frozen    bool
+}
+
+// Now is what the server's clock says, which created_at and the expiry of
+// tokens follow.
+func (s *Server) Now() time.Time {
+	c := s.clock.Load()
+	if c.frozen {
+		return c.at
+	}
+	return c.at.Add(s.options.Now().Sub(c.since))
+}
+
+// SetClock sets the server's clock. If it is frozen it stays there, or else it
+// runs on.
+func (s *Server) SetClock(at time.Time, frozen bool) {
+	s.clock.Store(&clock{at, s.options.Now(), frozen})
 }
 
 // Ready is what the command prints when it is ready: one JSON line, from which
@@ -352,13 +408,22 @@ type Ready struct {
 
 // Ready tells how to use the server with its first account.
 func (s *Server) Ready() Ready {
+	first, _ := s.account("")
 	return Ready{
 		URL:          s.URL,
 		Domain:       s.URL,
-		ClientID:     s.accounts[0].ClientID,
-		ClientSecret: s.accounts[0].ClientSecret,
+		ClientID:     first.ClientID,
+		ClientSecret: first.ClientSecret,
 		Audience:     s.options.Audience,
 	}
 }
 
-var _ httpapi.ServerInterface = (*service)(nil)
+// Environ is [Server.Ready] as the variables that authn.FromEnv, api.FromEnv
+// and the command read, to be added to those of a process.
+func (s *Server) Environ() []string {
+	ready := s.Ready()
+	return []string{
+		"METI_BASE_URL=" + ready.URL, "AUTH0_DOMAIN=" + ready.Domain, "AUTH0_AUDIENCE=" + ready.Audience,
+		"METI_CLIENT_ID=" + ready.ClientID, "METI_CLIENT_SECRET=" + ready.ClientSecret, "METI_CLIENT_SECRET_FILE=",
+	}
+}

@@ -2,15 +2,15 @@ package emulator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -75,9 +75,10 @@ const AnyOperation = "*"
 // Fault makes requests of an operation go wrong, by probability or by count.
 // In text, which flags and the admin path use, it is
 //
-//	OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:delay=D][:status=N][:retry-after=D][:digits=N]
+//	OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:client=ID][:alt_id=ID]
+//	              [:delay=D][:status=N][:retry-after=D][:digits=N]
 //
-// such as "createSources:drop-after:0.2", "listSources:429:x3:retry-after=2s",
+// on one line, with %3A for a colon in an ID and %25 for a percent sign, such as "createSources:drop-after:0.2", "listSources:429:x3:retry-after=2s",
 // "createSources:late-commit:x1:delay=500ms:status=504" or "*:latency:delay=50ms".
 //
 // The faults are gone through in their order: the first that applies to a
@@ -88,13 +89,19 @@ type Fault struct {
 	Operation string
 	Kind      FaultKind
 	// Probability, above 0 to 1, is how often it applies; always if zero. The
-	// choice depends on the server's seed and on how many requests of the
-	// operation came before.
+	// choice depends on the server's seed and on how many requests that the fault
+	// is about came before.
 	Probability float64
 	// Count is how many times it applies at most; any number if zero.
 	Count int
-	// Skip is how many requests of the operation are left alone at first.
+	// Skip is how many requests that it is about are left alone at first.
 	Skip int
+	// ClientID narrows it to the requests of one client, by their token or their
+	// request for one.
+	ClientID string
+	// AltID narrows it to requests about one: a POST that has it, a list or
+	// deletion by it, a look-up or deletion of a source that has it.
+	AltID string
 	// Status is for FaultStatus, FaultHTML and FaultLateCommit.
 	Status int
 	// Delay is for all kinds but FaultStatus, FaultHTML, FaultDrop and
@@ -104,6 +111,49 @@ type Fault struct {
 	RetryAfter time.Duration
 	// Digits is how many decimals FaultRound leaves, 1 to 15.
 	Digits int
+}
+
+// settings are the parts of a fault's text that have a name: in their order,
+// what they are read to.
+func (f *Fault) settings() []setting {
+	return []setting{
+		{"skip", &f.Skip}, {"client", &f.ClientID}, {"alt_id", &f.AltID},
+		{"delay", &f.Delay}, {"status", &f.Status}, {"retry-after", &f.RetryAfter}, {"digits", &f.Digits},
+	}
+}
+
+type setting struct {
+	name string
+	to   any // *int, *string or *time.Duration
+}
+
+func (s setting) read(text string) (err error) {
+	switch to := s.to.(type) {
+	case *int:
+		*to, err = strconv.Atoi(text)
+	case *time.Duration:
+		*to, err = time.ParseDuration(text)
+	case *string:
+		*to, err = url.PathUnescape(text)
+	}
+	return err
+}
+
+// String is empty where nothing was set.
+func (s setting) String() string {
+	switch to := s.to.(type) {
+	case *int:
+		if *to != 0 {
+			return strconv.Itoa(*to)
+		}
+	case *time.Duration:
+		if *to != 0 {
+			return to.String()
+		}
+	case *string:
+		return strings.NewReplacer("%", "%25", ":", "%3A").Replace(*to)
+	}
+	return ""
 }
 
 // ParseFault reads a fault's text, see [Fault].
@@ -119,32 +169,25 @@ func ParseFault(text string) (Fault, error) {
 	if status, err := strconv.Atoi(parts[1]); err == nil {
 		f.Kind, f.Status = FaultStatus, status
 	}
+	settings := f.settings()
 	for _, part := range parts[2:] {
 		name, value, named := strings.Cut(part, "=")
 		var err error
-		switch {
-		case !named && strings.HasPrefix(part, "x"):
+		switch i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name }); {
+		case named && i < 0:
+			return bad("%q is not known", name)
+		case named:
+			err = settings[i].read(value)
+		case strings.HasPrefix(part, "x"):
 			f.Count, err = strconv.Atoi(part[1:])
 			if err == nil && f.Count < 1 {
 				err = errors.New("a count is 1 at least")
 			}
-		case !named:
+		default:
 			f.Probability, err = strconv.ParseFloat(part, 64)
 			if err == nil && !(f.Probability > 0 && f.Probability <= 1) {
 				err = errors.New("a probability is above 0 and at most 1")
 			}
-		case name == "skip":
-			f.Skip, err = strconv.Atoi(value)
-		case name == "status":
-			f.Status, err = strconv.Atoi(value)
-		case name == "digits":
-			f.Digits, err = strconv.Atoi(value)
-		case name == "delay":
-			f.Delay, err = time.ParseDuration(value)
-		case name == "retry-after":
-			f.RetryAfter, err = time.ParseDuration(value)
-		default:
-			return bad("%q is not known", name)
 		}
 		if err != nil {
 			return bad("%q: %v", part, err)
@@ -156,47 +199,57 @@ func ParseFault(text string) (Fault, error) {
 	return f, nil
 }
 
+// kinds are all kinds, with what they may have beside what all may.
+var kinds = []struct {
+	kind                  FaultKind
+	status, delay, digits bool
+}{
+	{kind: FaultStatus, status: true},
+	{kind: FaultHTML, status: true},
+	{kind: FaultLatency, delay: true},
+	{kind: FaultHang, delay: true},
+	{kind: FaultDrop},
+	{kind: FaultDropAfter, delay: true},
+	{kind: FaultLateCommit, status: true, delay: true},
+	{kind: FaultTruncate},
+	{kind: FaultDrip, delay: true},
+	{kind: FaultStaleRead, delay: true},
+	{kind: FaultBlind, delay: true},
+	{kind: FaultRound, digits: true},
+}
+
 func (f Fault) check() error {
-	if f.Operation != AnyOperation && !slices.ContainsFunc(gen.Operations, func(o gen.Operation) bool { return o.ID == f.Operation }) {
-		var ids []string
-		for _, o := range gen.Operations {
-			ids = append(ids, o.ID)
-		}
-		return fmt.Errorf("the operation is none of %s, %s", AnyOperation, strings.Join(ids, ", "))
+	operations := []string{AnyOperation}
+	for _, o := range gen.Operations {
+		operations = append(operations, o.ID)
 	}
-	statusMeans, delayMeans := false, true
-	switch f.Kind {
-	case FaultStatus:
-		statusMeans, delayMeans = true, false
-		if f.Status == 0 {
-			return errors.New("a status is missing")
+	if !slices.Contains(operations, f.Operation) {
+		return fmt.Errorf("the operation is none of %s", strings.Join(operations, ", "))
+	}
+	var names []string
+	k := kinds[0]
+	for _, k = range kinds {
+		if k.kind == f.Kind {
+			break
 		}
-	case FaultHTML:
-		statusMeans, delayMeans = true, false
-	case FaultLateCommit:
-		statusMeans = true
-	case FaultDrop, FaultTruncate:
-		delayMeans = false
-	case FaultLatency:
-		if f.Delay == 0 {
-			return errors.New("a delay is missing")
-		}
-	case FaultHang, FaultDropAfter, FaultDrip, FaultStaleRead, FaultBlind:
-	case FaultRound:
-		delayMeans = false
-	default:
-		return errors.New("the kind is none of a status, html, latency, hang, drop, drop-after, late-commit, truncate, drip, stale-read, blind, round")
+		names = append(names, string(k.kind))
 	}
 	switch {
-	case f.Kind == FaultRound && (f.Digits < 1 || f.Digits > 15):
+	case k.kind != f.Kind:
+		return fmt.Errorf("the kind is none of %s", strings.Join(names, ", "))
+	case f.Kind == FaultStatus && f.Status == 0:
+		return errors.New("a status is missing")
+	case f.Kind == FaultLatency && f.Delay == 0:
+		return errors.New("a delay is missing")
+	case k.digits && (f.Digits < 1 || f.Digits > 15):
 		return errors.New("digits are 1 to 15")
-	case f.Kind != FaultRound && f.Digits != 0:
+	case f.Digits != 0 && !k.digits:
 		return fmt.Errorf("%s has no digits", f.Kind)
-	case f.Status != 0 && !statusMeans:
+	case f.Status != 0 && !k.status:
 		return fmt.Errorf("%s has no status", f.Kind)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return errors.New("a status is 200 to 599")
-	case f.Delay != 0 && !delayMeans:
+	case f.Delay != 0 && !k.delay:
 		return fmt.Errorf("%s has no delay; put a latency before it", f.Kind)
 	case f.RetryAfter != 0 && f.Kind != FaultStatus:
 		return fmt.Errorf("%s has no retry-after", f.Kind)
@@ -208,32 +261,23 @@ func (f Fault) check() error {
 
 // String is the fault's text, which [ParseFault] reads.
 func (f Fault) String() string {
-	parts := []string{f.Operation, string(f.Kind)}
+	text := f.Operation + ":" + string(f.Kind)
 	if f.Kind == FaultStatus {
-		parts[1] = strconv.Itoa(f.Status)
+		text = f.Operation + ":" + strconv.Itoa(f.Status)
+		f.Status = 0
 	}
 	if f.Probability != 0 {
-		parts = append(parts, strconv.FormatFloat(f.Probability, 'g', -1, 64))
+		text += ":" + strconv.FormatFloat(f.Probability, 'g', -1, 64)
 	}
 	if f.Count != 0 {
-		parts = append(parts, "x"+strconv.Itoa(f.Count))
+		text += ":x" + strconv.Itoa(f.Count)
 	}
-	if f.Skip != 0 {
-		parts = append(parts, "skip="+strconv.Itoa(f.Skip))
+	for _, s := range f.settings() {
+		if value := s.String(); value != "" {
+			text += ":" + s.name + "=" + value
+		}
 	}
-	if f.Delay != 0 {
-		parts = append(parts, "delay="+f.Delay.String())
-	}
-	if f.Status != 0 && f.Kind != FaultStatus {
-		parts = append(parts, "status="+strconv.Itoa(f.Status))
-	}
-	if f.RetryAfter != 0 {
-		parts = append(parts, "retry-after="+f.RetryAfter.String())
-	}
-	if f.Digits != 0 {
-		parts = append(parts, "digits="+strconv.Itoa(f.Digits))
-	}
-	return strings.Join(parts, ":")
+	return text
 }
 
 // MarshalText writes [Fault.String].
@@ -247,25 +291,43 @@ func (f *Fault) UnmarshalText(text []byte) (err error) {
 
 // faultSet are the faults in force.
 type faultSet struct {
-	seed   uint64
 	mutex  sync.Mutex
-	faults []Fault
-	done   []int          // how often each has applied
-	seen   map[string]int // requests of each operation since the set was set
+	faults []activeFault
+}
+
+type activeFault struct {
+	Fault
+	done int            // how often it has applied
+	seen map[string]int // requests that it was about, by operation
+}
+
+// about reports whether the fault is about a request.
+func (f Fault) about(operation string, x *exchange) bool {
+	return (f.Operation == AnyOperation || f.Operation == operation) &&
+		(f.ClientID == "" || f.ClientID == x.clientID) &&
+		(f.AltID == "" || slices.Contains(x.altIDs, f.AltID))
+}
+
+// total is how many requests it was about.
+func (f activeFault) total() (n int) {
+	for _, seen := range f.seen {
+		n += seen
+	}
+	return n
 }
 
 // SetFaults replaces all faults, and starts their counts anew.
 func (s *Server) SetFaults(faults []Fault) error {
+	var active []activeFault
 	for _, f := range faults {
 		if err := f.check(); err != nil {
 			return fmt.Errorf("emulator: fault %s: %w", f, err)
 		}
+		active = append(active, activeFault{Fault: f, seen: make(map[string]int)})
 	}
 	s.faults.mutex.Lock()
 	defer s.faults.mutex.Unlock()
-	s.faults.faults = slices.Clone(faults)
-	s.faults.done = make([]int, len(faults))
-	s.faults.seen = make(map[string]int)
+	s.faults.faults = active
 	return nil
 }
 
@@ -275,27 +337,23 @@ func (s *Server) Faults() []Fault {
 	s.faults.mutex.Lock()
 	defer s.faults.mutex.Unlock()
 	left := []Fault{}
-	for i, f := range s.faults.faults {
+	for _, f := range s.faults.faults {
 		if f.Count > 0 {
-			if f.Count -= s.faults.done[i]; f.Count == 0 {
+			if f.Count -= f.done; f.Count == 0 {
 				continue
 			}
 		}
-		f.Skip = max(0, f.Skip-s.faults.seenBy(f))
-		left = append(left, f)
+		f.Skip = max(0, f.Skip-f.total())
+		left = append(left, f.Fault)
 	}
 	return left
 }
 
-// seenBy is how many requests of the fault's operation there were.
-func (fs *faultSet) seenBy(f Fault) (n int) {
-	if f.Operation != AnyOperation {
-		return fs.seen[f.Operation]
-	}
-	for seen := range maps.Values(fs.seen) {
-		n += seen
-	}
-	return n
+// byAltID reports whether a fault looks at alt_ids.
+func (fs *faultSet) byAltID() bool {
+	fs.mutex.Lock()
+	defer fs.mutex.Unlock()
+	return slices.ContainsFunc(fs.faults, func(f activeFault) bool { return f.AltID != "" })
 }
 
 // met is what a request meets with.
@@ -309,109 +367,110 @@ type met struct {
 	taken   bool
 }
 
-type metKey struct{}
-
-// metBy gives what a request met with on its way here.
-func metBy(r *http.Request) met {
-	m, _ := r.Context().Value(metKey{}).(met)
-	return m
-}
-
-// choose draws the faults of one request.
-func (fs *faultSet) choose(operation string) (m met) {
+// choose draws the faults of one request, and names them.
+func (fs *faultSet) choose(seed uint64, operation string, x *exchange) (m met, names string) {
 	fs.mutex.Lock()
 	defer fs.mutex.Unlock()
-	if len(fs.faults) == 0 {
-		return m
-	}
-	defer func() { fs.seen[operation]++ }()
-	for i, f := range fs.faults {
-		if f.Operation != AnyOperation && f.Operation != operation ||
-			f.Count > 0 && fs.done[i] >= f.Count ||
-			fs.seenBy(f) < f.Skip ||
-			f.Probability > 0 && fs.draw(i, operation) >= f.Probability {
+	for i := range fs.faults {
+		f := &fs.faults[i]
+		if !f.about(operation, x) {
 			continue
 		}
-		fs.done[i]++
+		number, total := f.seen[operation], f.total()
+		f.seen[operation]++
+		if m.taken || f.Count > 0 && f.done >= f.Count || total < f.Skip ||
+			f.Probability > 0 && draw(seed, i, operation, number) >= f.Probability {
+			continue
+		}
+		f.done++
+		names = strings.TrimSpace(names + " " + f.String())
 		switch f.Kind {
 		case FaultLatency:
 			m.wait += f.Delay
 		case FaultStaleRead:
-			m.lag += orSecond(f.Delay)
+			m.lag += cmp.Or(f.Delay, time.Second)
 		case FaultBlind:
 			m.blind = true
 			m.lasting += f.Delay
 		case FaultRound:
 			m.digits = f.Digits
 		default:
-			m.fault, m.taken = f, true
-			return m
+			m.fault, m.taken = f.Fault, true
 		}
 	}
-	return m
+	return m, names
 }
 
 // draw gives a number in [0, 1) that depends on the seed, the fault's place and
 // the request's number, and on nothing else: not on how requests of other
 // operations come between.
-func (fs *faultSet) draw(place int, operation string) float64 {
-	text := binary.LittleEndian.AppendUint64(nil, fs.seed)
-	text = binary.LittleEndian.AppendUint64(text, uint64(place))
-	text = binary.LittleEndian.AppendUint64(text, uint64(fs.seen[operation]))
-	sum := sha256.Sum256(append(text, operation...))
-	return float64(binary.LittleEndian.Uint64(sum[:])>>11) / math.Exp2(53)
+func draw(seed uint64, place int, operation string, number int) float64 {
+	sum := derive(seed, fmt.Sprint("fault ", place, operation, number))
+	return float64(binary.LittleEndian.Uint64(sum)>>11) / math.Exp2(53)
 }
 
-// withFaults lays the faults of one request around its work.
-func (s *Server) withFaults(o gen.Operation, work http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		met := s.faults.choose(o.ID)
-		if !s.sleep(r.Context(), met.wait) {
-			panic(http.ErrAbortHandler)
-		}
-		work, fault := work, met.fault
-		if met.digits > 0 {
-			work = rounding(work, met.digits)
-		}
-		if met.lag > 0 || met.blind {
-			r = r.WithContext(context.WithValue(r.Context(), metKey{}, met))
-		}
-		if !met.taken {
-			work.ServeHTTP(w, r)
-			return
-		}
-		switch fault.Kind {
-		case FaultStatus:
-			if fault.Status < 300 {
-				work.ServeHTTP(&succeeder{ResponseWriter: w, status: fault.Status}, r)
-				return
+// withFaults lays the faults that a request met around its work.
+func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operation, work http.Handler) {
+	met := exchangeOf(r).met
+	fault := met.fault
+	pass := s.sleep(r.Context(), met.wait)
+	switch {
+	case !pass || fault.Kind == FaultDrop:
+		panic(http.ErrAbortHandler)
+	case fault.Kind == FaultHang:
+		s.sleep(r.Context(), cmp.Or(fault.Delay, math.MaxInt64))
+		panic(http.ErrAbortHandler)
+	case fault.Kind == FaultHTML:
+		status := cmp.Or(fault.Status, http.StatusBadGateway)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%d %s</title></head><body><h1>%[2]s</h1></body></html>\n", status, http.StatusText(status))
+		return
+	case fault.Kind == FaultStatus && fault.Status >= 300:
+		s.answerStatus(w, o, fault)
+		return
+	case fault.Kind == FaultLateCommit:
+		s.commitLate(w, r, o, fault, work)
+		return
+	case fault.Kind == "" && met.digits == 0:
+		work.ServeHTTP(w, r)
+		return
+	}
+	answer := keep(work, r)
+	if met.digits > 0 {
+		answer.round(met.digits)
+	}
+	body := answer.body.Bytes()
+	maps.Copy(w.Header(), answer.header)
+	if len(body) > 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	switch fault.Kind {
+	case FaultDropAfter:
+		s.sleep(r.Context(), fault.Delay)
+		panic(http.ErrAbortHandler)
+	case FaultTruncate:
+		w.Header().Set("Content-Length", strconv.Itoa(max(2, len(body))))
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case FaultDrip:
+		w.WriteHeader(answer.status)
+		for i := range body {
+			if !s.sleep(r.Context(), cmp.Or(fault.Delay, time.Second)) {
+				panic(http.ErrAbortHandler)
 			}
-			s.answerStatus(w, o, fault)
-		case FaultHTML:
-			answerHTML(w, fault)
-		case FaultHang:
-			// Whether the client has gone is seen only when its body was read.
-			_, _ = io.Copy(io.Discard, r.Body)
-			delay := fault.Delay
-			if delay == 0 {
-				delay = math.MaxInt64
-			}
-			s.sleep(r.Context(), delay)
-			panic(http.ErrAbortHandler)
-		case FaultDrop:
-			panic(http.ErrAbortHandler)
-		case FaultDropAfter:
-			work.ServeHTTP(newNowhere(), r)
-			s.sleep(r.Context(), fault.Delay)
-			panic(http.ErrAbortHandler)
-		case FaultLateCommit:
-			s.commitLate(w, r, o, fault, work)
-		case FaultTruncate:
-			truncate(w, r, work)
-		case FaultDrip:
-			work.ServeHTTP(&dripper{w, func() bool { return s.sleep(r.Context(), orSecond(fault.Delay)) }}, r)
+			_, _ = w.Write(body[i : i+1])
+			_ = http.NewResponseController(w).Flush()
 		}
-	})
+	default: // a success under another status, or rounded
+		if fault.Status != 0 && answer.status < 300 {
+			answer.status = fault.Status
+		}
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(body)
+	}
 }
 
 // sleep waits, and reports whether it was for the whole time: not when the
@@ -431,13 +490,6 @@ func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-func orSecond(d time.Duration) time.Duration {
-	if d == 0 {
-		return time.Second
-	}
-	return d
-}
-
 // answerStatus answers an error as the real service would.
 func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 	wait := int(math.Ceil(f.RetryAfter.Seconds()))
@@ -452,10 +504,10 @@ func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 			code = "access_denied"
 		}
 		if f.Status == http.StatusTooManyRequests {
-			rateLimit(w.Header(), 10, s.options.Now().Add(f.RetryAfter))
+			rateLimit(w.Header(), 10, s.Now().Add(f.RetryAfter))
 		}
 		writeTokenError(w, f.Status, code, text)
-	case f.Status < 300:
+	case f.Status < 300: // of a late commit
 		w.WriteHeader(f.Status)
 	case f.Status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -469,32 +521,16 @@ func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 	}
 }
 
-func answerHTML(w http.ResponseWriter, f Fault) {
-	status := f.Status
-	if status == 0 {
-		status = http.StatusBadGateway
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%d %s</title></head><body><h1>%[2]s</h1></body></html>\n", status, http.StatusText(status))
-}
-
 // commitLate ends the exchange now and does the work later.
 func (s *Server) commitLate(w http.ResponseWriter, r *http.Request, o gen.Operation, f Fault, work http.Handler) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.options.MaxBody))
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	late := r.Clone(context.WithoutCancel(r.Context()))
-	late.Body = io.NopCloser(bytes.NewReader(body))
-	if !s.work.begin() {
+	if !s.begin() {
 		panic(http.ErrAbortHandler)
 	}
 	go func() {
-		defer s.work.end()
+		defer s.work.Done()
 		defer func() { _ = recover() }() // as net/http does; there is nobody to tell
-		if s.sleep(context.Background(), orSecond(f.Delay)) {
-			work.ServeHTTP(newNowhere(), late)
+		if s.sleep(context.Background(), cmp.Or(f.Delay, time.Second)) {
+			keep(work, r.WithContext(context.WithoutCancel(r.Context())))
 		}
 	}()
 	if f.Status == 0 {
@@ -503,17 +539,22 @@ func (s *Server) commitLate(w http.ResponseWriter, r *http.Request, o gen.Operat
 	s.answerStatus(w, o, f)
 }
 
-// truncate sends half of the answer.
-func truncate(w http.ResponseWriter, r *http.Request, work http.Handler) {
-	kept := newNowhere()
-	kept.body = new(bytes.Buffer)
-	work.ServeHTTP(kept, r)
-	maps.Copy(w.Header(), kept.header)
-	w.Header().Set("Content-Length", strconv.Itoa(max(2, kept.body.Len())))
-	w.WriteHeader(kept.status)
-	_, _ = w.Write(kept.body.Bytes()[:kept.body.Len()/2])
-	_ = http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
+// kept is an answer that is not sent yet.
+type kept struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (k *kept) Header() http.Header         { return k.header }
+func (k *kept) WriteHeader(status int)      { k.status = status }
+func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }
+
+// keep does the work.
+func keep(work http.Handler, r *http.Request) *kept {
+	k := &kept{header: make(http.Header), status: http.StatusOK}
+	work.ServeHTTP(k, r)
+	return k
 }
 
 var (
@@ -521,87 +562,16 @@ var (
 	decimals    = regexp.MustCompile(`-?[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?`)
 )
 
-// rounding rounds the coordinates of an answer.
-func rounding(work http.Handler, digits int) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		kept := newNowhere()
-		kept.body = new(bytes.Buffer)
-		work.ServeHTTP(kept, r)
-		maps.Copy(w.Header(), kept.header)
-		w.Header().Del("Content-Length")
-		w.WriteHeader(kept.status)
-		_, _ = w.Write(coordinates.ReplaceAllFunc(kept.body.Bytes(), func(all []byte) []byte {
-			return decimals.ReplaceAllFunc(all, func(number []byte) []byte {
-				value, err := strconv.ParseFloat(string(number), 64)
-				if err != nil {
-					return number
-				}
-				scale := math.Pow10(digits)
-				return strconv.AppendFloat(nil, math.Round(value*scale)/scale, 'f', -1, 64)
-			})
-		}))
-	})
-}
-
-// nowhere is where an answer goes that nobody is to get. It is kept if there is
-// a body to keep it in.
-type nowhere struct {
-	header http.Header
-	status int
-	body   *bytes.Buffer
-}
-
-func newNowhere() *nowhere { return &nowhere{header: make(http.Header), status: http.StatusOK} }
-
-func (n *nowhere) Header() http.Header    { return n.header }
-func (n *nowhere) WriteHeader(status int) { n.status = status }
-
-func (n *nowhere) Write(p []byte) (int, error) {
-	if n.body != nil {
-		n.body.Write(p)
-	}
-	return len(p), nil
-}
-
-// succeeder answers success under another status.
-type succeeder struct {
-	http.ResponseWriter
-	status int
-	sent   bool
-}
-
-func (s *succeeder) WriteHeader(status int) {
-	if status >= 200 && status < 300 {
-		status = s.status
-	}
-	s.sent = true
-	s.ResponseWriter.WriteHeader(status)
-}
-
-func (s *succeeder) Write(p []byte) (int, error) {
-	if !s.sent {
-		s.WriteHeader(http.StatusOK)
-	}
-	return s.ResponseWriter.Write(p)
-}
-
-// dripper sends byte by byte.
-type dripper struct {
-	http.ResponseWriter
-	wait func() bool
-}
-
-func (d *dripper) Write(p []byte) (int, error) {
-	for i := range p {
-		if !d.wait() {
-			panic(http.ErrAbortHandler)
-		}
-		if _, err := d.ResponseWriter.Write(p[i : i+1]); err != nil {
-			return i, err
-		}
-		if err := http.NewResponseController(d.ResponseWriter).Flush(); err != nil {
-			return i, err
-		}
-	}
-	return len(p), nil
+// round rounds the coordinates of an answer.
+func (k *kept) round(digits int) {
+	scale := math.Pow10(digits)
+	k.body = *bytes.NewBuffer(coordinates.ReplaceAllFunc(k.body.Bytes(), func(all []byte) []byte {
+		return decimals.ReplaceAllFunc(all, func(number []byte) []byte {
+			value, err := strconv.ParseFloat(string(number), 64)
+			if err != nil {
+				return number
+			}
+			return strconv.AppendFloat(nil, math.Round(value*scale)/scale, 'f', -1, 64)
+		})
+	}))
 }

@@ -221,7 +221,7 @@ var spec = sync.OnceValue(func() *openapi3.T {
 // operationOf finds the operation that a request is for.
 func operationOf(r *http.Request) (o gen.Operation, parameters map[string]string, found bool) {
 	path := r.URL.Path
-	if rest, ok := strings.CutPrefix(path, "/sandbox"); ok && rest != gen.OperationRequestToken.Path {
+	if rest, ok := strings.CutPrefix(path, "/sandbox"); ok && rest != gen.OperationRequestToken.Path && r.Method != http.MethodDelete {
 		path = rest
 	}
 	for _, o := range gen.Operations {

@@ -278,7 +278,7 @@ func TestRepair(t *testing.T) {
 	}
 	other.do(http.StatusNoContent, "DELETE", "/sources?alt_id=b", "")
 	a = c.list("")[0]
-	if a.Conflict || a.ConflictWith != nil || a.PercentOverlap != nil {
+	if a.Conflict || a.ConflictWith == nil || len(a.ConflictWith) > 0 || a.PercentOverlap != nil {
 		t.Errorf("a after b went: %+v", a)
 	}
 }

@@ -1,22 +1,18 @@
--- One row of key: SSIDs are made from it and from source.id.
-CREATE TABLE key (secret BLOB NOT NULL) STRICT;
+-- What is drawn once: what SSIDs are made from, and what signs tokens.
+CREATE TABLE key (name TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT;
 
 CREATE TABLE source (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
-    ssid        TEXT NOT NULL UNIQUE,
-    account     TEXT NOT NULL,
-    alt_id      TEXT NOT NULL,
-    methodology TEXT,
-    steward     TEXT,
-    project     TEXT,
-    year        INTEGER,
-    country     TEXT NOT NULL,    -- '' where none is known
-    starts      INTEGER NOT NULL, -- as ledger.Time
-    ends        INTEGER NOT NULL,
-    stored      TEXT NOT NULL,    -- created_at
-    document    BLOB NOT NULL,    -- what never changes of the answer: JSON members, without braces
-    geometry    BLOB NOT NULL,    -- GeoJSON as it was sent
-    shape       BLOB NOT NULL     -- the same, as ledger.Shape in binary
+    id       INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
+    ssid     TEXT NOT NULL UNIQUE,
+    account  TEXT NOT NULL,
+    alt_id   TEXT NOT NULL,
+    country  TEXT NOT NULL,    -- '' where none is known
+    starts   INTEGER NOT NULL, -- as ledger.Time
+    ends     INTEGER NOT NULL,
+    created  TEXT NOT NULL,    -- created_at
+    arrived  INTEGER NOT NULL, -- when that was by the machine's own clock, in microseconds of Unix time
+    document TEXT NOT NULL,    -- a JSON object: what never changes of the answer
+    geometry TEXT NOT NULL     -- GeoJSON as it was sent
 ) STRICT;
 CREATE INDEX source_account ON source (account);
 CREATE INDEX source_alt_id ON source (alt_id, account);
@@ -31,4 +27,4 @@ CREATE TABLE conflict (
     changed TEXT NOT NULL        -- updated_at
 ) STRICT;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -3,50 +3,65 @@ package emulator
 import (
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/meti-go/meti/gen"
 )
 
-// scopeOf is whose sources the caller may touch.
-func scopeOf(r *http.Request) scope {
-	who := callerOf(r)
-	if who.admin {
-		return ""
+// columns says where each filter of the contract is applied: in SQL, on the
+// source s. What a filter's attribute holds is in its document.
+var columns = map[string]string{
+	"id":                     "s.ssid",
+	"alt_id":                 "s.alt_id",
+	"account_id":             "s.account",
+	"methodology":            "s.document ->> 'methodology'",
+	"steward_id":             "s.document ->> 'steward_id'",
+	"project_id":             "s.document ->> 'project_id'",
+	"outcome_reporting_year": "s.document ->> 'outcome_reporting_year'",
+}
+
+// integers are the filters that are numbers.
+var integers = map[string]bool{"limit": true, "offset": true, "outcome_reporting_year": true}
+
+// within is a filter for what the caller may touch: one account's sources, or
+// an admin all.
+func within(r *http.Request) filter {
+	x := exchangeOf(r)
+	f := filter{equal: make(map[string]any), account: x.who.account, lag: x.met.lag}
+	if x.who.admin {
+		f.account = ""
 	}
-	return scope(who.account)
+	return f
 }
 
 // fail answers for an error that is the emulator's own.
 func (sv *service) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if log := sv.server.options.Log; log != nil {
-		log.Error("request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
-	}
+	sv.server.options.Log.Error("request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	writeMessage(w, http.StatusInternalServerError, "Internal server error")
 }
 
 // ListSources streams the sources that match.
-func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.ListSourcesParams) {
-	limit, offset := -1, 0
-	for _, n := range []struct {
-		name string
-		from *int
-		to   *int
-	}{{"limit", p.Limit, &limit}, {"offset", p.Offset, &offset}} {
-		if n.from == nil {
-			continue
+func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.ListSourcesParams) {
+	query := r.URL.Query()
+	page := map[string]int{"limit": -1, "offset": 0}
+	f := within(r)
+	for name := range query {
+		value := any(query.Get(name))
+		if n, err := strconv.Atoi(query.Get(name)); err == nil && integers[name] { // checked before
+			value = n
 		}
-		if *n.from < 0 {
-			writeFields(w, fieldError{[]any{"query", n.name}, "Input should be greater than or equal to 0", "greater_than_equal"})
-			return
+		if _, ok := page[name]; ok {
+			if page[name], ok = value.(int); !ok || page[name] < 0 {
+				writeFields(w, fieldError{[]any{"query", name}, "Input should be greater than or equal to 0", "greater_than_equal"})
+				return
+			}
 		}
-		*n.to = *n.from
-	}
-	f := filter{
-		within: scopeOf(r), ssid: p.ID, altID: p.AltID, account: p.AccountID,
-		methodology: p.Methodology, steward: p.StewardID, project: p.ProjectID, year: p.OutcomeReportingYear,
+		if column := columns[name]; column != "" {
+			f.equal[column] = value
+		}
 	}
 	separator := []byte("[")
-	err := sv.store.list(r.Context(), f, metBy(r).lag, limit, offset, func(chunk []byte) error {
+	err := sv.store.list(r.Context(), f, page["limit"], page["offset"], func(chunk []byte) error {
 		if separator[0] == '[' {
 			w.Header().Set("Content-Type", "application/json")
 		}
@@ -72,8 +87,9 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 // GetSource answers one source.
 func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID string) {
 	var answer []byte
-	f := filter{within: scopeOf(r), ssid: &sourceID}
-	err := sv.store.list(r.Context(), f, metBy(r).lag, 1, 0, func(chunk []byte) error {
+	f := within(r)
+	f.equal[columns["id"]] = sourceID
+	err := sv.store.list(r.Context(), f, 1, 0, func(chunk []byte) error {
 		answer = append(answer, chunk...)
 		return nil
 	})
@@ -89,7 +105,7 @@ func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID st
 
 // DeleteSource deletes one source.
 func (sv *service) DeleteSource(w http.ResponseWriter, r *http.Request, sourceID string) {
-	sv.delete(w, r, filter{within: scopeOf(r), ssid: &sourceID})
+	sv.delete(w, r, columns["id"], sourceID)
 }
 
 // DeleteSourcesByAltID deletes all sources that have the alt_id.
@@ -98,11 +114,13 @@ func (sv *service) DeleteSourcesByAltID(w http.ResponseWriter, r *http.Request, 
 		writeFields(w, fieldError{[]any{"query", "alt_id"}, "String should have at least 1 character", "string_too_short"})
 		return
 	}
-	sv.delete(w, r, filter{within: scopeOf(r), altID: &p.AltID})
+	sv.delete(w, r, columns["alt_id"], p.AltID)
 }
 
-func (sv *service) delete(w http.ResponseWriter, r *http.Request, f filter) {
-	deleted, err := sv.store.remove(f)
+func (sv *service) delete(w http.ResponseWriter, r *http.Request, column, value string) {
+	f := within(r)
+	f.equal[column] = value
+	deleted, err := sv.store.remove(f, sv.server.Now)
 	switch {
 	case err != nil:
 		sv.fail(w, r, err)

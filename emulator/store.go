@@ -3,7 +3,6 @@ package emulator
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	_ "embed"
@@ -12,29 +11,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
-	"github.com/meti-go/meti/ledger"
-	"github.com/meti-go/meti/ledger/countries"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed schema.sql
 var schema string
 
 // schemaVersion is what schema.sql sets user_version to.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // flavour is which of the two ledgers a store is.
 type flavour string
@@ -47,132 +41,39 @@ const (
 // forever is the context of the store's statements, see there.
 var forever = context.Background()
 
-// store keeps sources. Reads run side by side; writes take turns, so that two
-// identical fields never both come back clear.
+// store keeps the sources of one ledger. Changes take turns from judging to
+// writing, so that two identical fields never both come back clear; nothing of
+// the database is held meanwhile, nor while a client reads.
 //
-// Its statements run on contexts that do not end: a write goes on when its
+// Its statements run on contexts that do not end: a change goes on when its
 // client has gone, and each read is short.
 type store struct {
-	flavour   flavour
-	conflicts bool
-	countries func() *ledger.Countries // unpacked when it is first asked for
-	options   Options
-	key       []byte // SSIDs are made from it
-
-	db   *sql.DB
-	lock *flock.Flock // of a file, so that one process at a time has it
-	// turn holds a token for the one that may write.
-	turn chan struct{}
-	// changes counts the writes: a plan made outside the turn holds while it
-	// stays the same.
-	changes atomic.Uint64
-	births  births
-	shapes  *shapeCache
-	sql     statements
+	flavour flavour
+	key     []byte // SSIDs are made from it
+	turn    sync.Mutex
+	db      *sql.DB // one connection
 }
 
-// births knows up to which id the store was filled at a moment, since it was
-// opened: reads may be made to lag.
-type births struct {
-	mutex sync.Mutex
-	list  []birth // oldest first
-}
-
-type birth struct {
-	at time.Time
-	id int64
-}
-
-// add notes that all up to id are stored.
-func (b *births) add(at time.Time, id int64) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	b.list = append(b.list, birth{at, id})
-}
-
-// before gives the last id that was stored at a moment or earlier.
-func (b *births) before(at time.Time) (id int64) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	for _, one := range slices.Backward(b.list) {
-		if !one.at.After(at) {
-			id = max(id, one.id)
-		}
+// openStore opens the file, or a temporary one if path is empty. What draws the
+// keys of a new store is random.
+func openStore(path string, f flavour, draw func(name string) []byte) (st *store, err error) {
+	st = &store{flavour: f}
+	name, pragmas := path, []string{"locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)", "cache_size(-32000)"}
+	if path == "" {
+		name, pragmas = temporary(), []string{"journal_mode(MEMORY)", "synchronous(OFF)", "cache_size(-16000)"} // KB
+	} else if name, err = private(path); err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
 	}
-	return id
-}
-
-// statements are prepared once.
-type statements struct {
-	insert, insertBox, insertConflict, one, box, known, others *sql.Stmt
-}
-
-// view is a state of the store to read from: that of the moment, or that of a
-// transaction.
-type view struct {
-	st *store
-	tx *sql.Tx // nil outside a transaction
-	// one keeps to one query at a time in a transaction: its connection cannot
-	// run a prepared statement twice at once.
-	one *sync.Mutex
-}
-
-// alone waits for the connection, and gives what lets go of it.
-func (v view) alone() (done func()) {
-	if v.tx == nil {
-		return func() {}
+	query := url.Values{"_pragma": slices.Concat([]string{"page_size(8192)"}, pragmas)}
+	if st.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: name, RawQuery: query.Encode()}).String()); err == nil {
+		st.db.SetMaxOpenConns(1)
+		err = st.prepare(draw)
 	}
-	v.one.Lock()
-	return v.one.Unlock
-}
-
-func (v view) stmt(s *sql.Stmt) *sql.Stmt {
-	if v.tx == nil {
-		return s
+	if busy := new(sqlite.Error); errors.As(err, &busy) && busy.Code()&0xFF == sqlite3.SQLITE_BUSY {
+		err = fmt.Errorf("%s is in use by another emulator", path)
 	}
-	return v.tx.StmtContext(forever, s)
-}
-
-// openStore opens the file, or a temporary one if path is empty.
-func openStore(path string, f flavour, o Options) (st *store, err error) {
-	st = &store{
-		flavour:   f,
-		conflicts: f == production || o.SandboxConflicts,
-		countries: countries.World,
-		options:   o,
-		turn:      make(chan struct{}, 1),
-		shapes:    newShapeCache(),
-	}
-	if o.Countries != nil {
-		st.countries = func() *ledger.Countries { return o.Countries }
-	}
-	var source string
-	if path != "" {
-		if source, err = dataSource(path); err != nil {
-			return nil, fmt.Errorf("emulator: %w", err)
-		}
-		st.lock = flock.New(path + ".lock")
-		if locked, err := st.lock.TryLock(); err != nil {
-			return nil, fmt.Errorf("emulator: locking %s: %w", path, err)
-		} else if !locked {
-			return nil, fmt.Errorf("emulator: %s is in use by another emulator", path)
-		}
-	} else {
-		source = temporary()
-	}
-	if st.db, err = sql.Open("sqlite", source); err != nil {
-		return nil, errors.Join(fmt.Errorf("emulator: %w", err), st.unlock())
-	}
-	// A temporary file is one connection's, and lives as long as that does.
-	// Others have readers beside the writer, thanks to the write-ahead log.
-	connections := 1
-	if path != "" {
-		connections = 2 + runtime.GOMAXPROCS(0)
-	}
-	st.db.SetMaxOpenConns(connections)
-	st.db.SetMaxIdleConns(connections)
-	if err := st.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("emulator: opening the store: %w", err), st.close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("emulator: opening the store: %w", err), st.db.Close())
 	}
 	return st, nil
 }
@@ -183,96 +84,57 @@ func openStore(path string, f flavour, o Options) (st *store, err error) {
 // all in memory, as BenchmarkHTTP showed. Where no file can be
 // made, as in a container without a place for them, it is all in memory.
 func temporary() string {
-	name := ""
-	if probe, err := os.CreateTemp("", "meti-emulator-"); err != nil {
-		name = ":memory:"
-	} else {
-		_ = probe.Close()
-		_ = os.Remove(probe.Name())
+	probe, err := os.CreateTemp("", "meti-emulator-")
+	if err != nil {
+		return ":memory:"
 	}
-	return "file:" + name + "?" + url.Values{"_pragma": {
-		"page_size(8192)", "cache_size(-16000)", "journal_mode(MEMORY)", "synchronous(OFF)", // bytes; KB
-	}}.Encode()
+	_ = probe.Close()
+	_ = os.Remove(probe.Name())
+	return ""
 }
 
-// dataSource is the driver's name for a file.
-func dataSource(path string) (string, error) {
+// private makes a file that its user alone may read, because the key that signs
+// tokens is in it, and gives the driver's name for it.
+func private(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	path = filepath.ToSlash(path)
-	if !strings.HasPrefix(path, "/") {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", err
+	}
+	if path = filepath.ToSlash(path); !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/…
 	}
-	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
-		"_pragma": {
-			"busy_timeout(10000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", // ms; bytes
-			"wal_autocheckpoint(4000)", "cache_size(-32000)", // pages; KB
-		},
-		"_txlock": {"immediate"},
-	}.Encode()}
-	return u.String(), nil
+	return (&url.URL{Path: path}).EscapedPath(), errors.Join(file.Chmod(0o600), file.Close())
 }
 
-func (st *store) prepare() error {
+func (st *store) prepare(draw func(string) []byte) error {
 	var version int
 	if err := st.db.QueryRowContext(forever, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	switch version {
-	case schemaVersion:
-		if err := st.db.QueryRowContext(forever, "SELECT secret FROM key").Scan(&st.key); err != nil {
+	if version == 0 {
+		if _, err := st.db.ExecContext(forever, schema); err != nil {
 			return err
 		}
-	case 0:
-		st.key = newKey(st.flavour, st.options.Seed)
-		err := st.write(func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(forever, schema); err != nil {
-				return err
-			}
-			_, err := tx.ExecContext(forever, "INSERT INTO key (secret) VALUES (?)", st.key)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	default:
+	} else if version != schemaVersion {
 		return fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
 	}
-	oldest, err := st.newest()
-	if err != nil {
-		return err
-	}
-	st.births.add(time.Time{}, oldest)
-	for stmt, query := range map[**sql.Stmt]string{
-		&st.sql.insert: `INSERT INTO source (ssid, account, alt_id, methodology, steward, project, year,
-			country, starts, ends, stored, document, geometry, shape, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		&st.sql.insertBox:      `INSERT INTO box (id, west, east, south, north) VALUES (?,?,?,?,?)`,
-		&st.sql.insertConflict: `INSERT OR REPLACE INTO conflict (id, others, share, changed) VALUES (?,?,?,?)`,
-		&st.sql.one:            `SELECT id, account FROM source WHERE ssid = ?`,
-		&st.sql.box:            `SELECT id FROM box WHERE west <= ? AND east >= ? AND south <= ? AND north >= ?`,
-		&st.sql.known:          `SELECT country, starts, ends, shape FROM source WHERE id = ?`,
-		&st.sql.others:         `SELECT others, share FROM conflict WHERE id = ?`,
-	} {
-		var err error
-		if *stmt, err = st.db.PrepareContext(forever, query); err != nil { //nolint:sqlclosecheck // closed with the database
-			return err
-		}
-	}
-	return nil
+	var err error
+	st.key, err = st.keep(string(st.flavour), draw)
+	return err
 }
 
-// newKey draws the key of a new store from the seed.
-func newKey(f flavour, seed uint64) []byte {
-	if seed == 0 {
-		key := make([]byte, sha256.Size)
-		_, _ = rand.Read(key) // never fails
-		return key
+// keep gives the key of this name, drawn when it is first asked for.
+func (st *store) keep(name string, draw func(name string) []byte) (key []byte, err error) {
+	err = st.db.QueryRowContext(forever, "SELECT secret FROM key WHERE name = ?", name).Scan(&key)
+	if errors.Is(err, sql.ErrNoRows) {
+		key = draw(name)
+		_, err = st.db.ExecContext(forever, "INSERT INTO key (name, secret) VALUES (?, ?)", name, key)
 	}
-	mac := hmac.New(sha256.New, binary.LittleEndian.AppendUint64(nil, seed))
-	mac.Write([]byte(f))
-	return mac.Sum(nil)
+	return key, err
 }
 
 // ssid is the Secure Source ID of a row.
@@ -291,22 +153,6 @@ func (st *store) ssid(id int64) string {
 	return string(text)
 }
 
-func (st *store) close() error { return errors.Join(st.db.Close(), st.unlock()) }
-
-func (st *store) unlock() error {
-	if st.lock == nil {
-		return nil
-	}
-	return st.lock.Unlock()
-}
-
-// write runs a transaction in a turn of its own.
-func (st *store) write(do func(tx *sql.Tx) error) error {
-	st.turn <- struct{}{}
-	defer func() { <-st.turn }()
-	return st.transact(do)
-}
-
 // transact runs a transaction. The caller has the turn.
 func (st *store) transact(do func(tx *sql.Tx) error) error {
 	tx, err := st.db.BeginTx(forever, nil)
@@ -316,18 +162,32 @@ func (st *store) transact(do func(tx *sql.Tx) error) error {
 	if err := do(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	if err := tx.Commit(); err != nil {
+	return tx.Commit()
+}
+
+// tables hold sources. The last id that was given is in one of them.
+var tables = []string{"source", "box", "conflict", "sqlite_sequence"}
+
+// remember keeps a copy of all sources, for reset, in a temporary file.
+func (st *store) remember() error {
+	if _, err := st.db.ExecContext(forever, "ATTACH ? AS start", temporary()); err != nil {
 		return err
 	}
-	st.changes.Add(1)
+	for _, table := range tables {
+		if _, err := st.db.ExecContext(forever, "CREATE TABLE start.then_"+table+" AS SELECT * FROM main."+table); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// reset deletes everything but the key.
-func (st *store) reset(context.Context) error {
-	return st.write(func(tx *sql.Tx) error {
-		for _, table := range []string{"source", "box", "conflict"} {
-			if _, err := tx.ExecContext(forever, "DELETE FROM "+table); err != nil {
+// reset goes back to what remember has kept.
+func (st *store) reset() error {
+	st.turn.Lock()
+	defer st.turn.Unlock()
+	return st.transact(func(tx *sql.Tx) error {
+		for _, table := range tables {
+			if _, err := tx.ExecContext(forever, "DELETE FROM main."+table+"; INSERT INTO main."+table+" SELECT * FROM start.then_"+table); err != nil {
 				return err
 			}
 		}
@@ -335,184 +195,139 @@ func (st *store) reset(context.Context) error {
 	})
 }
 
-// scope is whose sources a request may touch: one account's, or all if empty.
-type scope string
-
-// filter is what a list or a deletion is about. Nil and empty fields match
-// everything.
+// filter is a condition on the sources s: expressions with the value that each
+// must have, the account, if it is not empty, and how long ago they were stored
+// at least, if that is not zero.
 type filter struct {
-	within                                              scope
-	ssid, altID, account, methodology, steward, project *string
-	year                                                *int
+	equal   map[string]any
+	account string
+	lag     time.Duration
 }
 
 // where gives the condition and its arguments.
-func (f filter) where() (string, []any) {
-	var conditions []string
-	var args []any
-	add := func(column string, value any) {
-		conditions = append(conditions, "s."+column+" = ?")
+func (f filter) where() (condition string, args []any) {
+	condition = "true"
+	for expression, value := range f.equal {
+		condition += " AND " + expression + " = ?"
 		args = append(args, value)
 	}
-	for _, c := range []struct {
-		column string
-		value  *string
-	}{
-		{"ssid", f.ssid}, {"alt_id", f.altID}, {"account", f.account},
-		{"methodology", f.methodology}, {"steward", f.steward}, {"project", f.project},
-	} {
-		if c.value != nil {
-			add(c.column, *c.value)
-		}
+	if f.account != "" {
+		condition += " AND s.account = ?"
+		args = append(args, f.account)
 	}
-	if f.within != "" {
-		add("account", string(f.within))
+	if f.lag > 0 {
+		condition += " AND s.arrived <= ?"
+		args = append(args, time.Now().Add(-f.lag).UnixMicro())
 	}
-	if f.year != nil {
-		add("year", *f.year)
-	}
-	conditions = append(conditions, "s.id > ?")
-	return strings.Join(conditions, " AND "), args
+	return condition, args
 }
 
-// listChunk is how much of a list is read at a time, in bytes and in sources:
-// nothing of the database is held while a client reads.
+// matching gives the ids of the sources that match, in order. limit < 0 is none.
+func (st *store) matching(f filter, limit, offset int) ([]int64, error) {
+	where, args := f.where()
+	return st.ids("SELECT s.id FROM source s WHERE "+where+" ORDER BY s.id LIMIT ? OFFSET ?", append(args, limit, offset)...)
+}
+
+// ids runs a query for ids.
+func (st *store) ids(query string, args ...any) (ids []int64, err error) {
+	rows, err := st.db.QueryContext(forever, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// listChunk is how much of a list is read at a time, in bytes and in sources.
 const (
 	listChunk   = 1 << 20
 	listSources = 1000
 )
 
-// newest is the highest id that is stored.
-func (st *store) newest() (id int64, err error) {
-	err = st.db.QueryRowContext(forever, "SELECT coalesce(max(id), 0) FROM source").Scan(&id)
-	return id, err
-}
-
 // list gives the sources that match, as JSON objects, a chunk at a time: each
-// call of emit gets some of them, with a comma between. limit < 0 is none; what
-// was stored within the last lag is left out.
-func (st *store) list(ctx context.Context, f filter, lag time.Duration, limit, offset int, emit func([]byte) error) error {
-	where, args := f.where()
-	newest, err := st.newest()
-	if err != nil {
-		return err
-	}
-	if lag > 0 {
-		newest = min(newest, st.births.before(st.options.Now().Add(-lag)))
-	}
-	last := int64(0)
-	if offset > 0 {
-		err := st.db.QueryRowContext(forever, "SELECT s.id FROM source s WHERE "+where+" ORDER BY s.id LIMIT 1 OFFSET ?",
-			append(args[:len(args):len(args)], last, offset-1)...).Scan(&last)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
+// call of emit gets some of them, with a comma between. limit < 0 is none.
+func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func([]byte) error) error {
+	ids, err := st.matching(f, limit, offset)
+	var chunk []byte
+	for len(ids) > 0 && err == nil {
+		var last int64
+		if chunk, last, err = st.chunk(chunk[:0], f, ids[0], ids[min(len(ids), listSources)-1]); err != nil {
 			return err
 		}
-	}
-	query := `SELECT s.id, s.ssid, s.stored, s.document, s.geometry, c.others, c.share, c.changed
-		FROM source s LEFT JOIN conflict c ON c.id = s.id
-		WHERE ` + where + ` AND s.id <= ? ORDER BY s.id LIMIT ?`
-	var buffer []byte
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		want := listSources
-		if limit >= 0 {
-			want = min(want, limit)
-		}
-		if want == 0 {
-			return nil
-		}
-		var n int
-		var err error
-		buffer, n, last, err = st.chunk(buffer[:0], query, append(args[:len(args):len(args)], last, newest, want), last)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return nil
-		}
-		if err := emit(buffer); err != nil {
-			return err
-		}
-		if limit >= 0 {
-			limit -= n
+		n, _ := slices.BinarySearch(ids, last+1)
+		ids = ids[n:]
+		if err = ctx.Err(); err == nil && len(chunk) > 0 {
+			err = emit(chunk)
 		}
 	}
+	return err
 }
 
-func (st *store) chunk(buffer []byte, query string, args []any, last int64) ([]byte, int, int64, error) {
-	rows, err := st.db.QueryContext(forever, query, args...)
+// chunk appends the sources that match from one id to another, or to where the
+// chunk is full, and says to which.
+func (st *store) chunk(b []byte, f filter, from, to int64) (chunk []byte, last int64, err error) {
+	where, args := f.where()
+	rows, err := st.db.QueryContext(forever, `SELECT s.id, s.ssid, s.created, s.document, s.geometry, c.others, c.share, c.changed
+		FROM source s LEFT JOIN conflict c ON c.id = s.id
+		WHERE `+where+` AND s.id BETWEEN ? AND ? ORDER BY s.id`, append(args, from, to)...)
 	if err != nil {
-		return nil, 0, 0, err
+		return b, 0, err
 	}
 	defer rows.Close()
-	n := 0
-	for len(buffer) < listChunk && rows.Next() {
-		var (
-			ssid, stored, document, geometry, others, changed sql.RawBytes
-			share                                             sql.NullFloat64
-		)
-		if err := rows.Scan(&last, &ssid, &stored, &document, &geometry, &others, &share, &changed); err != nil {
-			return nil, 0, 0, err
+	for rows.Next() {
+		var ssid, created, document, geometry, others, changed sql.RawBytes
+		var c conflicts
+		if err := rows.Scan(&last, &ssid, &created, &document, &geometry, &others, &c.share, &changed); err != nil {
+			return b, 0, err
 		}
-		if n > 0 {
-			buffer = append(buffer, ',')
+		if others == nil {
+			changed = created
+		} else if err := json.Unmarshal(others, &c.others); err != nil {
+			return b, 0, err
 		}
-		state := conflictState{changed: string(changed), share: share}
-		if state.changed == "" {
-			state.changed = string(stored)
+		if len(b) > 0 {
+			b = append(b, ',')
 		}
-		if len(others) > 0 {
-			if err := json.Unmarshal(others, &state.others); err != nil {
-				return nil, 0, 0, err
-			}
+		if b = st.appendSource(b, ssid, created, changed, document, geometry, c); len(b) >= listChunk {
+			return b, last, nil
 		}
-		buffer = st.appendSource(buffer, string(ssid), document, geometry, state)
-		n++
 	}
-	return buffer, n, last, rows.Err()
+	return b, to, rows.Err()
 }
 
-// conflictState is what changes of a source.
-type conflictState struct {
-	others  []int64 // ids of those it conflicts with, in the order in which they came up
-	share   sql.NullFloat64
-	changed string
+// conflicts is what changes of a source.
+type conflicts struct {
+	others []int64 // ids of those it conflicts with, in the order in which they came up
+	share  sql.NullFloat64
 }
 
 // appendSource writes a source as METI answers it.
-func (st *store) appendSource(b []byte, ssid string, document, geometry []byte, state conflictState) []byte {
-	b = append(b, `{"id":"`...)
-	b = append(b, ssid...)
-	b = append(b, `",`...)
-	b = append(b, document...)
-	b = append(b, `,"updated_at":"`...)
-	b = append(b, state.changed...)
-	b = append(b, `","conflict":`...)
-	b = strconv.AppendBool(b, len(state.others) > 0)
-	b = append(b, `,"conflict_with":`...)
-	if len(state.others) == 0 {
-		b = append(b, "null"...)
-	} else {
-		for i, id := range state.others {
-			b = append(b, "[,"[min(i, 1)])
-			b = append(b, '"')
-			b = append(b, st.ssid(id)...)
-			b = append(b, '"')
+func (st *store) appendSource(b, ssid, created, changed, document, geometry []byte, c conflicts) []byte {
+	b = append(append(b, `{"id":"`...), ssid...)
+	b = append(append(b, `","created_at":"`...), created...)
+	b = append(append(b, `","updated_at":"`...), changed...)
+	b = append(append(b, `",`...), document[1:len(document)-1]...)
+	b = strconv.AppendBool(append(b, `,"conflict":`...), len(c.others) > 0)
+	b = append(b, `,"conflict_with":[`...)
+	for i, id := range c.others {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		b = append(b, ']')
+		b = strconv.AppendQuote(b, st.ssid(id))
 	}
-	b = append(b, `,"percent_overlap":`...)
-	if state.share.Valid && !math.IsNaN(state.share.Float64) {
-		b = strconv.AppendFloat(b, state.share.Float64, 'g', -1, 64)
+	b = append(b, `],"percent_overlap":`...)
+	if c.share.Valid {
+		b = strconv.AppendFloat(b, c.share.Float64, 'g', -1, 64)
 	} else {
 		b = append(b, "null"...)
 	}
-	b = append(b, `,"geometry":`...)
-	b = append(b, geometry...)
+	b = append(append(b, `,"geometry":`...), geometry...)
 	return append(b, '}')
 }

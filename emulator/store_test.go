@@ -1,32 +1,118 @@
 package emulator
 
 import (
+	"bytes"
+	"errors"
+	"math"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/meti-go/meti/ledger"
 )
+
+func testStore(t *testing.T) *store {
+	t.Helper()
+	st, err := openStore("", production, func(string) []byte { return []byte("key") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
+}
 
 // TestNoPlaceForFiles has a store without a file be all in memory where no
 // temporary file can be made.
 func TestNoPlaceForFiles(t *testing.T) {
-	if strings.Contains(temporary(), "memory:") {
+	if temporary() != "" {
 		t.Fatal("it is in memory though there is a place for files")
 	}
 	t.Setenv("TMPDIR", t.TempDir()+"/missing")
 	t.Setenv("TMP", t.TempDir()+"/missing") // on Windows
-	st, err := openStore("", production, Options{})
+	st := testStore(t)
+	registerSquares(t, st, 1, []byte("null"))
+	if err := errors.Join(st.remember(), st.reset()); err != nil {
+		t.Error(err)
+	}
+	files, err := st.db.QueryContext(t.Context(), "SELECT name, file FROM pragma_database_list")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := st.close(); err != nil {
-			t.Error(err)
+	defer files.Close()
+	for files.Next() {
+		var name, file string
+		if err := files.Scan(&name, &file); err != nil || file != "" || temporary() != ":memory:" {
+			t.Errorf("%s is in %q, %v", name, file, err)
 		}
-	}()
-	var file string
-	if err := st.db.QueryRowContext(t.Context(), "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file); err != nil || file != "" {
-		t.Errorf("the file is %q, %v", file, err)
 	}
-	if !strings.Contains(temporary(), ":memory:") {
-		t.Error("it is not in memory")
+	if err := files.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// registerSquares stores small squares, one on another.
+func registerSquares(t *testing.T, st *store, n int, geometry []byte) {
+	t.Helper()
+	shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	news := make([]newcomer, n)
+	for i := range news {
+		news[i] = newcomer{Source: ledger.Source{Shape: shape}, account: "a", altID: "x", document: []byte(`{"a":1}`), geometry: geometry}
+	}
+	if _, err := st.register(news, time.Now, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestListIsStreamed: a list comes in chunks of a bounded size, and holds
+// nothing of the database between them.
+func TestListIsStreamed(t *testing.T) {
+	st := testStore(t)
+	geometry := []byte(`"` + string(make([]byte, 100_000)) + `"`)
+	registerSquares(t, st, 50, geometry)
+	chunks, count := 0, 0
+	err := st.list(t.Context(), filter{}, -1, 0, func(chunk []byte) error {
+		if len(chunk) > listChunk+len(geometry)+1000 {
+			t.Errorf("a chunk of %d bytes", len(chunk))
+		}
+		chunks++
+		count += bytes.Count(chunk, []byte(`"a":1`))
+		registerSquares(t, st, 1, geometry) // would wait for ever if the list held on
+		return nil
+	})
+	if err != nil || chunks < 5 || count != 50 {
+		t.Errorf("%d sources in %d chunks, %v", count, chunks, err)
+	}
+	stop := errors.New("the client has gone")
+	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+}
+
+// TestRollback: a change that fails leaves nothing behind.
+func TestRollback(t *testing.T) {
+	st := testStore(t)
+	if _, err := st.db.ExecContext(forever, "CREATE TRIGGER full BEFORE INSERT ON source WHEN new.id = 2 BEGIN SELECT raise(ABORT, 'disk full'); END"); err != nil {
+		t.Fatal(err)
+	}
+	shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := newcomer{Source: ledger.Source{Shape: shape}, document: []byte(`{"a":1}`), geometry: []byte("null")}
+	if _, err := st.register([]newcomer{one, one}, time.Now, math.MaxInt64); err == nil || !strings.Contains(err.Error(), "disk full") {
+		t.Fatal("it was stored: ", err)
+	}
+	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { t.Error("a part is stored"); return nil }); err != nil {
+		t.Error(err)
+	}
+	if _, err := st.register([]newcomer{one}, time.Now, math.MaxInt64); err != nil {
+		t.Error("the store is stuck:", err)
 	}
 }

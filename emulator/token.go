@@ -6,10 +6,14 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"math/big"
 	"mime"
 	"net/http"
 	"net/url"
@@ -23,76 +27,139 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// claims are those of an access token. METI's own begin with its host,
-// whatever the audience [A].
+// claimsOf begins METI's own claims, whatever the audience [A].
+const claimsOf = "https://api.meti.millpont.com/"
+
+// claims are those of a token that are looked at.
 type claims struct {
 	jwt.Claims
-	Scope      string `json:"scope"`
-	Azp        string `json:"azp"`
-	Gty        string `json:"gty"`
-	AccountID  string `json:"https://api.meti.millpont.com/account_id"`
-	Role       string `json:"https://api.meti.millpont.com/role,omitempty"`
-	ClientName string `json:"https://api.meti.millpont.com/client_name,omitempty"`
-	V1ClientID string `json:"https://api.meti.millpont.com/v1_client_id,omitempty"`
+	Scope     string `json:"scope"`
+	Azp       string `json:"azp"`
+	AccountID string `json:"https://api.meti.millpont.com/account_id"`
+	Role      string `json:"https://api.meti.millpont.com/role"`
 }
 
-// keys sign and verify. One pair serves the whole process, because making it
-// takes longer than most tests; emulators tell their tokens apart by issuer.
+// keys sign and verify.
 type keys struct {
 	signer jose.Signer
 	public jose.JSONWebKey
 }
 
-var processKeys = sync.OnceValue(func() keys {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err) // without randomness nothing works
+// processKey serves all emulators that were given no seed and no file: making
+// one takes longer than most tests. They tell their tokens apart by issuer.
+var processKey = sync.OnceValue(func() []byte { return newKey(rand.Reader) })
+
+// newKey makes a private key, PKCS #1. Unlike rsa.GenerateKey it makes the same
+// one of the same random bytes.
+func newKey(random io.Reader) []byte {
+	prime := func() *big.Int {
+		for {
+			b := make([]byte, 128)
+			_, _ = io.ReadFull(random, b) // never fails
+			b[0] |= 0xC0                  // so that the product has 2048 bits
+			b[127] |= 1
+			p := new(big.Int).SetBytes(b)
+			if new(big.Int).Mod(p, big.NewInt(exponent)).Cmp(big.NewInt(1)) != 0 && p.ProbablyPrime(20) {
+				return p
+			}
+		}
 	}
-	public := jose.JSONWebKey{Key: private.Public(), Algorithm: string(jose.RS256), Use: "sig"}
-	thumbprint, err := public.Thumbprint(crypto.SHA256)
+	p, q := prime(), prime()
+	one := big.NewInt(1)
+	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+	return x509.MarshalPKCS1PrivateKey(&rsa.PrivateKey{
+		PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: exponent},
+		D:         new(big.Int).ModInverse(big.NewInt(exponent), phi),
+		Primes:    []*big.Int{p, q},
+	})
+}
+
+// exponent is the public one.
+const exponent = 65537
+
+// keysOf makes keys of a private one.
+func keysOf(der []byte) (k keys, err error) {
+	private, err := x509.ParsePKCS1PrivateKey(der)
 	if err != nil {
-		panic(err) // an RSA key has one
+		return k, err
 	}
-	public.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: public.KeyID}},
+	k.public = jose.JSONWebKey{Key: private.Public(), Algorithm: string(jose.RS256), Use: "sig"}
+	thumbprint, err := k.public.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return k, err
+	}
+	k.public.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
+	k.signer, err = jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: k.public.KeyID}},
 		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		panic(err) // the key was made for the algorithm
-	}
-	return keys{signer, public}
-})
+	return k, err
+}
 
 // issuer is Auth0's form: the domain with a slash at the end.
 func (s *Server) issuer() string { return s.URL + "/" }
 
-// sign makes a token for the account with these scopes.
-func (s *Server) sign(a Account, scope string) (string, error) {
-	now := s.options.Now()
-	return jwt.Signed(processKeys().signer).Claims(claims{
-		Claims: jwt.Claims{
-			Issuer:   s.issuer(),
-			Subject:  a.ClientID + "@clients",
-			Audience: jwt.Audience{s.options.Audience},
-			IssuedAt: jwt.NewNumericDate(now),
-			Expiry:   jwt.NewNumericDate(now.Add(s.options.TokenLifetime)),
-			ID:       rand.Text(), // two tokens of one second differ
-		},
-		Scope:      scope,
-		Azp:        a.ClientID,
-		Gty:        "client-credentials",
-		AccountID:  a.AccountID,
-		Role:       a.Role,
-		ClientName: a.ClientName,
-		V1ClientID: a.V1ClientID,
-	}).Serialize()
+// TokenSpec is what a token is to be, where it differs from one that
+// [TokenSpec.ClientID] would get.
+type TokenSpec struct {
+	// ClientID is the account's, the first one's if empty.
+	ClientID string `json:"client_id"`
+	// Scopes are those granted, whatever they are; the account's if nil.
+	Scopes []string `json:"scopes"`
+	// Audience is the server's own if empty.
+	Audience string `json:"audience"`
+	// Expired makes one that expired a second ago.
+	Expired bool `json:"expired"`
+	// Claims come on top, in place of those of the same name; null leaves one
+	// out.
+	Claims map[string]any `json:"claims"`
+}
+
+// Token signs what is asked for: it is as genuine as one that was requested, and
+// counts for nothing.
+func (s *Server) Token(spec TokenSpec) (string, error) {
+	token, _, err := s.sign(spec)
+	return token, err
+}
+
+// sign makes a token, and says what is granted.
+func (s *Server) sign(spec TokenSpec) (token, scope string, err error) {
+	account, ok := s.account(spec.ClientID)
+	if !ok {
+		return "", "", fmt.Errorf("emulator: no account has the client id %q", spec.ClientID)
+	}
+	granted := spec.Scopes
+	if granted == nil {
+		granted = account.granted()
+	}
+	if spec.Audience == "" {
+		spec.Audience = s.options.Audience
+	}
+	now := s.Now()
+	if spec.Expired {
+		now = now.Add(-s.options.TokenLifetime - time.Second)
+	}
+	scope = strings.Join(granted, " ")
+	all := map[string]any{
+		"iss": s.issuer(), "sub": account.ClientID + "@clients", "aud": spec.Audience, "azp": account.ClientID,
+		"iat": now.Unix(), "exp": now.Add(s.options.TokenLifetime).Unix(), "jti": hex.EncodeToString(derive(s.options.Seed, fmt.Sprint("token ", s.tokens.Add(1)))[:16]), // two of one second differ
+		"gty": "client-credentials", "scope": scope, claimsOf + "account_id": account.AccountID,
+	}
+	for name, value := range map[string]string{"role": account.Role, "client_name": account.ClientName, "v1_client_id": account.V1ClientID} {
+		if value != "" {
+			all[claimsOf+name] = value
+		}
+	}
+	maps.Copy(all, spec.Claims)
+	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
+	token, err = jwt.Signed(s.keys.signer).Claims(all).Serialize()
+	return token, scope, err
 }
 
 // caller is who a valid token belongs to.
 type caller struct {
-	account string
-	admin   bool
-	scopes  []string
+	client, account string
+	admin           bool
+	scopes          []string
 }
 
 // verify judges an Authorization header. Where it is not good, refused says why,
@@ -110,7 +177,7 @@ func (s *Server) verify(header string) (who caller, refused string) {
 		return who, "Malformed token"
 	}
 	var c claims
-	if err := token.Claims(processKeys().public, &c); err != nil {
+	if err := token.Claims(s.keys.public, &c); err != nil {
 		return who, "Invalid token signature"
 	}
 	switch {
@@ -118,59 +185,72 @@ func (s *Server) verify(header string) (who caller, refused string) {
 		return who, "Token has another issuer"
 	case !c.Audience.Contains(s.options.Audience):
 		return who, "Token has another audience"
-	case c.Expiry == nil || !s.options.Now().Before(c.Expiry.Time()):
+	case c.Expiry == nil || !s.Now().Before(c.Expiry.Time()):
 		return who, "Token has expired"
 	}
-	return caller{account: c.AccountID, admin: c.Role == admin, scopes: strings.Fields(c.Scope)}, ""
+	return caller{client: c.Azp, account: c.AccountID, admin: c.Role == admin, scopes: strings.Fields(c.Scope)}, ""
+}
+
+// clientOf is the client that a token says it is, whether that is true or not.
+func clientOf(header string) string {
+	_, text, _ := strings.Cut(header, " ")
+	var c claims
+	token, err := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil || token.UnsafeClaimsWithoutVerification(&c) != nil {
+		return ""
+	}
+	return c.Azp
 }
 
 // RequestToken is Auth0's token endpoint for the client-credentials grant.
 func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 	s := sv.server
 	w.Header().Set("Cache-Control", "no-store")
-	q, problem := readTokenRequest(w, r)
+	q, problem := readTokenRequest(r, exchangeOf(r).body)
 	switch {
 	case problem != "":
 		writeTokenError(w, http.StatusBadRequest, "invalid_request", problem)
 		return
-	case q.GrantType == "":
+	case q["grant_type"] == "":
 		writeTokenError(w, http.StatusBadRequest, "invalid_request", "Missing required parameter: grant_type")
 		return
-	case q.GrantType != "client_credentials":
-		writeTokenError(w, http.StatusBadRequest, "unsupported_grant_type", "Unsupported grant type: "+q.GrantType)
+	case q["grant_type"] != "client_credentials":
+		writeTokenError(w, http.StatusBadRequest, "unsupported_grant_type", "Unsupported grant type: "+q["grant_type"])
 		return
-	case q.ClientID == "":
+	case q["client_id"] == "":
 		writeTokenError(w, http.StatusBadRequest, "invalid_request", "Missing required parameter: client_id")
 		return
 	}
-	account, ok := s.authenticate(q.ClientID, q.ClientSecret)
+	account, ok := s.authenticate(q["client_id"], q["client_secret"])
 	switch {
 	case !ok:
 		writeTokenError(w, http.StatusUnauthorized, "access_denied", "Unauthorized")
 		return
-	case q.Audience == "":
+	case q["audience"] == "":
 		writeTokenError(w, http.StatusForbidden, "access_denied",
 			"No audience parameter was provided, and no default audience has been configured")
 		return
-	case q.Audience != s.options.Audience:
+	case q["audience"] != s.options.Audience:
 		writeTokenError(w, http.StatusForbidden, "access_denied",
-			fmt.Sprintf("Client is not authorized to access %q", q.Audience))
+			fmt.Sprintf("Client is not authorized to access %q", q["audience"]))
 		return
 	}
 	if !s.takeFromQuota(w, account.ClientID) {
 		writeTokenError(w, http.StatusTooManyRequests, "too_many_requests", "Client quota has been used up")
 		return
 	}
-	granted := account.granted()
-	if asked := strings.Fields(q.Scope); len(asked) > 0 {
-		granted = slices.DeleteFunc(slices.Clone(granted), func(scope string) bool {
-			return !slices.Contains(asked, scope)
-		})
+	granted := slices.Clone(account.granted())
+	if asked := strings.Fields(q["scope"]); len(asked) > 0 {
+		granted = slices.DeleteFunc(granted, func(scope string) bool { return !slices.Contains(asked, scope) })
 	}
-	scope := strings.Join(granted, " ")
-	token, err := s.sign(account, scope)
+	s.answerToken(w, TokenSpec{ClientID: account.ClientID, Scopes: granted})
+}
+
+// answerToken signs a token and answers it as Auth0 does.
+func (s *Server) answerToken(w http.ResponseWriter, spec TokenSpec) {
+	token, scope, err := s.sign(spec)
 	if err != nil {
-		writeTokenError(w, http.StatusInternalServerError, "server_error", "The token could not be signed")
+		writeTokenError(w, http.StatusBadRequest, "invalid_request", err.Error())
 		return
 	}
 	answer := map[string]any{
@@ -178,47 +258,36 @@ func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 		"token_type":   "Bearer",
 		"expires_in":   int(s.options.TokenLifetime / time.Second),
 	}
+	if spec.Expired {
+		answer["expires_in"] = 0
+	}
 	if scope != "" {
 		answer["scope"] = scope
 	}
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// tokenRequest is what a client sends, in whichever encoding.
-type tokenRequest struct {
-	GrantType    string `json:"grant_type"`
-	ClientID     string `json:"client_id"`
-	ClientSecret string `json:"client_secret"`
-	Audience     string `json:"audience"`
-	Scope        string `json:"scope"`
-}
-
 // readTokenRequest reads JSON or the form encoding, and HTTP Basic beside
 // either (golang.org/x/oauth2 tries it first). A problem says nothing of the
 // body, which has a secret in it.
-func readTokenRequest(w http.ResponseWriter, r *http.Request) (q tokenRequest, problem string) {
-	const most = 64 << 10
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	if err != nil {
-		return q, "The body cannot be read"
-	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch media {
+func readTokenRequest(r *http.Request, body []byte) (q map[string]string, problem string) {
+	q = make(map[string]string)
+	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
 	case "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return q, "The body is not form encoded"
 		}
-		q = tokenRequest{
-			GrantType:    form.Get("grant_type"),
-			ClientID:     form.Get("client_id"),
-			ClientSecret: form.Get("client_secret"),
-			Audience:     form.Get("audience"),
-			Scope:        form.Get("scope"),
+		for name := range form {
+			q[name] = form.Get(name)
 		}
 	case "application/json":
-		if json.Unmarshal(body, &q) != nil {
+		var all map[string]any
+		if json.Unmarshal(body, &all) != nil {
 			return q, "The body is not valid JSON"
+		}
+		for name, value := range all {
+			q[name], _ = value.(string)
 		}
 	default:
 		return q, "The body must be JSON or form encoded"
@@ -231,18 +300,15 @@ func readTokenRequest(w http.ResponseWriter, r *http.Request) (q tokenRequest, p
 		if text, err := url.QueryUnescape(secret); err == nil {
 			secret = text
 		}
-		q.ClientID, q.ClientSecret = id, secret
+		q["client_id"], q["client_secret"] = id, secret
 	}
 	return q, ""
 }
 
 func (s *Server) authenticate(clientID, secret string) (Account, bool) {
-	i := slices.IndexFunc(s.accounts, func(a Account) bool { return a.ClientID == clientID })
-	if i < 0 {
-		return Account{}, false
-	}
-	given, right := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(s.accounts[i].ClientSecret))
-	return s.accounts[i], subtle.ConstantTimeCompare(given[:], right[:]) == 1
+	account, ok := s.account(clientID)
+	given, right := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(account.ClientSecret))
+	return account, ok && clientID != "" && subtle.ConstantTimeCompare(given[:], right[:]) == 1
 }
 
 // quotas counts the tokens of each client in the current hour.
@@ -252,6 +318,12 @@ type quotas struct {
 	taken map[string]int
 }
 
+func (q *quotas) clear() {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	q.taken = nil
+}
+
 // takeFromQuota counts one token and tells in headers what is left, as Auth0
 // does where an owner has set a quota; false when nothing was left.
 func (s *Server) takeFromQuota(w http.ResponseWriter, clientID string) bool {
@@ -259,7 +331,7 @@ func (s *Server) takeFromQuota(w http.ResponseWriter, clientID string) bool {
 	if quota <= 0 {
 		return true
 	}
-	now := s.options.Now()
+	now := s.Now()
 	hour := now.Truncate(time.Hour)
 	reset := hour.Add(time.Hour)
 	s.quotas.mutex.Lock()
@@ -290,7 +362,7 @@ func rateLimit(h http.Header, limit int, reset time.Time) {
 
 // serveKeys publishes what tokens are verified with.
 func (s *Server) serveKeys(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{processKeys().public}})
+	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.keys.public}})
 }
 
 // serveConfiguration is OpenID Connect Discovery, as far as it applies.

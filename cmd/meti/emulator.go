@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/emulator"
@@ -17,10 +21,10 @@ import (
 
 func (a *app) emulatorCommand() *cobra.Command {
 	var options emulator.Options
-	var accounts, countries string
-	var faults []string
+	var accounts, countries, now string
+	var faults, sources []string
 	cmd := &cobra.Command{
-		Use:   "emulator",
+		Use:   "emulator [flags] [-- COMMAND ARG…]",
 		Short: "Run METI and Auth0 on this machine",
 		Long: `emulator serves METI's API, its sandbox and Auth0's token endpoint on one port,
 with real tokens, a real database and the ledger's rules. When it is ready it
@@ -33,25 +37,52 @@ They are the values of METI_BASE_URL, AUTH0_DOMAIN, METI_CLIENT_ID,
 METI_CLIENT_SECRET and AUTH0_AUDIENCE, those of the first account. Requests are
 logged to stderr. SIGINT and SIGTERM end it.
 
+With a COMMAND it runs that with these variables set, passes signals on to it,
+and ends when it ends, with its exit code, or 128 and the number of the signal
+that killed it. The line then goes to stderr:
+
+  meti emulator --sources fields.geojson -- go test ./...
+
 A fault makes requests go wrong, by probability or by count:
 
-  OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:delay=D][:status=N][:retry-after=D][:digits=N]
+  OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:client=ID][:alt_id=ID]
+                [:delay=D][:status=N][:retry-after=D][:digits=N]
 
 OPERATION is an operationId of openapi.yaml or *, KIND is a status, html,
 latency, hang, drop, drop-after (the work is done and the answer lost),
 late-commit, truncate, drip, stale-read (a read lags by the delay), blind (a
 POST and what others commit during the delay find no conflict) or round (the
 coordinates of answers, to so many digits). Examples:
-listSources:429:x3:retry-after=2s, createSources:drop-after:0.2,
-*:latency:delay=50ms, *:stale-read:delay=2s, listSources:round:digits=6.`,
-		Args: arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+listSources:429:x3:retry-after=2s, createSources:drop-after:0.2:client=two,
+*:latency:delay=50ms, *:stale-read:delay=2s, listSources:round:digits=6.
+
+--admin serves, for programs on this machine and not for web pages:
+
+  GET, PUT, DELETE /_emulator/faults     an array of such texts
+  GET              /_emulator/requests   counts by operation; ?last=N: the last ones
+  GET, PUT         /_emulator/clock      {"now": TIME, "frozen": true}
+  POST             /_emulator/token      {"client_id", "scopes", "audience", "expired", "claims"}
+  POST             /_emulator/accounts   one more account
+  POST             /_emulator/reset      all as it was at the start`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
+				return usage(cmd, fmt.Errorf("unexpected argument %q; a command comes after --", args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, text := range faults {
 				fault, err := emulator.ParseFault(text)
 				if err != nil {
 					return usage(cmd, err)
 				}
 				options.Faults = append(options.Faults, fault)
+			}
+			if now != "" {
+				var err error
+				if options.Clock, err = time.Parse(time.RFC3339, now); err != nil {
+					return usage(cmd, fmt.Errorf("--now %s is not a time such as 2026-01-01T00:00:00Z", now))
+				}
 			}
 			if err := load(accounts, func(f *os.File) (err error) {
 				options.Accounts, err = emulator.LoadAccounts(f)
@@ -65,27 +96,39 @@ listSources:429:x3:retry-after=2s, createSources:drop-after:0.2,
 			}); err != nil {
 				return err
 			}
+			for _, name := range sources {
+				file, err := os.Open(name)
+				if err != nil {
+					return err
+				}
+				defer file.Close()
+				options.Sources = append(options.Sources, file)
+			}
 			options.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
-			return a.emulate(cmd.Context(), options)
+			return a.emulate(cmd.Context(), options, args)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.Listen, "listen", "127.0.0.1:0", "address to listen on; port 0 is a free one")
-	flags.StringVar(&options.Data, "data", "", "keep the sources in this file (default: until it stops)")
+	flags.StringVar(&options.URL, "url", "", "URL that others reach it at, such as http://emulator:8484 for other containers (default: where it listens)")
+	flags.StringVar(&options.Data, "data", "", "keep the sources, and the keys of tokens, in this file (default: until it stops)")
+	flags.StringArrayVar(&sources, "sources", nil, "file with sources to begin with, GeoJSON or what \"sources list -o ndjson\" prints; account_id says whose; may be repeated")
 	flags.StringVar(&accounts, "accounts", "", "file with a JSON array of accounts: client_id, client_secret, account_id, role, client_name, scopes")
 	flags.StringVar(&countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
 	flags.StringArrayVar(&faults, "fault", nil, "make requests go wrong; may be repeated")
-	flags.Uint64Var(&options.Seed, "seed", 0, "make ids and the choice of faults repeatable (default: random)")
+	flags.Uint64Var(&options.Seed, "seed", 0, "make ids, tokens and the choice of faults repeatable (default: random)")
+	flags.StringVar(&now, "now", "", "time at which the clock starts, to run on from there (default: the present)")
 	flags.DurationVar(&options.TokenLifetime, "token-lifetime", time.Hour, "how long a token is valid")
 	flags.IntVar(&options.TokensPerHour, "tokens-per-hour", 0, "quota of tokens of each client (default: none)")
 	flags.Int64Var(&options.MaxBody, "max-body", 64<<20, "largest request body in bytes; a larger one is answered with 413")
 	flags.BoolVar(&options.SandboxConflicts, "sandbox-conflicts", false, "let the sandbox find conflicts, which METI's never does")
-	flags.BoolVar(&options.Admin, "admin", false, "serve /_emulator/, where anybody who reaches the port can set faults and delete everything")
+	flags.StringArrayVar(&options.CORS, "cors", nil, "origin whose pages may read the answers in a browser, or *; may be repeated")
+	flags.BoolVar(&options.Admin, "admin", false, "serve /_emulator/, where any program that reaches the port can set faults and delete everything")
 	return cmd
 }
 
-// emulate serves until ctx ends.
-func (a *app) emulate(ctx context.Context, options emulator.Options) (err error) {
+// emulate serves until ctx ends, or while a command runs.
+func (a *app) emulate(ctx context.Context, options emulator.Options, command []string) (err error) {
 	server, err := emulator.Start(options)
 	if err != nil {
 		return err
@@ -94,11 +137,53 @@ func (a *app) emulate(ctx context.Context, options emulator.Options) (err error)
 	if len(options.Faults) > 0 {
 		options.Log.Info("faults are drawn", "seed", server.Seed())
 	}
-	if err := json.NewEncoder(a.stdout).Encode(server.Ready()); err != nil {
+	ready := a.stdout
+	if len(command) > 0 {
+		ready = a.stderr
+	}
+	if err := json.NewEncoder(ready).Encode(server.Ready()); err != nil {
 		return err
+	}
+	if len(command) > 0 {
+		return a.wrap(command, server.Environ())
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// wrap runs a command to its end, whatever signals come: they are the
+// command's.
+func (a *app) wrap(command, environ []string) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), environ...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.stdout, a.stderr
+	if err := cmd.Start(); err != nil {
+		return withCode(exitNoCommand, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			// A terminal has sent it to the command already.
+			if s != os.Interrupt || !isatty.IsTerminal(os.Stdin.Fd()) {
+				_ = cmd.Process.Signal(s)
+			}
+		case err := <-ended:
+			exit := new(exec.ExitError)
+			if err == nil || !errors.As(err, &exit) {
+				return err
+			}
+			code := exit.ExitCode()
+			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+				code = 128 + int(status.Signal())
+			}
+			return commandEnded{code}
+		}
+	}
 }
 
 // load opens a file that need not be given.

@@ -25,6 +25,7 @@ const (
 	exitConflict    = 7
 	exitUnknown     = 8
 	exitPartly      = 9
+	exitNoCommand   = 127
 	exitInterrupted = 130
 	exitTerminated  = 143
 )
@@ -50,7 +51,9 @@ func exitCodesTopic() *cobra.Command {
   143  terminated (SIGTERM)
 
 "sources create" ends with 0 also when what it registered conflicts; its output
-says so. "emulator" ends with 0 when a signal stops it.`,
+says so. "emulator" ends with 0 when a signal stops it; with a command it ends
+with that one's code, 128 and the number of the signal that killed it, or 127
+where it cannot be run.`,
 	}
 }
 
@@ -70,6 +73,13 @@ type silent struct{ code int }
 
 func (e silent) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
+// commandEnded is how the command that the emulator ran ended: whatever signals
+// came were that one's.
+type commandEnded struct{ code int }
+
+func (e commandEnded) Error() string { return e.Unwrap().Error() }
+func (e commandEnded) Unwrap() error { return silent{e.code} }
+
 // signalled is why the context ended when a signal came.
 type signalled struct{ signal os.Signal }
 
@@ -83,6 +93,10 @@ func (e signalled) Error() string {
 // exitCode sorts an error. What a signal cut short ends with that signal's
 // code, whatever it says.
 func exitCode(ctx context.Context, err error) int {
+	var ended commandEnded
+	if errors.As(err, &ended) {
+		return ended.code
+	}
 	var signal signalled
 	if err != nil && errors.As(context.Cause(ctx), &signal) {
 		if signal.signal == syscall.SIGTERM {

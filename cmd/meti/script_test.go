@@ -52,6 +52,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[serverKey{}] = new(server)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			if cache, err := os.UserCacheDir(); err == nil {
+				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
+			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "fields.geojson"), testdata.Fields, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
