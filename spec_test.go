@@ -113,9 +113,9 @@ func TestScopeTableIsTheSpecs(t *testing.T) {
 	seen := 0
 	for path, item := range spec.Paths.Map() {
 		for method, op := range item.Operations() {
-			i := slices.IndexFunc(gen.Operations, func(o gen.Operation) bool { return o.ID == op.OperationID })
+			i := slices.IndexFunc(gen.Operations(), func(o gen.Operation) bool { return o.ID == op.OperationID })
 			if i < 0 {
-				t.Errorf("%s is not in gen.Operations", op.OperationID)
+				t.Errorf("%s is not in gen.Operations()", op.OperationID)
 				continue
 			}
 			seen++
@@ -123,13 +123,13 @@ func TestScopeTableIsTheSpecs(t *testing.T) {
 			for _, requirement := range *op.Security {
 				scopes = append(scopes, requirement["auth0"]...)
 			}
-			got := gen.Operations[i]
+			got := gen.Operations()[i]
 			if got.Method != method || got.Path != path || !slices.Equal(got.Scopes, scopes) {
 				t.Errorf("gen has %+v, the spec %s %s %v", got, method, path, scopes)
 			}
 		}
 	}
-	if seen != len(gen.Operations) {
-		t.Errorf("gen has %d operations, the spec %d", len(gen.Operations), seen)
+	if seen != len(gen.Operations()) {
+		t.Errorf("gen has %d operations, the spec %d", len(gen.Operations()), seen)
 	}
 }

@@ -75,9 +75,9 @@ func TestEveryOperationSends(t *testing.T) {
 				t.Fatal(operation.name, err)
 			}
 			got := server.requests()[0]
-			i := slices.IndexFunc(gen.Operations, func(o gen.Operation) bool { return o.ID == operation.name })
-			path := "/some/where" + strings.ReplaceAll(gen.Operations[i].Path, "{source_id}", theID)
-			if got.method != gen.Operations[i].Method || got.path != path || got.token != staticToken {
+			i := slices.IndexFunc(gen.Operations(), func(o gen.Operation) bool { return o.ID == operation.name })
+			path := "/some/where" + strings.ReplaceAll(gen.Operations()[i].Path, "{source_id}", theID)
+			if got.method != gen.Operations()[i].Method || got.path != path || got.token != staticToken {
 				t.Errorf("%s: %+v", operation.name, got)
 			}
 			if ua := got.header.Get("User-Agent"); ua != "harvest/2.1 meti-go/"+Version {

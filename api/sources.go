@@ -14,15 +14,7 @@ import (
 type SourcesService struct{ client *Client }
 
 // Filter says which sources to list. Its zero value is all of the account.
-type Filter struct {
-	Methodology          Methodology // [A][E]
-	StewardID            string      // [E]
-	ProjectID            string      // [E]
-	OutcomeReportingYear int         // [E]
-	ID                   SSID        // [S]
-	AltID                string      // the caller's own id [S]
-	AccountID            string      // for admins [L]
-}
+type Filter = gen.Filter
 
 // ListParams are the parameters of [SourcesService.List].
 type ListParams struct {
@@ -33,26 +25,13 @@ type ListParams struct {
 
 // query writes the parameters as they go over the wire.
 func (p ListParams) query() url.Values {
-	q := url.Values{}
-	set := func(name, value string) {
-		if value != "" {
-			q.Set(name, value)
-		}
+	q := p.Query()
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
 	}
-	number := func(name string, value int) {
-		if value != 0 {
-			q.Set(name, strconv.Itoa(value))
-		}
+	if p.Offset != 0 {
+		q.Set("offset", strconv.Itoa(p.Offset))
 	}
-	set("methodology", string(p.Methodology))
-	set("steward_id", p.StewardID)
-	set("project_id", p.ProjectID)
-	number("outcome_reporting_year", p.OutcomeReportingYear)
-	set("id", p.ID)
-	set("alt_id", p.AltID)
-	set("account_id", p.AccountID)
-	number("limit", p.Limit)
-	number("offset", p.Offset)
 	return q
 }
 

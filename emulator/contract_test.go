@@ -113,7 +113,7 @@ func exchanges(t *testing.T, server *emulator.Server, source source, deletable [
 	// What the emulator does not come to by itself.
 	paths := map[string]string{get.ID: "/sources/" + source.ID, remove.ID: "/sources/" + source.ID, removeAlt.ID: "/sources?alt_id=x"}
 	bodies := map[string]string{create.ID: collection, token.ID: tokenBody(north)}
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		e := exchange{operation: o, path: paths[o.ID], body: bodies[o.ID], token: full}
 		for _, status := range []int{400, 422, 429, 500, 503} {
 			if spec().Paths.Find(o.Path).GetOperation(o.Method).Responses.Status(status) == nil {
@@ -199,7 +199,7 @@ func TestContract(t *testing.T) {
 	}
 
 	// Is the suite complete?
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		for status := range spec().Paths.Find(o.Path).GetOperation(o.Method).Responses.Map() {
 			if !seen[o.ID+" "+status] {
 				t.Errorf("%s is never answered with %s", o.ID, status)

@@ -220,7 +220,7 @@ var kinds = []struct {
 
 func (f Fault) check() error {
 	operations := []string{AnyOperation}
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		operations = append(operations, o.ID)
 	}
 	if !slices.Contains(operations, f.Operation) {

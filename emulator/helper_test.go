@@ -224,7 +224,7 @@ func operationOf(r *http.Request) (o gen.Operation, parameters map[string]string
 	if rest, ok := strings.CutPrefix(path, "/sandbox"); ok && rest != gen.OperationRequestToken.Path && r.Method != http.MethodDelete {
 		path = rest
 	}
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		if o.Method != r.Method {
 			continue
 		}

@@ -33,7 +33,7 @@ func (s *Server) routes() http.Handler {
 			BaseURL:          prefix,
 			ErrorHandlerFunc: refuseParameter,
 		})
-		for _, o := range gen.Operations {
+		for _, o := range gen.Operations() {
 			if sv.sandbox && (o.ID == gen.OperationRequestToken.ID || o.Method == http.MethodDelete) {
 				continue // the sandbox has no tokens of its own, and nothing is deleted in it [S]
 			}

@@ -263,7 +263,7 @@ func TestGuard(t *testing.T) {
 func TestScopes(t *testing.T) {
 	server := start(t, emulator.Options{})
 	all := []string{gen.ScopeReadSources, gen.ScopeWriteSources, gen.ScopeDeleteSources}
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		if o.Scopes == nil {
 			continue
 		}

@@ -239,7 +239,7 @@ type Source struct {
 
 // SourceCreate One source, flat.
 type SourceCreate struct {
-	// AccountID The account to register for. For admins.
+	// AccountID The account to register for. MillPont's front end sends it with every custodian's token, its own account; the token's account decides, whatever is sent.
 	AccountID *string `json:"account_id,omitempty"`
 
 	// AltID The caller's own id, under 50 characters.
@@ -251,7 +251,7 @@ type SourceCreate struct {
 	// ConstituentSSIDs The sources that a `PROGRAM` or `JURISDICTIONAL` source is made of; required for those.
 	ConstituentSSIDs []SSID `json:"constituent_ssids,omitempty"`
 
-	// CreatedBy The user who stores it, when known.
+	// CreatedBy The user who stores them, when known.
 	CreatedBy *string `json:"created_by,omitempty"`
 
 	// EndAt End of the period, not included; later than the start by more than one day. ISO 8601, UTC.
@@ -278,7 +278,7 @@ type SourceCreate struct {
 	// OutcomeReportingYear The year for which the outcome is reported.
 	OutcomeReportingYear *int `json:"outcome_reporting_year,omitempty"`
 
-	// ProjectID The project that the source belongs to.
+	// ProjectID The project that the sources belong to.
 	ProjectID *string `json:"project_id,omitempty"`
 
 	// SourceType What kind of source this is; `FIELD` unless said otherwise.
@@ -286,7 +286,7 @@ type SourceCreate struct {
 	// Example: FIELD
 	SourceType *SourceType `json:"source_type,omitempty"`
 
-	// StartAt Start of the period, included. ISO 8601, UTC.
+	// StartAt Start of the period, included. ISO 8601, UTC. The page's own example leaves both dates out; the database refuses that.
 	StartAt *wire.Time `json:"start_at,omitempty"`
 
 	// StewardID The steward of the land.
@@ -295,13 +295,13 @@ type SourceCreate struct {
 	// Tags Free labels.
 	Tags []string `json:"tags,omitempty"`
 
-	// UpdatedBy The user who changes it, when known.
+	// UpdatedBy The user who changes them, when known.
 	UpdatedBy *string `json:"updated_by,omitempty"`
 }
 
 // SourceCreateFeatures Features beside the attributes that they share.
 type SourceCreateFeatures struct {
-	// AccountID The account to register for. For admins.
+	// AccountID The account to register for. MillPont's front end sends it with every custodian's token, its own account; the token's account decides, whatever is sent.
 	AccountID *string `json:"account_id,omitempty"`
 
 	// AttributeType What kinds of outcome are claimed.
@@ -438,7 +438,7 @@ type ListSourcesParams struct {
 	// AltID Only sources with this id of the caller's own.
 	AltID *string `form:"alt_id,omitempty" json:"alt_id,omitempty"`
 
-	// AccountID Only sources of this account. For admins.
+	// AccountID Only sources of this account. MillPont's front end sends its own with every custodian's token, and none with an admin's; what another account's answers is not known.
 	AccountID *string `form:"account_id,omitempty" json:"account_id,omitempty"`
 }
 
@@ -784,14 +784,14 @@ type ClientInterface interface {
 	// `conflict_with` of every other source.
 	//
 	// Corresponds with DELETE /sources/{source_id} (the `DeleteSource` operationId).
-	DeleteSource(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteSource(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSource Get one source
 	//
 	// Answers one source of the account.
 	//
 	// Corresponds with GET /sources/{source_id} (the `GetSource` operationId).
-	GetSource(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetSource(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // DeleteSourcesByAltID Delete sources by the caller's own id
@@ -885,7 +885,7 @@ func (c *Client) CreateSources(ctx context.Context, body CreateSourcesJSONReques
 // `conflict_with` of every other source.
 //
 // Corresponds with DELETE /sources/{source_id} (the `DeleteSource` operationId).
-func (c *Client) DeleteSource(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) DeleteSource(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteSourceRequest(c.Server, sourceID)
 	if err != nil {
 		return nil, err
@@ -902,7 +902,7 @@ func (c *Client) DeleteSource(ctx context.Context, sourceID string, reqEditors .
 // Answers one source of the account.
 //
 // Corresponds with GET /sources/{source_id} (the `GetSource` operationId).
-func (c *Client) GetSource(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) GetSource(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetSourceRequest(c.Server, sourceID)
 	if err != nil {
 		return nil, err
@@ -1155,7 +1155,7 @@ func NewCreateSourcesRequestWithBody(server string, contentType string, body io.
 }
 
 // NewDeleteSourceRequest constructs an http.Request for the DeleteSource method
-func NewDeleteSourceRequest(server string, sourceID string) (*http.Request, error) {
+func NewDeleteSourceRequest(server string, sourceID SSID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1189,7 +1189,7 @@ func NewDeleteSourceRequest(server string, sourceID string) (*http.Request, erro
 }
 
 // NewGetSourceRequest constructs an http.Request for the GetSource method
-func NewGetSourceRequest(server string, sourceID string) (*http.Request, error) {
+func NewGetSourceRequest(server string, sourceID SSID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1323,7 +1323,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /sources/{source_id} (the `DeleteSource` operationId).
-	DeleteSourceWithResponse(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*DeleteSourceResult, error)
+	DeleteSourceWithResponse(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*DeleteSourceResult, error)
 
 	// GetSourceWithResponse Get one source
 	//
@@ -1332,7 +1332,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /sources/{source_id} (the `GetSource` operationId).
-	GetSourceWithResponse(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*GetSourceResult, error)
+	GetSourceWithResponse(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*GetSourceResult, error)
 }
 
 type DeleteSourcesByAltIDResult struct {
@@ -1607,7 +1607,7 @@ func (c *ClientWithResponses) CreateSourcesWithResponse(ctx context.Context, bod
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /sources/{source_id} (the `DeleteSource` operationId).
-func (c *ClientWithResponses) DeleteSourceWithResponse(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*DeleteSourceResult, error) {
+func (c *ClientWithResponses) DeleteSourceWithResponse(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*DeleteSourceResult, error) {
 	rsp, err := c.DeleteSource(ctx, sourceID, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -1622,7 +1622,7 @@ func (c *ClientWithResponses) DeleteSourceWithResponse(ctx context.Context, sour
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /sources/{source_id} (the `GetSource` operationId).
-func (c *ClientWithResponses) GetSourceWithResponse(ctx context.Context, sourceID string, reqEditors ...RequestEditorFn) (*GetSourceResult, error) {
+func (c *ClientWithResponses) GetSourceWithResponse(ctx context.Context, sourceID SSID, reqEditors ...RequestEditorFn) (*GetSourceResult, error) {
 	rsp, err := c.GetSource(ctx, sourceID, reqEditors...)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,11 @@
 
 package gen
 
-import "slices"
+import (
+	"net/url"
+	"slices"
+	"strconv"
+)
 
 // The scopes of the auth0 security scheme.
 const (
@@ -30,13 +34,93 @@ var (
 )
 
 // Operations lists all of them by id.
-var Operations = []Operation{
-	OperationCreateSources,
-	OperationDeleteSource,
-	OperationDeleteSourcesByAltID,
-	OperationGetSource,
-	OperationListSources,
-	OperationRequestToken,
+func Operations() []Operation {
+	return []Operation{
+		OperationCreateSources,
+		OperationDeleteSource,
+		OperationDeleteSourcesByAltID,
+		OperationGetSource,
+		OperationListSources,
+		OperationRequestToken,
+	}
+}
+
+// Field is what openapi.yaml says of an attribute or a filter.
+type Field struct {
+	Name        string // of the member, or of the query parameter
+	Type        string // string, integer, number or boolean, or array, which is of strings
+	Description string
+	Values      []string // those that openapi.yaml knows, where the set is open
+}
+
+// Attributes lists what a registration may say of its sources, by name.
+func Attributes() []Field {
+	return []Field{
+		{"account_id", "string", "The account to register for. MillPont's front end sends it with every custodian's token, its own account; the token's account decides, whatever is sent.", nil},
+		{"attribute_type", "array", "What kinds of outcome are claimed.", []string{"CARBON_REMOVAL", "CARBON_AVOIDANCE", "CI_SCORE", "BIODIVERSITY", "RENEWABLE_ENERGY", "WATER_QUALITY", "WATER_QUANTITY"}},
+		{"constituent_ssids", "array", "The sources that a `PROGRAM` or `JURISDICTIONAL` source is made of; required for those.", nil},
+		{"created_by", "string", "The user who stores them, when known.", nil},
+		{"geometry_source", "string", "Where the boundary comes from.", []string{"CUSTODIAN_DRAWN", "AUTHORITATIVE_GIS", "EXTERNAL_REGISTRY"}},
+		{"measurement_point_id", "string", "Where a `DEVICE` measures; required for one.", nil},
+		{"methodology", "string", "How the outcome is produced. The set is open: the values listed are common, and others occur.", []string{"Agriculture", "Biochar Production", "Reforestation", "Wetland Restoration"}},
+		{"outcome_reporting_year", "integer", "The year for which the outcome is reported.", nil},
+		{"project_id", "string", "The project that the sources belong to.", nil},
+		{"source_type", "string", "What kind of source this is; `FIELD` unless said otherwise.", []string{"FIELD", "FACILITY", "DEVICE", "PROGRAM", "JURISDICTIONAL"}},
+		{"steward_id", "string", "The steward of the land.", nil},
+		{"tags", "array", "Free labels.", nil},
+		{"updated_by", "string", "The user who changes them, when known.", nil},
+	}
+}
+
+// Filters lists what a listing may be narrowed by.
+func Filters() []Field {
+	return []Field{
+		{"methodology", "string", "Only sources of this methodology.", []string{"Agriculture", "Biochar Production", "Reforestation", "Wetland Restoration"}},
+		{"steward_id", "string", "Only sources of this steward.", nil},
+		{"project_id", "string", "Only sources of this project.", nil},
+		{"outcome_reporting_year", "integer", "Only sources whose outcome is reported for this year.", nil},
+		{"id", "string", "Only the source with this SSID.", nil},
+		{"alt_id", "string", "Only sources with this id of the caller's own.", nil},
+		{"account_id", "string", "Only sources of this account. MillPont's front end sends its own with every custodian's token, and none with an admin's; what another account's answers is not known.", nil},
+	}
+}
+
+// Filter says which sources to list. Its zero value is all of the account.
+type Filter struct {
+	Methodology          Methodology `json:"methodology,omitempty"`            // Only sources of this methodology.
+	StewardID            string      `json:"steward_id,omitempty"`             // Only sources of this steward.
+	ProjectID            string      `json:"project_id,omitempty"`             // Only sources of this project.
+	OutcomeReportingYear int         `json:"outcome_reporting_year,omitempty"` // Only sources whose outcome is reported for this year.
+	ID                   string      `json:"id,omitempty"`                     // Only the source with this SSID.
+	AltID                string      `json:"alt_id,omitempty"`                 // Only sources with this id of the caller's own.
+	AccountID            string      `json:"account_id,omitempty"`             // Only sources of this account. MillPont's front end sends its own with every custodian's token, and none with an admin's; what another account's answers is not known.
+}
+
+// Query is the filter as it goes over the wire.
+func (f Filter) Query() url.Values {
+	q := url.Values{}
+	if f.Methodology != "" {
+		q.Set("methodology", string(f.Methodology))
+	}
+	if f.StewardID != "" {
+		q.Set("steward_id", string(f.StewardID))
+	}
+	if f.ProjectID != "" {
+		q.Set("project_id", string(f.ProjectID))
+	}
+	if f.OutcomeReportingYear != 0 {
+		q.Set("outcome_reporting_year", strconv.Itoa(f.OutcomeReportingYear))
+	}
+	if f.ID != "" {
+		q.Set("id", string(f.ID))
+	}
+	if f.AltID != "" {
+		q.Set("alt_id", string(f.AltID))
+	}
+	if f.AccountID != "" {
+		q.Set("account_id", string(f.AccountID))
+	}
+	return q
 }
 
 // AttributeType: What kind of outcome is claimed.

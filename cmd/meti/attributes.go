@@ -1,84 +1,82 @@
 package main
 
 import (
+	"encoding/json"
+
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
 )
 
-// attributes are the flags that say what the sources to register share.
-type attributes struct {
-	methodology, sourceType, geometrySource string
-	attributeTypes, tags, constituents      []string
-	stewardID, projectID, accountID         string
-	measurementPointID                      string
-	year                                    int
+// specFlag is a flag that openapi.yaml asks for; the tables are generated.
+type specFlag struct {
+	name, field, kind, usage string
 }
 
-func attributeFlags(cmd *cobra.Command) *attributes {
-	at := new(attributes)
+// given are the values of such flags, by field; a flag that was left out or is
+// empty gives none.
+type given map[string]func() any
+
+// specFlags adds the flags of a table to a command.
+func specFlags(cmd *cobra.Command, table []specFlag) given {
+	values := given{}
 	flags := cmd.Flags()
-	flags.StringVar(&at.methodology, "methodology", "", "how the outcome is produced, such as Agriculture")
-	flags.StringVar(&at.sourceType, "source-type", "", "FIELD, FACILITY, DEVICE, PROGRAM or JURISDICTIONAL")
-	flags.StringArrayVar(&at.attributeTypes, "attribute-type", nil, "what is claimed, such as CARBON_REMOVAL; may be repeated")
-	flags.StringVar(&at.geometrySource, "geometry-source", "", "CUSTODIAN_DRAWN, AUTHORITATIVE_GIS or EXTERNAL_REGISTRY")
-	flags.StringArrayVar(&at.tags, "tag", nil, "a label; may be repeated")
-	flags.StringVar(&at.stewardID, "steward-id", "", "the steward of the land")
-	flags.StringVar(&at.projectID, "project-id", "", "the project")
-	flags.IntVar(&at.year, "year", 0, "the year for which the outcome is reported")
-	flags.StringVar(&at.accountID, "account-id", "", "the account to register for (admins)")
-	flags.StringVar(&at.measurementPointID, "measurement-point-id", "", "where a DEVICE measures")
-	flags.StringArrayVar(&at.constituents, "constituent-ssid", nil, "a source that a PROGRAM or JURISDICTIONAL source is made of; may be repeated")
-	return at
+	for _, f := range table {
+		switch f.kind {
+		case "integer":
+			values[f.field] = value(flags.Int(f.name, 0, f.usage))
+		case "number":
+			values[f.field] = value(flags.Float64(f.name, 0, f.usage))
+		case "boolean":
+			values[f.field] = value(flags.Bool(f.name, false, f.usage))
+		case "array":
+			list := flags.StringArray(f.name, nil, f.usage)
+			values[f.field] = func() any {
+				if len(*list) == 0 {
+					return nil
+				}
+				return *list
+			}
+		default:
+			values[f.field] = value(flags.String(f.name, "", f.usage))
+		}
+	}
+	return values
 }
 
-// apply puts the flags that were given in place of what the request says.
-func (at *attributes) apply(r *api.SourceCreateFeatures) {
-	text(&r.Methodology, at.methodology)
-	text(&r.SourceType, at.sourceType)
-	text(&r.GeometrySource, at.geometrySource)
-	text(&r.StewardID, at.stewardID)
-	text(&r.ProjectID, at.projectID)
-	text(&r.AccountID, at.accountID)
-	text(&r.MeasurementPointID, at.measurementPointID)
-	texts(&r.AttributeType, at.attributeTypes)
-	texts(&r.Tags, at.tags)
-	texts(&r.ConstituentSSIDs, at.constituents)
-	if at.year != 0 {
-		r.OutcomeReportingYear = &at.year
+func value[T comparable](at *T) func() any {
+	return func() any {
+		if *at == *new(T) {
+			return nil
+		}
+		return *at
 	}
 }
 
-// applyOne is apply for one flat source.
-func (at *attributes) applyOne(r *api.SourceCreate) {
-	text(&r.Methodology, at.methodology)
-	text(&r.SourceType, at.sourceType)
-	text(&r.GeometrySource, at.geometrySource)
-	text(&r.StewardID, at.stewardID)
-	text(&r.ProjectID, at.projectID)
-	text(&r.AccountID, at.accountID)
-	text(&r.MeasurementPointID, at.measurementPointID)
-	texts(&r.AttributeType, at.attributeTypes)
-	texts(&r.Tags, at.tags)
-	texts(&r.ConstituentSSIDs, at.constituents)
-	if at.year != 0 {
-		r.OutcomeReportingYear = &at.year
+// into puts what was given in place of what a request or a filter says.
+func (g given) into(request any) error {
+	members := map[string]any{}
+	for field, value := range g {
+		if v := value(); v != nil {
+			members[field] = v
+		}
 	}
+	text, err := json.Marshal(members)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, request)
 }
 
-func text[T ~string](into **T, value string) {
-	if value != "" {
-		v := T(value)
-		*into = &v
-	}
-}
+// attributeFlags adds the flags that say what the sources to register share; they
+// go into an api.SourceCreateFeatures or an api.SourceCreate.
+func attributeFlags(cmd *cobra.Command) given { return specFlags(cmd, attributeTable) }
 
-func texts[T ~string](into *[]T, values []string) {
-	if len(values) == 0 {
-		return
-	}
-	*into = nil
-	for _, value := range values {
-		*into = append(*into, T(value))
+// filterFlags adds the flags that narrow a listing.
+func filterFlags(cmd *cobra.Command) func() (api.Filter, error) {
+	given := specFlags(cmd, filterTable)
+	return func() (filter api.Filter, err error) {
+		err = given.into(&filter)
+		return filter, err
 	}
 }

@@ -17,7 +17,7 @@ func (a *app) checkCommand() *cobra.Command {
 	var countries, against string
 	var fix bool
 	var mapped *mapping
-	var attributes *attributes
+	var attributes given
 	c := &checking{app: a}
 	cmd := &cobra.Command{
 		Use:   "check FILE…",
@@ -59,7 +59,9 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts, and wi
 				return err
 			}
 			c.rules = o.Rules
-			attributes.apply(&c.shared)
+			if err := attributes.into(&c.shared); err != nil {
+				return err
+			}
 			defer c.close()
 			if fix {
 				return c.fix(cmd.Context(), args[0])

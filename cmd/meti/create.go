@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ const maxCreate = 64 << 20
 func (a *app) createCommand() *cobra.Command {
 	var format string
 	var mapped *mapping
-	var attributes *attributes
+	var attributes given
 	cmd := &cobra.Command{
 		Use:   "create FILE",
 		Short: "Register the sources of a file in one request",
@@ -75,7 +76,7 @@ features, and to have such cases settled, use "meti submit".`,
 type sender func(context.Context, *api.Client) ([]*api.Source, error)
 
 // request reads and judges the file of create.
-func (a *app) request(ctx context.Context, path string, options fields.Options, attributes *attributes) (sender, error) {
+func (a *app) request(ctx context.Context, path string, options fields.Options, attributes given) (sender, error) {
 	judge, err := fields.NewJudge(options)
 	if err != nil {
 		return nil, err
@@ -116,11 +117,12 @@ func (a *app) request(ctx context.Context, path string, options fields.Options, 
 	var many api.SourceCreateFeatures
 	var one api.SourceCreate
 	var problems ledger.Problems
+	if err := errors.Join(attributes.into(&one), attributes.into(&many)); err != nil {
+		return nil, err
+	}
 	if source {
-		attributes.applyOne(&one)
 		one, problems = fields.Share(file, one, options.Rules)
 	} else {
-		attributes.apply(&many)
 		many, problems = fields.Share(file, many, options.Rules)
 	}
 	problems = append(problems, file.Problems(options.Rules)...)

@@ -9,8 +9,8 @@ import (
 )
 
 func (a *app) listCommand() *cobra.Command {
-	var filter api.Filter
-	var methodology, format string
+	var filter func() (api.Filter, error)
+	var format string
 	var limit, pageSize, inFlight int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -29,7 +29,10 @@ whole: after a failure, -o json leaves its array open.`,
 			if limit < 0 || pageSize < 0 || inFlight < 0 {
 				return usage(cmd, errors.New("a number of sources or requests cannot be negative"))
 			}
-			filter.Methodology = api.Methodology(methodology)
+			filter, err := filter()
+			if err != nil {
+				return err
+			}
 			params := api.AllParams{Filter: filter, PageSize: pageSize, InFlight: inFlight, OnDrift: a.drift}
 			if limit > 0 && limit <= 1000 && pageSize == 0 && inFlight == 0 {
 				params.PageSize, params.InFlight = limit, 1 // one request is enough
@@ -60,13 +63,7 @@ whole: after a failure, -o json leaves its array open.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&methodology, "methodology", "", "only this methodology, such as Agriculture")
-	flags.StringVar(&filter.StewardID, "steward-id", "", "only this steward's")
-	flags.StringVar(&filter.ProjectID, "project-id", "", "only this project's")
-	flags.IntVar(&filter.OutcomeReportingYear, "year", 0, "only this outcome reporting year")
-	flags.StringVar(&filter.AltID, "alt-id", "", "only those with this id of your own")
-	flags.StringVar(&filter.ID, "id", "", "only the one with this SSID")
-	flags.StringVar(&filter.AccountID, "account-id", "", "only this account's (admins)")
+	filter = filterFlags(cmd)
 	flags.IntVar(&limit, "limit", 0, "stop after this many")
 	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
 	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default 4)")

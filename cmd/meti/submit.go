@@ -18,7 +18,7 @@ import (
 type submitting struct {
 	app            *app
 	options        register.Options
-	attributes     *attributes
+	attributes     given
 	format         string
 	quiet          bool
 	failOnConflict bool
@@ -72,7 +72,9 @@ first of these that applies:
 				return usage(cmd, errors.New("--settle, --batch and --in-flight are positive"))
 			}
 			o.Input, o.Stdin = args[0], a.stdin
-			s.attributes.apply(&o.Shared)
+			if err := s.attributes.into(&o.Shared); err != nil {
+				return err
+			}
 			return s.run(cmd.Context())
 		},
 	}

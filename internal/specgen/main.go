@@ -31,6 +31,7 @@ func main() {
 	for path, generate := range map[string]func(*openapi3.T) ([]byte, error){
 		"internal/specgen/overlay.gen.yaml": overlay,
 		"gen/spec.gen.go":                   tables,
+		"cmd/meti/flags.gen.go":             commandFlags,
 	} {
 		text, err := generate(spec)
 		if err == nil {
@@ -56,9 +57,17 @@ type value struct{ Name, Text string }
 
 func tables(spec *openapi3.T) ([]byte, error) {
 	var data struct {
-		Operations []operation
-		Scopes     []string
-		Sets       []set
+		Operations          []operation
+		Scopes              []string
+		Sets                []set
+		Attributes, Filters []field
+	}
+	var err error
+	if data.Attributes, err = attributes(spec); err != nil {
+		return nil, err
+	}
+	if data.Filters, err = filters(spec); err != nil {
+		return nil, err
 	}
 	scopes := map[string]bool{}
 	for path, item := range spec.Paths.Map() {
@@ -140,7 +149,11 @@ var page = template.Must(template.New("").Funcs(template.FuncMap{
 
 package gen
 
-import "slices"
+import (
+	"net/url"
+	"slices"
+	"strconv"
+)
 
 // The scopes of the auth0 security scheme.
 const (
@@ -165,10 +178,56 @@ var (
 )
 
 // Operations lists all of them by id.
-var Operations = []Operation{
+func Operations() []Operation {
+	return []Operation{
 {{- range .Operations}}
-	Operation{{.Name}},
+		Operation{{.Name}},
 {{- end}}
+	}
+}
+
+// Field is what openapi.yaml says of an attribute or a filter.
+type Field struct {
+	Name        string   // of the member, or of the query parameter
+	Type        string   // string, integer, number or boolean, or array, which is of strings
+	Description string
+	Values      []string // those that openapi.yaml knows, where the set is open
+}
+
+// Attributes lists what a registration may say of its sources, by name.
+func Attributes() []Field {
+	return []Field{
+{{- range .Attributes}}
+		{ {{printf "%q, %q, %q" .Name .Type .Description}}, {{if .Values}}{{printf "%#v" .Values}}{{else}}nil{{end}} },
+{{- end}}
+	}
+}
+
+// Filters lists what a listing may be narrowed by.
+func Filters() []Field {
+	return []Field{
+{{- range .Filters}}
+		{ {{printf "%q, %q, %q" .Name .Type .Description}}, {{if .Values}}{{printf "%#v" .Values}}{{else}}nil{{end}} },
+{{- end}}
+	}
+}
+
+// Filter says which sources to list. Its zero value is all of the account.
+type Filter struct {
+{{- range .Filters}}
+	{{.Go}} {{.GoType}} ` + "`json:\"{{.Name}},omitempty\"`" + ` // {{.Description}}
+{{- end}}
+}
+
+// Query is the filter as it goes over the wire.
+func (f Filter) Query() url.Values {
+	q := url.Values{}
+{{- range .Filters}}
+	if f.{{.Go}} != {{if eq .Type "string"}}""{{else}}0{{end}} {
+		q.Set({{printf "%q" .Name}}, {{if eq .Type "integer"}}strconv.Itoa(f.{{.Go}}){{else}}string(f.{{.Go}}){{end}})
+	}
+{{- end}}
+	return q
 }
 {{range .Sets}}
 {{comment (printf "%s: %s" .Name .Doc)}}

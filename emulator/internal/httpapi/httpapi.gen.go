@@ -30,10 +30,10 @@ type ServerInterface interface {
 	CreateSources(w http.ResponseWriter, r *http.Request)
 	// DeleteSource Delete one source
 	// (DELETE /sources/{source_id})
-	DeleteSource(w http.ResponseWriter, r *http.Request, sourceID string)
+	DeleteSource(w http.ResponseWriter, r *http.Request, sourceID SSID)
 	// GetSource Get one source
 	// (GET /sources/{source_id})
-	GetSource(w http.ResponseWriter, r *http.Request, sourceID string)
+	GetSource(w http.ResponseWriter, r *http.Request, sourceID SSID)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -250,7 +250,7 @@ func (siw *ServerInterfaceWrapper) DeleteSource(w http.ResponseWriter, r *http.R
 	_ = err
 
 	// ------------- Path parameter "source_id" -------------
-	var sourceID string
+	var sourceID SSID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "source_id", r.PathValue("source_id"), &sourceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
@@ -276,7 +276,7 @@ func (siw *ServerInterfaceWrapper) GetSource(w http.ResponseWriter, r *http.Requ
 	_ = err
 
 	// ------------- Path parameter "source_id" -------------
-	var sourceID string
+	var sourceID SSID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "source_id", r.PathValue("source_id"), &sourceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {

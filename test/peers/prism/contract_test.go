@@ -118,7 +118,7 @@ func (s *suite) violation(text string) {
 
 // operation finds the operationId of a request.
 func operation(r *http.Request) string {
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		path := regexp.MustCompile("^" + regexp.MustCompile(`\{\w+\}`).ReplaceAllString(o.Path, "[^/]+") + "$")
 		if o.Method == r.Method && path.MatchString(r.URL.Path) {
 			return o.ID
@@ -313,7 +313,7 @@ func TestContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	var declared []string
-	for _, o := range gen.Operations {
+	for _, o := range gen.Operations() {
 		for status := range document.Paths.Value(o.Path).GetOperation(o.Method).Responses.Map() {
 			declared = append(declared, o.ID+" "+status)
 		}
