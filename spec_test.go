@@ -1,6 +1,7 @@
 package meti_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -42,51 +43,90 @@ func TestSpecValidationSeesExamples(t *testing.T) {
 
 var provenances = []string{"A", "E", "S", "L", "D", "V1", "R"}
 
+// TestSpecSaysWhereEachThingWasSeen: x-provenance is inherited, and stated where
+// a thing's source differs from what it stands in.
 func TestSpecSaysWhereEachThingWasSeen(t *testing.T) {
 	spec := loadSpec(t)
 	checked := 0
-	check := func(where string, extensions map[string]any) {
+	check := func(where string, extensions map[string]any, inherited string) string {
 		checked++
-		tags, _ := extensions["x-provenance"].([]any)
-		if len(tags) == 0 {
-			t.Errorf("%s: no x-provenance", where)
+		stated, has := extensions["x-provenance"]
+		if !has {
+			if inherited == "" {
+				t.Errorf("%s: no x-provenance, and none to inherit", where)
+			}
+			return inherited
 		}
+		tags, _ := stated.([]any)
 		for _, tag := range tags {
 			if text, _ := tag.(string); !slices.Contains(provenances, text) {
 				t.Errorf("%s: x-provenance %v is none of %v", where, tag, provenances)
 			}
 		}
+		if got := fmt.Sprint(tags...); len(tags) > 0 && got != inherited {
+			return got
+		}
+		t.Errorf("%s: x-provenance %v is what it stands in has too: leave it out", where, stated)
+		return inherited
 	}
-	parameters := func(where string, list openapi3.Parameters) {
+	parameters := func(where string, list openapi3.Parameters, inherited string) {
 		for _, p := range list {
-			check(where+" parameter "+p.Value.Name, p.Value.Extensions)
+			check(where+" parameter "+p.Value.Name, p.Value.Extensions, inherited)
 		}
 	}
-	for path, item := range spec.Paths.Map() {
-		check(path, item.Extensions)
-		parameters(path, item.Parameters)
-		for method, op := range item.Operations() {
-			where := method + " " + path
-			check(where, op.Extensions)
-			parameters(where, op.Parameters)
-			for status, response := range op.Responses.Map() {
-				check(where+" "+status, response.Value.Extensions)
-				for name, header := range response.Value.Headers {
-					check(where+" "+status+" header "+name, header.Value.Extensions)
+	responses := func(where string, all map[string]*openapi3.ResponseRef, inherited string) {
+		for status, response := range all {
+			if response.Ref != "" {
+				continue // it stands in the components
+			}
+			from := check(where+" "+status, response.Value.Extensions, inherited)
+			for name, header := range response.Value.Headers {
+				if header.Ref == "" {
+					check(where+" "+status+" header "+name, header.Value.Extensions, from)
 				}
 			}
 		}
 	}
-	for name, schema := range spec.Components.Schemas {
-		check(name, schema.Value.Extensions)
-		for field, property := range schema.Value.Properties {
-			check(name+"."+field, property.Value.Extensions)
+	for path, item := range spec.Paths.Map() {
+		from := check(path, item.Extensions, "")
+		parameters(path, item.Parameters, from)
+		for _, server := range item.Servers {
+			check(path+" "+server.URL, server.Extensions, from)
+		}
+		for method, op := range item.Operations() {
+			where := method + " " + path
+			from := check(where, op.Extensions, from)
+			parameters(where, op.Parameters, from)
+			responses(where, op.Responses.Map(), from)
 		}
 	}
-	for _, server := range spec.Servers {
-		check(server.URL, server.Extensions)
+	responses("response", spec.Components.Responses, "")
+	for name, header := range spec.Components.Headers {
+		check("header "+name, header.Value.Extensions, "")
 	}
-	if checked < 150 {
+	var fields func(where string, schema *openapi3.Schema, inherited string)
+	fields = func(where string, schema *openapi3.Schema, inherited string) {
+		for field, property := range schema.Properties {
+			if property.Ref == "" {
+				check(where+"."+field, property.Value.Extensions, inherited)
+			}
+		}
+		for _, part := range schema.AllOf {
+			if part.Ref == "" {
+				fields(where, part.Value, inherited)
+			}
+		}
+	}
+	for name, schema := range spec.Components.Schemas {
+		fields(name, schema.Value, check(name, schema.Value.Extensions, ""))
+	}
+	for _, server := range spec.Servers {
+		check(server.URL, server.Extensions, "")
+	}
+	for name, scheme := range spec.Components.SecuritySchemes {
+		check(name, scheme.Value.Extensions, "")
+	}
+	if checked < 100 {
 		t.Fatalf("only %d things were looked at", checked)
 	}
 }

@@ -58,7 +58,7 @@ func lineSet(text string) map[string]bool {
 
 // surface lists a package's exported identifiers, one per line.
 func surface(t *testing.T, path string) string {
-	loaded, err := packages.Load(&packages.Config{Mode: packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedName}, path)
+	loaded, err := packages.Load(&packages.Config{Mode: packages.NeedTypes | packages.NeedImports | packages.NeedName | packages.NeedExportFile}, path)
 	if err != nil || len(loaded) != 1 || len(loaded[0].Errors) > 0 {
 		t.Fatalf("load %s: %v %v", path, err, loaded)
 	}
