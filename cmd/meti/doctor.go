@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/doctor"
+	"github.com/meti-go/meti/internal/safehttp"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var facts bool
+	var record, output string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Find out what stands in the way of calling METI",
+		Long: `doctor looks at everything that a call of METI needs, in order: environment,
+proxy, hosts, clock, token, scopes, a first read, and where a write would go. It
+says of what is wrong what to do about it. It requests one token at most, and
+changes nothing.
+
+With --facts it asks METI's sandbox whether the assumptions hold that this
+program is built on, for nobody who builds it can. It sends at most 40 requests,
+one a second, and posts to the sandbox alone, fields in the open sea. With
+--record it keeps what was answered in a folder, without anything of yours, so
+that it can be handed in; the folder's README says how. Nothing is sent there by
+itself.`,
+		Example: `  meti doctor
+  METI_BASE_URL=https://api.meti.millpont.com/sandbox meti doctor --facts --record recording`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return usage(cmd, fmt.Errorf("-o is text or json, not %q", output))
+			}
+			if record != "" && !facts {
+				return usage(cmd, errors.New("--record keeps what --facts asks: give both"))
+			}
+			return a.doctor(cmd.Context(), facts, record, output)
+		},
+	}
+	cmd.Flags().BoolVar(&facts, "facts", false, "ask the sandbox whether the assumptions of this program hold")
+	cmd.Flags().StringVar(&record, "record", "", "keep what --facts was answered in this `folder`, made anonymous")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+func (a *app) doctor(ctx context.Context, facts bool, record, output string) error {
+	setup := doctor.Setup{Getenv: os.Getenv, Now: a.now, Needed: []string{gen.ScopeReadSources, gen.ScopeWriteSources, gen.ScopeDeleteSources}}
+	setup.Config, setup.ConfigErr = authn.FromEnv()
+	if setup.ConfigErr == nil {
+		setup.Tokens, setup.ConfigErr = a.tokens(nil)
+	}
+	if setup.ConfigErr == nil {
+		setup.Client, setup.ConfigErr = a.clientOf(setup.Tokens)
+	}
+	report := doctor.Report{Checks: setup.Check(ctx), Facts: []doctor.Fact{}}
+	if output == "text" {
+		for _, check := range report.Checks {
+			a.line(check.OK, "%-12s %s", check.Name, check.Detail)
+		}
+	}
+	failed := report.Failed()
+	var err error
+	if facts && failed == nil {
+		report.Facts, err = a.facts(ctx, setup, record)
+		if output == "text" {
+			for _, fact := range report.Facts {
+				a.line(fact.Verdict == doctor.Holds, "%-8s  %s [%s]: %s", fact.Verdict, fact.Name, fact.Provenance, fact.Seen)
+			}
+		}
+	}
+	if output == "json" {
+		if err := a.printJSON(report); err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return withCode(exitCode(ctx, failed.Err), fmt.Errorf("%s: %w", failed.Name, failed.Err))
+	}
+	return err
+}
+
+// line prints a check or a fact.
+func (a *app) line(ok bool, format string, args ...any) {
+	mark := "✗"
+	if ok {
+		mark = "✓"
+	}
+	fmt.Fprintf(a.stdout, mark+" "+format+"\n", args...)
+}
+
+func (a *app) facts(ctx context.Context, setup doctor.Setup, record string) ([]doctor.Fact, error) {
+	return doctor.Questions{
+		BaseURL: setup.Client.Server(),
+		HTTP: &http.Client{
+			Transport:     safehttp.Transport(),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		Authorization: func(ctx context.Context) (string, error) {
+			grant, err := setup.Tokens.Grant(ctx)
+			if err != nil {
+				return "", err
+			}
+			return grant.Header()[0], nil
+		},
+		Announce: func(request string) { a.say("%s", request) },
+		Record:   record,
+	}.Ask(ctx)
+}

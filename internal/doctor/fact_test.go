@@ -1,0 +1,50 @@
+package doctor_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/emulator"
+	"github.com/meti-go/meti/internal/doctor"
+)
+
+// questions asks an emulator.
+func questions(t *testing.T, server *emulator.Server) doctor.Questions {
+	t.Helper()
+	tokens, err := authn.New(authn.Config{Domain: server.Ready().URL, ClientID: server.Ready().ClientID, ClientSecret: authn.Secret(server.Ready().ClientSecret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doctor.Questions{
+		BaseURL: server.Ready().URL,
+		HTTP:    &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		Authorization: func(ctx context.Context) (string, error) {
+			grant, err := tokens.Grant(ctx)
+			if err != nil {
+				return "", err
+			}
+			return grant.Header()[0], nil
+		},
+		Announce: func(string) {},
+	}
+}
+
+func TestFactsHoldAgainstTheEmulator(t *testing.T) {
+	server, err := emulator.Start(emulator.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	facts, err := questions(t, server).Ask(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fact := range facts {
+		t.Logf("%-8s %s [%s]: %s", fact.Verdict, fact.Name, fact.Provenance, fact.Seen)
+		if fact.Verdict != doctor.Holds {
+			t.Errorf("%s: %s, %s", fact.Name, fact.Verdict, fact.Seen)
+		}
+	}
+}
