@@ -92,7 +92,7 @@ func orNone(names []string) string {
 
 // forms posts the other forms of a request.
 func (a *asking) forms(ctx context.Context) error {
-	many := make([]map[string]any, 120) // more than a common page
+	many := make([]map[string]any, 101) // more than a common page
 	for n := range many {
 		many[n] = a.feature(fmt.Sprintf("%s-many-%d", a.stamp, n), 10+n)
 	}
@@ -264,7 +264,7 @@ func (a *asking) listing(ctx context.Context) error {
 		case filter == "limit" || filter == "offset":
 			continue
 		}
-		some, got, err := list(filter, value)
+		some, got, err := list(filter, value, "limit", "10")
 		if err != nil {
 			return err
 		}

@@ -160,7 +160,7 @@ func (r *recorder) verdicts(facts []Fact) error {
 }
 
 func (r *recorder) write(name string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
+	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
