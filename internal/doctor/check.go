@@ -287,4 +287,3 @@ func Words(server string) string {
 	}
 	return fmt.Sprintf("%s (%s)", strings.TrimSuffix(u.Host+u.Path, "/"), kind)
 }
-

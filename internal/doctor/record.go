@@ -37,25 +37,37 @@ type recorder struct {
 type made struct{ texts, numbers map[string]bool }
 
 // note takes in a request's body.
-func (m *made) note(value any) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return
-	}
-	m.walk(text)
+func (m *made) note(body []byte) {
+	rewrite(body, func(token []byte, _ bool) []byte {
+		if token[0] == '"' {
+			m.texts[scan.Unquote(token)] = true
+		} else {
+			m.numbers[string(token)] = true
+		}
+		return token
+	})
 }
 
-func (m *made) walk(text []byte) {
-	switch text[0] {
-	case '{':
-		scan.Members(text, func(_, value []byte) bool { m.walk(value); return true })
-	case '[':
-		scan.Elements(text, func(_ int, value []byte) bool { m.walk(value); return true })
-	case '"':
-		m.texts[scan.Unquote(text)] = true
-	default:
-		m.numbers[string(text)] = true
+// rewrite replaces the strings and numbers of JSON; name says that a string is
+// the name of a member.
+func rewrite(text []byte, replace func(token []byte, name bool) []byte) []byte {
+	var out []byte
+	for i := 0; i < len(text); {
+		end, string := scan.SkipText(text, i)
+		number := false
+		if !string {
+			end, number = scan.SkipNumber(text, i)
+		}
+		if !string && !number {
+			out = append(out, text[i])
+			i++
+			continue
+		}
+		next := scan.SkipSpace(text, end)
+		out = append(out, replace(text[i:end], string && next < len(text) && text[next] == ':')...)
+		i = end
 	}
+	return out
 }
 
 // newRecorder makes the folder, which must not hold anything.
@@ -195,53 +207,17 @@ func (r *recorder) headers(header http.Header) map[string]string {
 
 // value replaces within JSON.
 func (r *recorder) value(text []byte) json.RawMessage {
-	var b bytes.Buffer
-	separate := func(open byte) {
-		if b.Len() == 0 {
-			b.WriteByte(open)
-		} else {
-			b.WriteByte(',')
+	return rewrite(text, func(token []byte, name bool) []byte {
+		if token[0] != '"' {
+			return []byte(r.number(string(token)))
 		}
-	}
-	switch c := text[0]; {
-	case c == '{':
-		scan.Members(text, func(name, value []byte) bool {
-			separate('{')
-			if !r.names[string(name)] {
-				name = []byte(r.text(string(name)))
-			}
-			b.Write(quote(string(name)))
-			b.WriteByte(':')
-			b.Write(r.value(value))
-			return true
-		})
-		if b.Len() == 0 {
-			b.WriteByte('{')
+		plain := scan.Unquote(token)
+		if name && r.names[plain] {
+			return token
 		}
-		b.WriteByte('}')
-	case c == '[':
-		scan.Elements(text, func(_ int, value []byte) bool {
-			separate('[')
-			b.Write(r.value(value))
-			return true
-		})
-		if b.Len() == 0 {
-			b.WriteByte('[')
-		}
-		b.WriteByte(']')
-	case c == '"':
-		b.Write(quote(r.text(scan.Unquote(text))))
-	case c == 't' || c == 'f' || c == 'n':
-		b.Write(text)
-	default:
-		b.WriteString(r.number(string(text)))
-	}
-	return b.Bytes()
-}
-
-func quote(text string) []byte {
-	quoted, _ := json.Marshal(text) // a string can always be written
-	return quoted
+		quoted, _ := json.Marshal(r.text(plain)) // a string can always be written
+		return quoted
+	})
 }
 
 // dice are the same for the same value.

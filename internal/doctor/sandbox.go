@@ -105,7 +105,7 @@ func (s *sandbox) post(ctx context.Context, body any) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s.made.note(body)
+	s.made.note(text)
 	got, err := s.send(ctx, http.MethodPost, s.posting, "/sources", nil, text)
 	if err != nil {
 		return got, err
