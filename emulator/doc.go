@@ -10,7 +10,7 @@
 //	/oauth/token                  Auth0: JSON, form encoding, HTTP Basic
 //	/.well-known/jwks.json        the keys that the tokens are signed with
 //	/.well-known/openid-configuration
-//	/openapi.yaml                 the contract that the answers follow
+//	/openapi.yaml, /openapi.json  the contract that the answers follow
 //	/_emulator/                   faults, counts and reset; off unless asked for
 //
 // # What it imitates

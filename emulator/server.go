@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/meti-go/meti"
 	"github.com/meti-go/meti/emulator/internal/httpapi"
 	"github.com/meti-go/meti/gen"
@@ -46,6 +48,13 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(contract)
+	})
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		var value any
+		if err := yaml.Unmarshal(contract, &value); err != nil {
+			panic(err) // a test reads it
+		}
+		writeJSON(w, http.StatusOK, value)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
