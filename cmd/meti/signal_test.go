@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,6 +44,37 @@ func TestSignalWhileWaitingForInput(t *testing.T) {
 			_ = cmd.Wait()
 			if got := cmd.ProcessState.ExitCode(); got != one.code {
 				t.Errorf("exit code %d, want %d", got, one.code)
+			}
+		})
+	}
+}
+
+// So does one that reads a pipe.
+func TestSignalWhileReadingPipe(t *testing.T) {
+	for _, args := range []string{"check", "check --fix", "sources create"} {
+		t.Run(args, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pipe")
+			if err := syscall.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "meti", append(strings.Fields(args), path)...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pipe, err := os.OpenFile(path, os.O_WRONLY, 0) // waits until it is read
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pipe.Close()
+			if _, err := pipe.WriteString(strings.Repeat(" ", 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != exitInterrupted {
+				t.Errorf("exit code %d, want %d", got, exitInterrupted)
 			}
 		})
 	}

@@ -120,7 +120,11 @@ func (r *reading) all() error {
 
 // start skips a byte order mark and refuses what is no GeoJSON.
 func (r *reading) start() error {
-	for len(r.buf) < 4096 && r.more() == nil {
+	for len(r.buf) < 4 && r.more() == nil {
+	}
+	if text := bytes.TrimLeft(r.buf, "\xef\xbb\xbf \t\r\n"); len(text) == 0 || bytes.IndexByte([]byte("{[\x1e"), text[0]) < 0 {
+		for len(r.buf) < 4096 && r.more() == nil { // a format tells itself within this
+		}
 	}
 	if r.err != nil && !errors.Is(r.err, io.EOF) {
 		return r.err
@@ -395,8 +399,14 @@ func (r *reading) recover(err error) error {
 
 // nextLineOpens reports whether the line behind the one at i begins an object.
 func (r *reading) nextLineOpens() bool {
-	n := bytes.IndexByte(r.buf[r.i:], '\n')
-	return n >= 0 && r.i+n+1 < len(r.buf) && r.buf[r.i+n+1] == '{'
+	for r.keep = r.i; ; {
+		if n := bytes.IndexByte(r.buf[r.i:], '\n') + 1; n > 0 && r.i+n < len(r.buf) {
+			return r.buf[r.i+n] == '{'
+		}
+		if r.more() != nil {
+			return false
+		}
+	}
 }
 
 // share takes what is not a source's own for attributes beside it.

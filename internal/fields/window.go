@@ -105,17 +105,22 @@ func (w *window) value() ([]byte, error) {
 	w.keep = w.i
 	for {
 		end, ok := scan.SkipValue(w.buf, w.i)
-		if ok && (end < len(w.buf) || w.err != nil || bytes.IndexByte([]byte(`}]"`), w.buf[end-1]) >= 0) {
-			raw := w.buf[w.i:end]
-			w.i, w.keep = end, end
-			return raw, nil
-		}
-		if end < len(w.buf) {
+		if !ok && end < len(w.buf) {
 			return nil, w.syntax(end)
 		}
-		if err := w.more(); err != nil {
-			return nil, w.cutShort(err)
+		sure := ok && (end < len(w.buf) || bytes.IndexByte([]byte(`}]"`), w.buf[end-1]) >= 0) // else a number may go on
+		if !sure {
+			err := w.more()
+			if err == nil {
+				continue
+			}
+			if !ok || !errors.Is(err, io.EOF) {
+				return nil, w.cutShort(err)
+			}
 		}
+		raw := w.buf[w.i:end]
+		w.i, w.keep = end, end
+		return raw, nil
 	}
 }
 
