@@ -203,7 +203,7 @@ func (l *listing) advance() (done bool, err error) {
 	case size != cmp.Or(l.most, l.limit): // the last page, or the server has a limit of its own
 		l.width = 1
 	case l.exact || p.from == 0: // offset is obeyed, it seems
-		l.width = min(l.params.InFlight, 4*l.width)
+		l.width = min(l.params.InFlight, 8*l.width)
 	}
 	l.short = size < l.most
 	l.most = max(l.most, size)
