@@ -42,7 +42,7 @@ const (
 	// How much trouble there may be before everything is asked for at once, and
 	// as many requests again after that.
 	maxRestarts     = 3
-	maxFutile       = 3 // troubles in a row without a new source
+	maxFutile       = 3 // returns to the beginning without a new source
 	requestsPerPage = 8 // that the listed sources would fill; deleting most of them takes 5
 	moreRequests    = 20
 )
@@ -111,7 +111,7 @@ type listing struct {
 	grew          int      // how often there was more behind such a page
 	end           int      // no source was there from this offset on
 	back          int      // how far to go next where the page begins with an unknown source
-	futile        int      // troubles since a source was new
+	futile        int      // returns to the beginning since a source was new
 	restarts      int      // for another order
 	whole         *page    // everything at once, once it is asked for
 }
@@ -159,10 +159,37 @@ func (l *listing) allowed() int {
 // whether nothing follows.
 func (l *listing) advance() (done bool, err error) {
 	p := &l.page
-	added := l.ranks - p.from
+	size := min(p.count, l.limit)
 	if l.whole != nil && p.offset == 0 {
 		*l.whole = *p
 	}
+	if done, err = l.ends(); done || err != nil {
+		return done, err
+	}
+	switch {
+	case size != cmp.Or(l.most, l.limit): // the last page, or the server has a limit of its own
+		l.width = 1
+	case l.exact || p.from == 0: // offset is obeyed, it seems
+		l.width = min(l.params.InFlight, 8*l.width)
+	}
+	l.short = size < l.most
+	l.most = max(l.most, size)
+	l.back = l.most / 2
+	l.last, l.lastAt, l.exact = p.last, p.offset+p.count-1, true
+	if p.offset == 0 && (l.whole != nil || p.count > l.limit) { // perhaps offset is not obeyed either
+		l.lastAt, l.exact = math.MaxInt, false
+	}
+	l.offset += max(1, p.count-1)
+	if l.width == 1 {
+		l.drop()
+	}
+	return false, nil
+}
+
+// ends reports whether nothing follows the page.
+func (l *listing) ends() (done bool, err error) {
+	p := &l.page
+	added := l.ranks - p.from
 	switch {
 	case p.count == 0 && p.offset == 0:
 		return true, nil
@@ -195,28 +222,7 @@ func (l *listing) advance() (done bool, err error) {
 			}
 		}
 	}
-	size := min(p.count, l.limit)
-	if size < l.most && p.offset+p.count >= l.end {
-		return true, nil
-	}
-	switch {
-	case size != cmp.Or(l.most, l.limit): // the last page, or the server has a limit of its own
-		l.width = 1
-	case l.exact || p.from == 0: // offset is obeyed, it seems
-		l.width = min(l.params.InFlight, 8*l.width)
-	}
-	l.short = size < l.most
-	l.most = max(l.most, size)
-	l.back = l.most / 2
-	l.last, l.lastAt, l.exact = p.last, p.offset+p.count-1, true
-	if p.offset == 0 && (l.whole != nil || p.count > l.limit) { // perhaps offset is not obeyed either
-		l.lastAt, l.exact = math.MaxInt, false
-	}
-	l.offset += max(1, p.count-1)
-	if l.width == 1 {
-		l.drop()
-	}
-	return false, nil
+	return p.count < l.most && p.offset+p.count >= l.end, nil
 }
 
 // retreat goes back from a page that does not begin where it should, or that
@@ -227,7 +233,6 @@ func (l *listing) retreat(why error) (done bool, err error) {
 		return l.settle()
 	}
 	l.width, l.exact = 1, false
-	l.futile++
 	if why == errGap {
 		l.drift(Drift{Kind: "shrunk", Offset: l.offset})
 		l.offset = max(0, l.offset-l.back)
@@ -236,6 +241,9 @@ func (l *listing) retreat(why error) (done bool, err error) {
 		l.drift(Drift{Kind: "reordered", Offset: l.offset})
 		l.offset, l.end = 0, math.MaxInt
 		l.restarts++
+	}
+	if l.offset == 0 {
+		l.futile++
 	}
 	if l.futile >= maxFutile || l.restarts > maxRestarts || l.sent > l.allowed() {
 		l.offset, l.end = 0, math.MaxInt

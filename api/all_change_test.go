@@ -196,6 +196,57 @@ func TestAllMissesNothing(t *testing.T) {
 	}
 }
 
+// TestAllSeesMoves has sources move to where all is listed already: one while
+// All goes back for another reason, and one while the last of a page is deleted.
+func TestAllSeesMoves(t *testing.T) {
+	for name, change := range map[string]func(numbers []int, request int) []int{
+		"one, behind a gap": func(numbers []int, request int) []int {
+			if request > 1 {
+				numbers = numbers[1:] // deleted
+			}
+			if request > 2 {
+				numbers = append([]int{25, 0}, slices.Delete(numbers, 24, 25)...)
+			}
+			return numbers
+		},
+		"one, for the last": func(numbers []int, request int) []int {
+			if request > 1 {
+				numbers = slices.Insert(slices.Delete(slices.Delete(numbers, 25, 26), 9, 10), 0, 25)
+			}
+			return numbers
+		},
+	} {
+		l := &lister{}
+		l.answer = func(offset, limit int) []int {
+			numbers := change(upTo(30), l.spent())
+			return numbers[min(offset, len(numbers)):min(offset+limit, len(numbers))]
+		}
+		got, err := collect(t.Context(), l.client(t), AllParams{PageSize: 10, InFlight: 1})
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, upTo(30)) {
+			t.Errorf("%s: %v %v", name, got, err)
+		}
+	}
+}
+
+// TestAllGoesFarBack deletes what ten pages told, at once: All finds where it
+// was without beginning anew, and without asking for everything.
+func TestAllGoesFarBack(t *testing.T) {
+	s := newChanging(rand.New(rand.NewPCG(1, 1)), "appended", 1000)
+	s.change = func(s *changing, offset, _ int) {
+		if offset == 50*9 {
+			for len(s.numbers) > 900 {
+				s.remove(100)
+			}
+		}
+	}
+	var drifts []Drift
+	listed, err := collect(t.Context(), s.client(t), AllParams{PageSize: 10, InFlight: 1, OnDrift: func(d Drift) { drifts = append(drifts, d) }})
+	if missing, twice := s.missing(1000, listed); err != nil || missing+twice > 0 || s.unlimited > 0 || s.requests > 1000/9+20 {
+		t.Errorf("%d missing, %d twice, %v, %d requests, %v", missing, twice, err, s.requests, drifts)
+	}
+}
+
 // TestAllEndsWithoutOrder lists accounts that come in another order with each
 // request. Nothing can be asked of such a listing but that it ends.
 func TestAllEndsWithoutOrder(t *testing.T) {
