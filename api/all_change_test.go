@@ -197,7 +197,8 @@ func TestAllMissesNothing(t *testing.T) {
 }
 
 // TestAllSeesMoves has sources move to where all is listed already: one while
-// All goes back for another reason, and one while the last of a page is deleted.
+// All goes back for another reason, one while the last of a page is deleted, and
+// one in exchange for another.
 func TestAllSeesMoves(t *testing.T) {
 	for name, change := range map[string]func(numbers []int, request int) []int{
 		"one, behind a gap": func(numbers []int, request int) []int {
@@ -212,6 +213,12 @@ func TestAllSeesMoves(t *testing.T) {
 		"one, for the last": func(numbers []int, request int) []int {
 			if request > 1 {
 				numbers = slices.Insert(slices.Delete(slices.Delete(numbers, 25, 26), 9, 10), 0, 25)
+			}
+			return numbers
+		},
+		"one, for another": func(numbers []int, request int) []int {
+			if request > 1 {
+				numbers = append([]int{25}, slices.Delete(append(slices.Delete(numbers, 25, 26), 5), 5, 6)...)
 			}
 			return numbers
 		},
