@@ -33,27 +33,11 @@ func TestPublicAPI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			gotLines, wantLines := lineSet(got), lineSet(string(want))
-			for line := range wantLines {
-				if !gotLines[line] {
-					t.Errorf("- %s", line)
-				}
-			}
-			for line := range gotLines {
-				if !wantLines[line] {
-					t.Errorf("+ %s", line)
-				}
+			for _, line := range diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")) {
+				t.Error(line)
 			}
 		})
 	}
-}
-
-func lineSet(text string) map[string]bool {
-	set := map[string]bool{}
-	for line := range strings.Lines(text) {
-		set[strings.TrimSpace(line)] = true
-	}
-	return set
 }
 
 // surface lists a package's exported identifiers, one per line.

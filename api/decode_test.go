@@ -332,7 +332,7 @@ func TestWrongKinds(t *testing.T) {
 	v := reflect.TypeFor[gen.Source]()
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Field(i).Tag.Get("json"), ",")
-		if name == "-" || name == "geometry" || name == "geojson" { // these hold anything
+		if name == "-" || v.Field(i).Type == reflect.TypeFor[json.RawMessage]() { // these hold anything
 			continue
 		}
 		for _, value := range []string{`{"a": 1}`, `[[]]`, `[{}]`} {

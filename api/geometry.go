@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -25,32 +26,54 @@ func (r Ring) XY() []float64 {
 	return flat
 }
 
-// Polygons decodes the source's boundary, from Geometry or else from GeoJSON: a
-// GeoJSON Polygon or MultiPolygon (RFC 7946), or a Feature of one. A Polygon
-// becomes a list of one. A source whose boundary METI did not tell has none.
+// Boundary is the source's boundary as METI wrote it, a GeoJSON geometry: Geometry
+// or else GeoJSON, and of a Feature its geometry. It is nil where METI told none.
+func (s *Source) Boundary() json.RawMessage {
+	text := s.Geometry
+	if text == nil {
+		text = s.GeoJSON
+	}
+	feature, geometry := false, text[:0:0]
+	scan.Members(text, func(name, value []byte) bool {
+		switch string(name) {
+		case "type":
+			feature = string(value) == `"Feature"`
+			return feature
+		case "geometry":
+			geometry = value
+		}
+		return true
+	})
+	if feature {
+		text = geometry
+	}
+	if len(text) == 0 || string(text) == "null" {
+		return nil
+	}
+	return text
+}
+
+// Polygons decodes the source's [Source.Boundary], a Polygon or MultiPolygon
+// (RFC 7946). A Polygon becomes a list of one. A source whose boundary METI did
+// not tell has none.
 //
 // Numbers are read as strconv.ParseFloat reads them; what a position holds
 // behind longitude and latitude is left out, and so are polygons without a ring.
 // It is for the ledger, not for this method, to judge whether rings are closed
 // and do not cross.
 func (s *Source) Polygons() ([]Polygon, error) {
-	text := s.Geometry
+	text := s.Boundary()
 	if text == nil {
-		text = s.GeoJSON
+		return nil, nil
 	}
-	polygons, err := decodePolygons(text, true)
+	polygons, err := decodePolygons(text)
 	if err != nil {
 		return nil, fmt.Errorf("source %s: geometry: %w", s.ID, err)
 	}
 	return polygons, nil
 }
 
-// decodePolygons decodes a geometry, or where a feature may stand in its place
-// that feature's.
-func decodePolygons(text []byte, feature bool) ([]Polygon, error) {
-	if len(text) == 0 || string(text) == "null" {
-		return nil, nil
-	}
+func decodePolygons(text []byte) ([]Polygon, error) {
 	// Nearly all are written like this, and need not be walked over first.
 	for _, kind := range []string{`"Polygon"`, `"MultiPolygon"`} {
 		start := len(`{"type":`) + len(kind) + len(`,"coordinates":`)
@@ -61,15 +84,13 @@ func decodePolygons(text []byte, feature bool) ([]Polygon, error) {
 		}
 	}
 	var kind string
-	var coordinates, geometry []byte
+	var coordinates []byte
 	end, ok := scan.Members(text, func(name, value []byte) bool {
 		switch string(name) {
 		case "type":
 			kind = string(value)
 		case "coordinates":
 			coordinates = value
-		case "geometry":
-			geometry = value
 		}
 		return true
 	})
@@ -79,8 +100,6 @@ func decodePolygons(text []byte, feature bool) ([]Polygon, error) {
 	switch {
 	case !ok || end < len(text):
 		return nil, unexpected(text, end, "a GeoJSON object")
-	case feature && kind == `"Feature"`:
-		return decodePolygons(geometry, false)
 	case coordinates == nil:
 		return nil, errors.New("no coordinates")
 	}

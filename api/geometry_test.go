@@ -18,16 +18,20 @@ func TestPolygons(t *testing.T) {
 	for text, want := range map[string][]Polygon{
 		``:     nil,
 		`null`: nil,
-		`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,0]]]}`:                                    square,
-		`{"coordinates":[[[0,0],[1,0],[1,1],[0,0]]],"type":"Polygon"}`:                                    square,
-		` { "type" : "Polygon" , "coordinates" : [ [ [ 0 , 0 ] , [1, 0], [1,1 ],[0,0] ] ] } `:             square,
-		`{"type":"Polygon","bbox":[0,0,1,1],"coordinates":[[[0,0,5],[1,0,5,6],[1.0,1e0],[-0.0,0]]]}`:      square,
-		`{"type":"MultiPolygon","coordinates":[[[[0,0],[1,0],[1,1],[0,0]]]],"crs":{"a":[1]}}`:             square,
-		`{"type":"Polygon","coordinates":[]}`:                                                             nil,
-		`{"type":"MultiPolygon","coordinates":[[],[[[0,0],[1,0],[1,1],[0,0]]],[]]}`:                       square,
-		`{"type":"Polygon","coordinates":[[]]}`:                                                           {{{}}},
-		`{"type":"MultiPolygon","coordinates":[[[[0,0]],[[1,1],[2,2]]],[[[3,3]]]]}`:                       {{{{0, 0}}, {{1, 1}, {2, 2}}}, {{{3, 3}}}},
-		`{"type":"Polygon","coordinates":[[[-93.60123456789012,42.030123456789012345678],[1e-7,-1E+2]]]}`: {{{{-93.60123456789012, 42.030123456789012345678}, {1e-7, -100}}}},
+		`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,0]]]}`:                                                            square,
+		`{"coordinates":[[[0,0],[1,0],[1,1],[0,0]]],"type":"Polygon"}`:                                                            square,
+		` { "type" : "Polygon" , "coordinates" : [ [ [ 0 , 0 ] , [1, 0], [1,1 ],[0,0] ] ] } `:                                     square,
+		`{"type":"Polygon","bbox":[0,0,1,1],"coordinates":[[[0,0,5],[1,0,5,6],[1.0,1e0],[-0.0,0]]]}`:                              square,
+		`{"type":"MultiPolygon","coordinates":[[[[0,0],[1,0],[1,1],[0,0]]]],"crs":{"a":[1]}}`:                                     square,
+		`{"type":"Feature","properties":{"geometry":[]},"geometry":{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,0]]]}}`: square,
+		`{"geometry":{"coordinates":[[[0,0],[1,0],[1,1],[0,0]]],"type":"Polygon"},"type":"Feature"}`:                              square,
+		`{"type":"Feature","geometry":null}`:                                                                                      nil,
+		`{"type":"Feature"}`:                                                                                                      nil,
+		`{"type":"Polygon","coordinates":[]}`:                                                                                     nil,
+		`{"type":"MultiPolygon","coordinates":[[],[[[0,0],[1,0],[1,1],[0,0]]],[]]}`:                                               square,
+		`{"type":"Polygon","coordinates":[[]]}`:                                                                                   {{{}}},
+		`{"type":"MultiPolygon","coordinates":[[[[0,0]],[[1,1],[2,2]]],[[[3,3]]]]}`:                                               {{{{0, 0}}, {{1, 1}, {2, 2}}}, {{{3, 3}}}},
+		`{"type":"Polygon","coordinates":[[[-93.60123456789012,42.030123456789012345678],[1e-7,-1E+2]]]}`:                         {{{{-93.60123456789012, 42.030123456789012345678}, {1e-7, -100}}}},
 	} {
 		got, err := (&Source{}).with(text).Polygons()
 		if err != nil || !reflect.DeepEqual(got, want) && (len(got) > 0 || len(want) > 0) {
@@ -46,6 +50,7 @@ func (s *Source) with(geometry string) *Source {
 
 func TestPolygonsErrors(t *testing.T) {
 	for text, want := range map[string]string{
+		`{"type":"Feature","geometry":{"type":"Feature","geometry":null}}`: "no coordinates",
 		`[]`: "byte 0", `"x"`: "byte 0", `{}`: "no coordinates", `{"type":"Polygon"}`: "no coordinates", `{"type":"Polygon",}`: "byte 18",
 		`{"type":"Point","coordinates":[1,2]}`:                                "Point",
 		`{"coordinates":[]}`:                                                  "type",

@@ -149,6 +149,9 @@ type Source struct {
 	// AttributeType What kinds of outcome are claimed.
 	AttributeType []AttributeType `json:"attribute_type,omitempty"`
 
+	// Centroid A column of the database, which may appear: the boundary's centroid, in a form that is not known.
+	Centroid json.RawMessage `json:"centroid,omitempty"`
+
 	// Conflict Whether the source overlaps another of the same country and period; in the sandbox always false.
 	Conflict *bool `json:"conflict,omitempty"`
 
@@ -167,13 +170,16 @@ type Source struct {
 	// CreatedBy The user who stored it.
 	CreatedBy string `json:"created_by,omitempty"`
 
-	// EndAt End of the period, not included; later than the start by more than one day.
+	// EncryptedGeometry A column of the database, which may appear.
+	EncryptedGeometry string `json:"encrypted_geometry,omitempty"`
+
+	// EndAt End of the period, not included; later than the start by more than one day. The sandbox may leave it out.
 	EndAt wire.Time `json:"end_at,omitempty"`
 
-	// GeoJSON A source's boundary as METI answers it, under the name `geometry` or `geojson`; may be absent. A GeoJSON Polygon or MultiPolygon (RFC 7946): WGS84 longitude and latitude in degrees.
+	// GeoJSON A source's boundary as METI answers it, under the name `geometry` or `geojson`; may be absent. A GeoJSON Polygon or MultiPolygon (RFC 7946), WGS84 longitude and latitude in degrees, or a Feature of one: the database keeps a whole Feature as `geojson`.
 	GeoJSON SourceGeometry `json:"geojson,omitempty"`
 
-	// Geometry A source's boundary as METI answers it, under the name `geometry` or `geojson`; may be absent. A GeoJSON Polygon or MultiPolygon (RFC 7946): WGS84 longitude and latitude in degrees.
+	// Geometry A source's boundary as METI answers it, under the name `geometry` or `geojson`; may be absent. A GeoJSON Polygon or MultiPolygon (RFC 7946), WGS84 longitude and latitude in degrees, or a Feature of one: the database keeps a whole Feature as `geojson`.
 	Geometry SourceGeometry `json:"geometry,omitempty"`
 
 	// GeometrySource Where the boundary comes from.
@@ -214,7 +220,7 @@ type Source struct {
 	// SourceType What kind of source this is.
 	SourceType SourceType `json:"source_type,omitempty"`
 
-	// StartAt Start of the period, included.
+	// StartAt Start of the period, included; the sandbox may leave it out.
 	StartAt wire.Time `json:"start_at,omitempty"`
 
 	// StewardID The steward of the land.
@@ -222,6 +228,9 @@ type Source struct {
 
 	// Tags Free labels.
 	Tags []string `json:"tags,omitempty"`
+
+	// ToDelete A column of the database, which may appear: setting it deletes the source for real.
+	ToDelete bool `json:"to_delete,omitempty"`
 
 	// UNEPOverlap Whether it overlaps a protected area of the World Database on Protected Areas.
 	UNEPOverlap *bool `json:"unep_overlap,omitempty"`
@@ -355,7 +364,7 @@ type SourceCreateRequest struct {
 	union json.RawMessage
 }
 
-// SourceGeometry A source's boundary as METI answers it, under the name `geometry` or `geojson`; may be absent. A GeoJSON Polygon or MultiPolygon (RFC 7946): WGS84 longitude and latitude in degrees.
+// SourceGeometry A source's boundary as METI answers it, under the name `geometry` or `geojson`; may be absent. A GeoJSON Polygon or MultiPolygon (RFC 7946), WGS84 longitude and latitude in degrees, or a Feature of one: the database keeps a whole Feature as `geojson`.
 type SourceGeometry = json.RawMessage
 
 // SourceList Sources, in no promised order.
@@ -445,7 +454,7 @@ type ListSourcesParams struct {
 // CreateSourcesJSONRequestBody defines body for CreateSources for application/json ContentType.
 type CreateSourcesJSONRequestBody = SourceCreateRequest
 
-var sourceFields = scan.KeysOf("account_id", "alt_id", "attribute_type", "conflict", "conflict_with", "constituent_ssids", "country", "created_at", "created_by", "end_at", "geojson", "geometry", "geometry_source", "h3_indexes", "hectares", "id", "measurement_point_id", "methodology", "outcome_reporting_year", "pa_designation", "pa_name", "percent_overlap", "project_id", "source_type", "start_at", "steward_id", "tags", "unep_overlap", "updated_at", "updated_by", "wdpaid")
+var sourceFields = scan.KeysOf("account_id", "alt_id", "attribute_type", "centroid", "conflict", "conflict_with", "constituent_ssids", "country", "created_at", "created_by", "encrypted_geometry", "end_at", "geojson", "geometry", "geometry_source", "h3_indexes", "hectares", "id", "measurement_point_id", "methodology", "outcome_reporting_year", "pa_designation", "pa_name", "percent_overlap", "project_id", "source_type", "start_at", "steward_id", "tags", "to_delete", "unep_overlap", "updated_at", "updated_by", "wdpaid")
 
 // HasField reports whether Source has a field for the member of this name.
 // Where such a member is among the additional properties, its value did not fit.
@@ -469,61 +478,67 @@ func (a *Source) ScanJSON(d *scan.Decoder) {
 			fits = scan.Text(d, &a.AltID)
 		case 2: // attribute_type
 			fits = scan.Texts(d, &a.AttributeType)
-		case 3: // conflict
+		case 3: // centroid
+			fits = scan.Raw(d, &a.Centroid)
+		case 4: // conflict
 			fits = scan.Pointer(d, &a.Conflict, &v.Conflict, scan.Bool)
-		case 4: // conflict_with
+		case 5: // conflict_with
 			fits = scan.Texts(d, &a.ConflictWith)
-		case 5: // constituent_ssids
+		case 6: // constituent_ssids
 			fits = scan.Texts(d, &a.ConstituentSSIDs)
-		case 6: // country
+		case 7: // country
 			fits = scan.Text(d, &a.Country)
-		case 7: // created_at
+		case 8: // created_at
 			fits = scan.JSON(d, &a.CreatedAt)
-		case 8: // created_by
+		case 9: // created_by
 			fits = scan.Text(d, &a.CreatedBy)
-		case 9: // end_at
+		case 10: // encrypted_geometry
+			fits = scan.Text(d, &a.EncryptedGeometry)
+		case 11: // end_at
 			fits = scan.JSON(d, &a.EndAt)
-		case 10: // geojson
+		case 12: // geojson
 			fits = scan.Raw(d, &a.GeoJSON)
-		case 11: // geometry
+		case 13: // geometry
 			fits = scan.Raw(d, &a.Geometry)
-		case 12: // geometry_source
+		case 14: // geometry_source
 			fits = scan.Text(d, &a.GeometrySource)
-		case 13: // h3_indexes
+		case 15: // h3_indexes
 			fits = scan.Texts(d, &a.H3Indexes)
-		case 14: // hectares
+		case 16: // hectares
 			fits = scan.Pointer(d, &a.Hectares, &v.Hectares, scan.JSON)
-		case 15: // id
+		case 17: // id
 			fits = scan.Text(d, &a.ID)
-		case 16: // measurement_point_id
+		case 18: // measurement_point_id
 			fits = scan.Text(d, &a.MeasurementPointID)
-		case 17: // methodology
+		case 19: // methodology
 			fits = scan.Text(d, &a.Methodology)
-		case 18: // outcome_reporting_year
+		case 20: // outcome_reporting_year
 			fits = scan.Int(d, &a.OutcomeReportingYear)
-		case 19: // pa_designation
+		case 21: // pa_designation
 			fits = scan.Text(d, &a.PADesignation)
-		case 20: // pa_name
+		case 22: // pa_name
 			fits = scan.Text(d, &a.PAName)
-		case 21: // percent_overlap
+		case 23: // percent_overlap
 			fits = scan.Pointer(d, &a.PercentOverlap, &v.PercentOverlap, scan.Float)
-		case 22: // project_id
+		case 24: // project_id
 			fits = scan.Text(d, &a.ProjectID)
-		case 23: // source_type
+		case 25: // source_type
 			fits = scan.Text(d, &a.SourceType)
-		case 24: // start_at
+		case 26: // start_at
 			fits = scan.JSON(d, &a.StartAt)
-		case 25: // steward_id
+		case 27: // steward_id
 			fits = scan.Text(d, &a.StewardID)
-		case 26: // tags
+		case 28: // tags
 			fits = scan.Texts(d, &a.Tags)
-		case 27: // unep_overlap
+		case 29: // to_delete
+			fits = scan.Bool(d, &a.ToDelete)
+		case 30: // unep_overlap
 			fits = scan.Pointer(d, &a.UNEPOverlap, &v.UNEPOverlap, scan.Bool)
-		case 28: // updated_at
+		case 31: // updated_at
 			fits = scan.JSON(d, &a.UpdatedAt)
-		case 29: // updated_by
+		case 32: // updated_by
 			fits = scan.Text(d, &a.UpdatedBy)
-		case 30: // wdpaid
+		case 33: // wdpaid
 			fits = scan.Text(d, &a.WDPAID)
 		}
 		scan.Rest(d, fits, &a.AdditionalProperties)
@@ -540,12 +555,14 @@ func (a Source) MarshalJSON() ([]byte, error) {
 	w.Field("account_id", a.AccountID, false)
 	w.Field("alt_id", a.AltID, true)
 	w.Field("attribute_type", a.AttributeType, false)
+	w.Field("centroid", a.Centroid, false)
 	w.Field("conflict", a.Conflict, false)
 	w.Field("conflict_with", a.ConflictWith, false)
 	w.Field("constituent_ssids", a.ConstituentSSIDs, false)
 	w.Field("country", a.Country, false)
 	w.Field("created_at", a.CreatedAt, false)
 	w.Field("created_by", a.CreatedBy, false)
+	w.Field("encrypted_geometry", a.EncryptedGeometry, false)
 	w.Field("end_at", a.EndAt, false)
 	w.Field("geojson", a.GeoJSON, false)
 	w.Field("geometry", a.Geometry, false)
@@ -564,6 +581,7 @@ func (a Source) MarshalJSON() ([]byte, error) {
 	w.Field("start_at", a.StartAt, false)
 	w.Field("steward_id", a.StewardID, false)
 	w.Field("tags", a.Tags, false)
+	w.Field("to_delete", a.ToDelete, false)
 	w.Field("unep_overlap", a.UNEPOverlap, false)
 	w.Field("updated_at", a.UpdatedAt, false)
 	w.Field("updated_by", a.UpdatedBy, false)
@@ -753,8 +771,8 @@ type ClientInterface interface {
 	// CreateSourcesWithBody Register sources
 	//
 	// Registers one source or many, whole or not at all: one bad feature
-	// refuses the collection. The answer lists the created sources in the
-	// order of the request.
+	// refuses the collection. The answer lists the created sources; whether
+	// in the order of the request is not known.
 	//
 	// Never repeat this call after an answer that was lost: look the
 	// `alt_id`s up first.
@@ -767,8 +785,8 @@ type ClientInterface interface {
 	// CreateSources Register sources
 	//
 	// Registers one source or many, whole or not at all: one bad feature
-	// refuses the collection. The answer lists the created sources in the
-	// order of the request.
+	// refuses the collection. The answer lists the created sources; whether
+	// in the order of the request is not known.
 	//
 	// Never repeat this call after an answer that was lost: look the
 	// `alt_id`s up first.
@@ -834,8 +852,8 @@ func (c *Client) ListSources(ctx context.Context, params *ListSourcesParams, req
 // CreateSourcesWithBody Register sources
 //
 // Registers one source or many, whole or not at all: one bad feature
-// refuses the collection. The answer lists the created sources in the
-// order of the request.
+// refuses the collection. The answer lists the created sources; whether
+// in the order of the request is not known.
 //
 // Never repeat this call after an answer that was lost: look the
 // `alt_id`s up first.
@@ -858,8 +876,8 @@ func (c *Client) CreateSourcesWithBody(ctx context.Context, contentType string, 
 // CreateSources Register sources
 //
 // Registers one source or many, whole or not at all: one bad feature
-// refuses the collection. The answer lists the created sources in the
-// order of the request.
+// refuses the collection. The answer lists the created sources; whether
+// in the order of the request is not known.
 //
 // Never repeat this call after an answer that was lost: look the
 // `alt_id`s up first.
@@ -1290,8 +1308,8 @@ type ClientWithResponsesInterface interface {
 	// CreateSourcesWithBodyWithResponse Register sources
 	//
 	// Registers one source or many, whole or not at all: one bad feature
-	// refuses the collection. The answer lists the created sources in the
-	// order of the request.
+	// refuses the collection. The answer lists the created sources; whether
+	// in the order of the request is not known.
 	//
 	// Never repeat this call after an answer that was lost: look the
 	// `alt_id`s up first.
@@ -1304,8 +1322,8 @@ type ClientWithResponsesInterface interface {
 	// CreateSourcesWithResponse Register sources
 	//
 	// Registers one source or many, whole or not at all: one bad feature
-	// refuses the collection. The answer lists the created sources in the
-	// order of the request.
+	// refuses the collection. The answer lists the created sources; whether
+	// in the order of the request is not known.
 	//
 	// Never repeat this call after an answer that was lost: look the
 	// `alt_id`s up first.
@@ -1562,8 +1580,8 @@ func (c *ClientWithResponses) ListSourcesWithResponse(ctx context.Context, param
 // CreateSourcesWithBodyWithResponse Register sources
 //
 // Registers one source or many, whole or not at all: one bad feature
-// refuses the collection. The answer lists the created sources in the
-// order of the request.
+// refuses the collection. The answer lists the created sources; whether
+// in the order of the request is not known.
 //
 // Never repeat this call after an answer that was lost: look the
 // `alt_id`s up first.
@@ -1582,8 +1600,8 @@ func (c *ClientWithResponses) CreateSourcesWithBodyWithResponse(ctx context.Cont
 // CreateSourcesWithResponse Register sources
 //
 // Registers one source or many, whole or not at all: one bad feature
-// refuses the collection. The answer lists the created sources in the
-// order of the request.
+// refuses the collection. The answer lists the created sources; whether
+// in the order of the request is not known.
 //
 // Never repeat this call after an answer that was lost: look the
 // `alt_id`s up first.

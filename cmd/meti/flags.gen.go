@@ -4,7 +4,7 @@ package main
 
 // attributeTable is what a registration may say of its sources.
 var attributeTable = []specFlag{
-	{"account-id", "account_id", "string", "the account to register for"},
+	{"account-id", "account_id", "uuid", "the account to register for"},
 	{"attribute-type", "attribute_type", "array", "what kinds of outcome are claimed (CARBON_REMOVAL, CARBON_AVOIDANCE, CI_SCORE, BIODIVERSITY, RENEWABLE_ENERGY, WATER_QUALITY, WATER_QUANTITY); may be repeated"},
 	{"constituent-ssid", "constituent_ssids", "array", "the sources that a PROGRAM or JURISDICTIONAL source is made of; required for those; may be repeated"},
 	{"geometry-source", "geometry_source", "string", "where the boundary comes from (CUSTODIAN_DRAWN, AUTHORITATIVE_GIS, EXTERNAL_REGISTRY)"},

@@ -79,7 +79,9 @@ func fieldOf(what, name string, schema *openapi3.SchemaRef, description string) 
 	set := value
 	switch {
 	case value.Type.Is("string"), value.Type.Is("integer"), value.Type.Is("number"), value.Type.Is("boolean"):
-		f.Type = (*value.Type)[0]
+		if f.Type = (*value.Type)[0]; value.Format == "uuid" {
+			f.Type = "uuid"
+		}
 	case value.Type.Is("array") && value.Items.Value.Type.Is("string"):
 		f.Type, set = "array", value.Items.Value
 	default:
