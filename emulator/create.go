@@ -59,20 +59,13 @@ func notUUID(name string) fieldError {
 	return fieldError{[]any{"body", name}, "Input should be a valid UUID", "uuid_parsing"}
 }
 
-// createAttributes are those of the contract, with their types.
-var createAttributes = []struct{ Name, Type string }{
-	{"methodology", "string"}, {"source_type", "string"}, {"attribute_type", "array"}, {"geometry_source", "string"},
-	{"tags", "array"}, {"steward_id", "string"}, {"project_id", "string"}, {"outcome_reporting_year", "integer"},
-	{"account_id", "uuid"}, {"created_by", "uuid"}, {"updated_by", "uuid"}, {"constituent_ssids", "array"}, {"measurement_point_id", "string"},
-}
-
 // maxMethodology is in characters [D].
 const maxMethodology = 255
 
 // attributes takes the contract's attributes out of a request's members and
 // leaves the others alone. createdBy is whose profile creates it.
 func (m members) attributes(createdBy string) (a attributes, faults []fieldError) {
-	for _, field := range createAttributes {
+	for _, field := range gen.Attributes() {
 		value := m[field.Name]
 		if value == nil {
 			value = json.RawMessage("null")

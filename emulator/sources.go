@@ -21,7 +21,13 @@ var columns = map[string]string{
 }
 
 // integers are the filters that are numbers.
-var integers = map[string]bool{"limit": true, "offset": true, "outcome_reporting_year": true}
+var integers = func() map[string]bool {
+	numbers := map[string]bool{"limit": true, "offset": true}
+	for _, f := range gen.Filters() {
+		numbers[f.Name] = f.Type == "integer"
+	}
+	return numbers
+}()
 
 // within is a filter for what the caller may touch: one account's sources, or
 // an admin all.

@@ -127,14 +127,15 @@ func TestForms(t *testing.T) {
 	same(t, "all", altIDs(c.list("")), []string{"flat", "z", "a", "m", "w2", "w1"})
 
 	// Every field that openapi.yaml knows is answered, but the other name of
-	// the geometry.
+	// the geometry and the columns that may appear.
+	rare := []string{"geojson", "to_delete", "centroid", "encrypted_geometry"}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(one.body, &members); err != nil {
 		t.Fatal(err)
 	}
 	for name := range spec().Components.Schemas["Source"].Value.Properties {
-		if _, ok := members[name]; !ok && name != "geojson" {
-			t.Errorf("%s is not answered", name)
+		if _, ok := members[name]; !ok && !slices.Contains(rare, name) {
+			t.Errorf("openapi.yaml has %s, and it is not answered: see newcomer in emulator/create.go", name)
 		}
 	}
 }
@@ -251,6 +252,22 @@ func TestFilters(t *testing.T) {
 	c.do(204, "DELETE", "/sources?alt_id=a", "")
 	c.do(404, "DELETE", "/sources?alt_id=a", "")
 	same(t, "left", altIDs(c.list("")), []string{"b", "c"})
+}
+
+// TestEveryFilterIsApplied asks by each filter of the contract for what no source
+// has.
+func TestEveryFilterIsApplied(t *testing.T) {
+	c := as(t, start(t, emulator.Options{}), north)
+	c.create(square("a", 0, 0, ""))
+	for _, f := range gen.Filters() {
+		value := "nothing"
+		if f.Type == "integer" {
+			value = "7"
+		}
+		if got := c.list("?" + f.Name + "=" + value); len(got) != 0 {
+			t.Errorf("openapi.yaml has the filter %s, and it is not applied: say in the table columns of emulator/sources.go by which column", f.Name)
+		}
+	}
 }
 
 // TestPaging lists more than is read from the database at a time, in pages of

@@ -229,10 +229,7 @@ func timeApart(a ledger.Time, b wire.Time) time.Duration {
 }
 
 func compareForms(f *feature, s *api.Source) likeness {
-	raw := s.Geometry
-	if isNull(raw) {
-		raw = s.GeoJSON
-	}
+	raw := s.Boundary()
 	if err := f.parse(); err != nil {
 		return near // it was read before, so this cannot be; no proof in any case
 	}

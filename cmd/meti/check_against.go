@@ -148,12 +148,8 @@ func (c *checking) readAccount(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		geometry := s.Geometry
-		if len(geometry) == 0 {
-			geometry = s.GeoJSON
-		}
 		period := ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)}
-		shape, err := ledger.ParseGeometry(geometry)
+		shape, err := ledger.ParseGeometry(s.Boundary())
 		if err := c.add(s.ID, s.AltID, period, shape, err); err != nil {
 			return err
 		}
