@@ -34,8 +34,9 @@ var allowed = map[string][]string{
 	"internal/scan":                     {},
 	"internal/doctor":                   {"", "api", "authn", "gen", "wire", "internal/scan", "internal/safehttp"},
 	"internal/release":                  {},
+	"internal/report":                   {},
 	"cmd/meti": {"", "api", "authn", "authn/filestore", "internal/safehttp", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
-		"internal/features", "internal/doctor", "internal/fields", "internal/scan", "testdata"},
+		"internal/features", "internal/doctor", "internal/fields", "internal/report", "internal/scan", "testdata"},
 }
 
 // parts are internal to a package: who may import that has them too.

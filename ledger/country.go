@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"sync"
 
@@ -166,6 +167,14 @@ func (c *Countries) AddPolygons(name string, polygons [][][]float64) {
 			&region{order: c.count, name: name, rings: rings})
 	}
 	c.count++
+}
+
+// All yields the table's polygons, each with the name of its country, as
+// [Countries.AddPolygons] takes them. They must not be changed.
+func (c *Countries) All() iter.Seq2[string, [][]float64] {
+	return func(yield func(string, [][]float64) bool) {
+		c.index.Scan(func(_, _ [2]float64, r *region) bool { return yield(r.name, r.rings) })
+	}
 }
 
 // Len is how many countries were added.
