@@ -4,7 +4,7 @@
 
 GO ?= go
 
-.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data foreign-shapes release test-release compat vulnerabilities secrets licences ci
+.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data vendor-leaflet foreign-shapes release test-release compat vulnerabilities secrets licences ci
 
 demo:
 	@$(GO) run ./cmd/meti demo
@@ -50,6 +50,12 @@ soak:
 vendor-data:
 	d=$$(mktemp -d) && (cd $$d && npm pack --silent world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz) && \
 	$(GO) run ./ledger/countries/internal/convert -o ledger/countries/world.gz $$d/package/countries-10m.json; \
+	status=$$?; rm -rf $$d; exit $$status
+
+# Leaflet, which every report carries. Needs npm.
+vendor-leaflet:
+	d=$$(mktemp -d) && (cd $$d && npm pack --silent leaflet@1.9.4 && tar xzf leaflet-1.9.4.tgz) && \
+	for f in dist/leaflet.js dist/leaflet.css LICENSE; do sed -e 's/\r$$//' -e '/^\/\/# sourceMappingURL/d' $$d/package/$$f > internal/report/leaflet/$$(basename $$f) || exit 1; done; \
 	status=$$?; rm -rf $$d; exit $$status
 
 # Shapes that nobody here drew, with the verdicts of GDAL. Needs npm and gdal-bin.

@@ -159,11 +159,6 @@ func (s *Shape) Box() (box Box, ok bool) { return s.box, !s.Empty() }
 // such a shape; it has no area, no country and no conflict.
 func (s *Shape) Empty() bool { return s.count == 0 }
 
-// Polygons are the shape's polygons as numbers: polygons, rings (the shell
-// first), and longitudes and latitudes in turn. They are nil for lines and
-// points, and must not be changed.
-func (s *Shape) Polygons() [][][]float64 { return s.polys }
-
 // Vertices is how many positions the shape has.
 func (s *Shape) Vertices() int { return s.count }
 

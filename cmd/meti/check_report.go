@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,7 +54,7 @@ type tally struct {
 // report prints all findings in their order, and fails when there was
 // something to find.
 func (c *checking) report(verdicts []ledger.Verdict) error {
-	out := bufio.NewWriterSize(c.app.stdout, 64<<10)
+	out := newOutput(c.app, c.app.stdout, c.format, form[checkResult]{})
 	sum := tally{countries: map[string]bool{}}
 	input := int32(-1)
 	for i := range c.found {
@@ -64,7 +62,7 @@ func (c *checking) report(verdicts []ledger.Verdict) error {
 		if input != f.input && c.format == "text" {
 			in := c.inputs[f.input]
 			for _, p := range in.problems {
-				fmt.Fprintf(out, "%s: all features: %s\n", in.Name, problemText(p))
+				fmt.Fprintf(out.out, "%s: all features: %s\n", in.Name, problemText(p))
 			}
 		}
 		input = f.input
@@ -75,29 +73,15 @@ func (c *checking) report(verdicts []ledger.Verdict) error {
 		sum.add(f, &r)
 		if c.format == "text" {
 			if c.all || r.own > 0 || r.Conflict || r.Registered != "" {
-				_, _ = out.WriteString(r.text())
+				_, _ = out.out.WriteString(r.text())
 			}
 			continue
 		}
-		text, err := json.Marshal(r)
-		if err != nil {
+		if err := out.add(r); err != nil {
 			return err
 		}
-		before := ",\n"
-		if i == 0 {
-			before = "[\n"
-		}
-		_, _ = out.WriteString(before)
-		_, _ = out.Write(text)
 	}
-	if c.format == "json" {
-		end := "\n]\n"
-		if len(c.found) == 0 {
-			end = "[]\n"
-		}
-		_, _ = out.WriteString(end)
-	}
-	if err := out.Flush(); err != nil {
+	if err := out.end(); err != nil {
 		return err
 	}
 	return c.summarise(sum)
@@ -128,13 +112,6 @@ func (c *checking) summarise(sum tally) error {
 		return errors.New("nothing could be compared: none of the sources to check against has a boundary")
 	}
 	return nil
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 func (t *tally) add(f *finding, r *checkResult) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +36,7 @@ answer is lost: that is exit code 8, and the sources may be registered. For many
 features, and to have such cases settled, use "meti submit".`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := a.chosen(cmd, format)
+			format, err := a.chosen(cmd, format, formats...)
 			if err != nil {
 				return err
 			}
@@ -49,6 +50,9 @@ features, and to have such cases settled, use "meti submit".`,
 			}
 			client, err := a.client()
 			if err != nil {
+				return err
+			}
+			if err := a.announce(cmd.Context(), client, "registering "+filepath.Base(args[0])+" at"); err != nil {
 				return err
 			}
 			sources, err := send(cmd.Context(), client)
@@ -69,7 +73,7 @@ features, and to have such cases settled, use "meti submit".`,
 	}
 	mapped = mappingFlags(cmd)
 	attributes = attributeFlags(cmd)
-	outputFlag(cmd, &format)
+	outputFlag(cmd, &format, formats...)
 	return cmd
 }
 

@@ -11,9 +11,13 @@ func (a *app) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get ID",
 		Short: "Show one source",
-		Args:  arguments(cobra.ExactArgs(1)),
+		Long: `get shows the source with this SSID: on a terminal a line for each thing that
+METI knows of it.`,
+		Example:           "  meti sources get src_9fKQ2mZr7TbVw -o json",
+		Args:              arguments(cobra.ExactArgs(1)),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := a.chosen(cmd, format)
+			format, err := a.chosen(cmd, format, formats...)
 			if err != nil {
 				return err
 			}
@@ -25,17 +29,25 @@ func (a *app) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if format != "json" {
-				return a.printSources(format, []*api.Source{source})
-			}
-			if a.verbose {
-				var seen news
-				seen.see(source)
-				seen.tell(a)
-			}
-			return a.printJSON(source)
+			return a.printSource(format, source)
 		},
 	}
-	outputFlag(cmd, &format)
+	outputFlag(cmd, &format, formats...)
 	return cmd
+}
+
+// printSource prints one source, alone.
+func (a *app) printSource(format string, source *api.Source) error {
+	if format != "json" && format != "table" {
+		return a.printSources(format, []*api.Source{source})
+	}
+	if a.verbose {
+		var seen news
+		seen.see(source)
+		seen.tell(a)
+	}
+	if format == "json" {
+		return a.printMembers(source)
+	}
+	return printRecord(a, source, [2]string{"geometry", string(geometryOf(source))})
 }

@@ -2,14 +2,48 @@ package main
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
 )
 
+// choice is what list looks for among what came.
+type choice struct {
+	conflict bool
+	country  string
+	tags     []string
+}
+
+// flags adds those that are not there: a filter that METI takes itself has the
+// same name.
+func (c *choice) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	if flags.Lookup("conflict") == nil {
+		flags.BoolVar(&c.conflict, "conflict", false, "only those in conflict (chosen from what came)")
+	}
+	if flags.Lookup("country") == nil {
+		flags.StringVar(&c.country, "country", "", "only this country's, by its full English name (chosen from what came)")
+	}
+	if flags.Lookup("tag") == nil {
+		flags.StringArrayVar(&c.tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
+	}
+}
+
+func (c *choice) takes(s *api.Source) bool {
+	if c.conflict && !s.InConflict() || c.country != "" && !strings.EqualFold(c.country, orDash(s.Country)) {
+		return false
+	}
+	return !slices.ContainsFunc(c.tags, func(tag string) bool { return !slices.Contains(s.Tags, tag) })
+}
+
+func (c *choice) all() bool { return !c.conflict && c.country == "" && len(c.tags) == 0 }
+
 func (a *app) listCommand() *cobra.Command {
 	var filter func() (api.Filter, error)
+	var choice choice
 	var format string
 	var limit, pageSize, inFlight int
 	cmd := &cobra.Command{
@@ -17,12 +51,18 @@ func (a *app) listCommand() *cobra.Command {
 		Short: "List the account's sources",
 		Long: `list prints the sources of the account that pass every filter given. They
 stream: an account of any size is listed in little memory, in no promised order.
+A table waits for the last one, to say of each conflict whether it is with your
+own sources or with other custodians'; where a filter or --limit keeps some of
+your own away, it calls those "not listed". On a terminal it leaves out columns
+and cuts texts to fit: -o csv and -o json have everything.
 
 It ends with 0 only when all of them came. A part is never passed off as the
-whole: after a failure, -o json leaves its array open.`,
+whole: after a failure, -o json and -o geojson leave their array open.`,
+		Example: `  meti sources list --conflict
+  meti sources list --methodology Agriculture -o csv > sources.csv`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := a.chosen(cmd, format)
+			format, err := a.chosen(cmd, format, formats...)
 			if err != nil {
 				return err
 			}
@@ -34,7 +74,7 @@ whole: after a failure, -o json leaves its array open.`,
 				return err
 			}
 			params := api.AllParams{Filter: filter, PageSize: pageSize, InFlight: inFlight, OnDrift: a.drift}
-			if limit > 0 && limit <= 1000 && pageSize == 0 && inFlight == 0 {
+			if limit > 0 && limit <= 1000 && pageSize == 0 && inFlight == 0 && choice.all() {
 				params.PageSize, params.InFlight = limit, 1 // one request is enough
 			}
 			client, err := a.client()
@@ -42,32 +82,44 @@ whole: after a failure, -o json leaves its array open.`,
 				return err
 			}
 			var seen news
-			out := a.sourceRows(format)
+			w := whose{whole: filter == api.Filter{}}
+			out := newOutput(a, a.stdout, format, sourceForm(&w))
+			out.hold = true
 			for source, err := range client.Sources.All(cmd.Context(), params) {
 				if err != nil {
-					out.cut()
-					return err
+					return errors.Join(err, out.flush())
 				}
 				seen.see(source)
-				if err := out.add(source, sourceCells(source)); err != nil {
+				if format == "table" {
+					w.see(source.ID)
+				}
+				if !choice.takes(source) {
+					continue
+				}
+				if err := out.add(source); err != nil {
 					return err
 				}
 				if out.count == limit {
+					w.whole = false
 					break
 				}
 			}
 			if a.verbose {
 				seen.tell(a)
 			}
+			if out.count == 0 {
+				a.say("no sources match")
+			}
 			return out.end()
 		},
 	}
 	flags := cmd.Flags()
 	filter = filterFlags(cmd)
-	flags.IntVar(&limit, "limit", 0, "stop after this many")
+	choice.flags(cmd)
+	flags.IntVar(&limit, "limit", 0, "stop after printing this many")
 	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
 	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default 4)")
-	outputFlag(cmd, &format)
+	outputFlag(cmd, &format, formats...)
 	return cmd
 }
 

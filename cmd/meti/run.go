@@ -13,6 +13,9 @@ import (
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/meti-go/meti/authn"
 )
 
 // system is what surrounds a run.
@@ -21,20 +24,30 @@ type system struct {
 	stdout io.Writer // data only
 	stderr io.Writer // messages
 	// terminal says whether a person reads stdout, and progress whether one
-	// reads stderr.
-	terminal, progress bool
-	now                func() time.Time
+	// reads stderr. person says that one reads stderr and answers on stdin.
+	terminal, progress, person bool
+	width                      int  // of the terminal, in columns; 0 where not known
+	colour                     bool // whether the terminal is to show colours
+	now                        func() time.Time
 }
 
 // standard is the system of a process. Credentials come from the process's
 // environment, which package authn reads itself.
 func standard() system {
-	return system{
+	sys := system{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		terminal: isatty.IsTerminal(os.Stdout.Fd()) || isatty.IsCygwinTerminal(os.Stdout.Fd()),
-		progress: isatty.IsTerminal(os.Stderr.Fd()) || isatty.IsCygwinTerminal(os.Stderr.Fd()),
-		now:      time.Now,
+		terminal: isTerminal(os.Stdout), progress: isTerminal(os.Stderr), now: time.Now,
 	}
+	sys.person = sys.progress && isTerminal(os.Stdin) && foreground(os.Stdin)
+	if sys.terminal {
+		sys.width, _, _ = term.GetSize(int(os.Stdout.Fd()))
+		sys.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return sys
+}
+
+func isTerminal(file *os.File) bool {
+	return isatty.IsTerminal(file.Fd()) || isatty.IsCygwinTerminal(file.Fd())
 }
 
 // app is one run: the system and the global flags.
@@ -63,9 +76,14 @@ func run(ctx context.Context, args []string, sys system) int {
 
 	sys.stdin = interruptible(ctx, sys.stdin)
 	a := &app{system: sys}
+	help := &remembering{w: a.stdout}
 	root := a.rootCommand()
+	root.SetOut(help)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = help.err // cobra drops it
+	}
 	if err != nil {
 		a.complain(err)
 	}
@@ -97,26 +115,37 @@ Without credentials, "meti demo" shows everything on an emulator.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false,
 		"log each attempt, and name what METI answers that this version does not know")
 	root.PersistentFlags().BoolVar(&a.noTokenCache, "no-token-cache", false,
 		"get a new token instead of sharing one between runs")
-	root.AddCommand(
-		a.sourcesCommand(),
-		a.submitCommand(),
-		a.checkCommand(),
-		a.tokenCommand(),
-		a.doctorCommand(),
-		a.emulatorCommand(),
-		a.demoCommand(),
-		a.versionCommand(),
-		exitCodesTopic(),
-		rulesTopic(),
-	)
+	a.addCommands(root)
+	polish(root)
 	return root
+}
+
+func (a *app) addCommands(root *cobra.Command) {
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"sources", "Sources", []*cobra.Command{a.sourcesCommand(), a.submitCommand(), a.checkCommand(), a.reportCommand()}},
+		{"trying", "Without credentials", []*cobra.Command{a.demoCommand(), a.emulatorCommand()}},
+		{"more", "More", []*cobra.Command{a.tokenCommand(), a.doctorCommand(), a.versionCommand(), exitCodesTopic(), rulesTopic()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title + ":"})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.id
+			root.AddCommand(cmd)
+		}
+	}
+	root.SetHelpCommand(helpCommand())
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
 }
 
 // knownCommand refuses arguments to a command that only holds others.
@@ -154,6 +183,23 @@ func (a *app) complain(err error) {
 		return
 	}
 	fmt.Fprintf(a.stderr, "meti: %v\n", err)
+	if config := (*authn.ConfigError)(nil); errors.As(err, &config) {
+		fmt.Fprintln(a.stderr, `Without credentials, "meti demo" shows everything, and "meti emulator" is METI on this machine.`)
+	}
+}
+
+// remembering keeps the error of a write.
+type remembering struct {
+	w   io.Writer
+	err error
+}
+
+func (r *remembering) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 // say writes a message for people to read.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,13 +54,9 @@ first of these that applies:
   0         all are done; the lines and the last message tell of conflicts`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case s.format == "" && a.terminal:
-				s.format = "table"
-			case s.format == "":
-				s.format = "ndjson"
-			case !slices.Contains(submitFormats, s.format):
-				return usage(cmd, fmt.Errorf("--output is %q, not one of %s", s.format, strings.Join(submitFormats, ", ")))
+			var err error
+			if s.format, err = a.chosen(cmd, s.format, formats...); err != nil {
+				return err
 			}
 			o := &s.options
 			switch {
@@ -92,8 +86,7 @@ first of these that applies:
 	flags.IntVar(&o.BatchFeatures, "batch", 100, "features in a request, at most; a request has 1 MiB at most")
 	flags.IntVar(&o.InFlight, "in-flight", 4, "requests under way at once; 1 lets METI see all conflicts within the file")
 	flags.BoolVarP(&s.quiet, "quiet", "q", false, "no progress and no summary")
-	flags.StringVarP(&s.format, "output", "o", "", "table, ndjson, csv or geojson (default: table on a terminal, else ndjson)")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(submitFormats, cobra.ShellCompDirectiveNoFileComp))
+	outputFlag(cmd, &s.format, formats...)
 	return cmd
 }
 
@@ -120,15 +113,20 @@ func (s *submitting) run(ctx context.Context) error {
 	progress := newSubmitProgress(a, s.quiet)
 	defer progress.stop()
 	o.Progress, o.Notice = progress.show, progress.say
-	out := newSubmitOutput(a.stdout, s.format)
+	var mine whose
+	out := newOutput(a, a.stdout, s.format, resultForm(&mine))
+	out.hold = true
 	o.Result = func(r register.Result) error {
 		progress.stop() // results come last
+		mine.see(r.ID)
 		return out.add(r)
 	}
 	summary, err := register.Run(ctx, *o)
 	progress.stop()
-	if endErr := out.end(err); err == nil {
-		err = endErr
+	if err == nil || out.count > 0 { // a failure without results prints nothing
+		if endErr := out.end(); err == nil {
+			err = endErr
+		}
 	}
 	if !s.quiet {
 		s.summarise(summary)

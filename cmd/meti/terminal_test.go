@@ -52,9 +52,10 @@ func TestTerminal(t *testing.T) {
 // A table longer than a block stays a table, with one head.
 func TestLongTable(t *testing.T) {
 	var out strings.Builder
-	r := newRows(&out, "table", "A", "B")
-	for range tableBlock + 5 {
-		if err := r.add(nil, func() []string { return []string{"x", "y"} }); err != nil {
+	cell := func(text string) func(int) string { return func(int) string { return text } }
+	r := newOutput(&app{}, &out, "table", form[int]{columns: []column[int]{{head: "A", cell: cell("x")}, {head: "B", cell: cell("y")}}})
+	for i := range tableBlock + 5 {
+		if err := r.add(i); err != nil {
 			t.Fatal(err)
 		}
 	}

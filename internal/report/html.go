@@ -114,7 +114,7 @@ func page() *template.Template {
 		"area":      func(v float64) string { return grouped(v, 2) },
 		"percent":   func(v *float64) string { return orDash(v, percent) },
 		"share":     func(p pair, f *Field) string { v := p.ShareOf(f); return orDash(&v, percent) },
-		"acres":     func(v float64) string { return grouped(v*acres, 2) },
+		"acres":     func(v float64) string { return grouped(v*AcresPerHectare, 2) },
 		"field":     func(d *Document, i int) *Field { return &d.Fields[i] },
 		"what":      (*Field).what,
 		"dict":      func(name string, list []Count) map[string]any { return map[string]any{"Name": name, "List": list} },

@@ -114,8 +114,8 @@ func (f *Field) said() bool {
 	return f.Conflict || f.Invalid || f.Protected != "" || len(f.Problems) > 0
 }
 
-// A hectare is this many acres, the international ones.
-const acres = 2.4710538146717
+// AcresPerHectare is how many international acres a hectare has.
+const AcresPerHectare = 2.4710538146717
 
 // Summary is what the fields come to.
 type Summary struct {
@@ -199,7 +199,7 @@ func (d *Document) Summary() Summary {
 			s.Shared += *p.Shared
 		}
 	}
-	s.Acres = s.Hectares * acres
+	s.Acres = s.Hectares * AcresPerHectare
 	s.Countries, s.Methodologies = counts(countries), counts(methodologies)
 	return s
 }
@@ -212,7 +212,7 @@ func add(to map[string]*Count, name string, hectares float64, conflict bool) {
 	}
 	c.Fields++
 	c.Hectares += hectares
-	c.Acres = c.Hectares * acres
+	c.Acres = c.Hectares * AcresPerHectare
 	if conflict {
 		c.Conflict++
 	}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meti-go/meti/internal/report"
+)
+
+// page is the file that --html names.
+type page struct {
+	path  string
+	force bool
+}
+
+func (p *page) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.path, "html", "", "write the report as one HTML document to this file, which must not exist")
+	cmd.Flags().BoolVar(&p.force, "force", false, "put the document in the place of a file that exists")
+}
+
+// check refuses, before anything else is done, what cannot be written.
+func (p *page) check(cmd *cobra.Command) error {
+	if p.path == "" {
+		if p.force {
+			return usage(cmd, errors.New("--force is for --html"))
+		}
+		return nil
+	}
+	switch info, err := os.Lstat(p.path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return usage(cmd, err)
+	case !info.Mode().IsRegular():
+		return usage(cmd, fmt.Errorf("%s is no regular file", p.path))
+	case !p.force:
+		return usage(cmd, fmt.Errorf("%s exists; --force replaces it", p.path))
+	}
+	if info, err := os.Stat(filepath.Dir(p.path)); err != nil || !info.IsDir() {
+		return usage(cmd, fmt.Errorf("there is no folder %s", filepath.Dir(p.path)))
+	}
+	return nil
+}
+
+// write writes the document beside its place, and puts it there when it is
+// whole.
+func (p *page) write(d *report.Document) (err error) {
+	if p.path == "" {
+		return nil
+	}
+	name := filepath.Join(filepath.Dir(p.path), fmt.Sprintf(".%s.%d", filepath.Base(p.path), os.Getpid()))
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(name)
+		}
+	}()
+	if err := errors.Join(d.HTML(file), file.Close()); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(p.path); err == nil && !p.force {
+		return fmt.Errorf("%s exists now; it did not when this began", p.path)
+	}
+	return os.Rename(name, p.path)
+}
