@@ -14,20 +14,13 @@ import (
 // Account is one client that may ask for tokens, and the METI account that its
 // tokens belong to. Several clients may share an account.
 type Account struct {
-	ClientID     string `json:"client_id"`
-	ClientSecret string `json:"client_secret"`
-	// AccountID is the METI account, a UUID. The profile that its sources are
-	// created by is derived from it.
-	AccountID string `json:"account_id"`
-	// Role is told in the tokens; "admin" sees every account's sources.
-	Role string `json:"role,omitempty"`
-	// ClientName is told in the tokens.
-	ClientName string `json:"client_name,omitempty"`
-	// V1ClientID is told in the tokens where it is given.
-	V1ClientID string `json:"v1_client_id,omitempty"`
-	// Scopes are those granted; all three if the member is absent. An empty
-	// list grants none.
-	Scopes []string `json:"scopes"`
+	ClientID     string   `json:"client_id"`
+	ClientSecret string   `json:"client_secret"`
+	AccountID    string   `json:"account_id"`             // METI's, a UUID; the profile that creates its sources follows from it
+	Role         string   `json:"role,omitempty"`         // told in the tokens; "admin" sees every account's sources
+	ClientName   string   `json:"client_name,omitempty"`  // told in the tokens
+	V1ClientID   string   `json:"v1_client_id,omitempty"` // told in the tokens, where it is given
+	Scopes       []string `json:"scopes"`                 // those granted; all three if absent, none if empty
 }
 
 // admin is the role that sees every account.
@@ -56,32 +49,23 @@ func (a Account) GoString() string { return a.String() }
 // public, of course.
 func DemoAccount() Account {
 	return Account{
-		ClientID:     "demo-client",
-		ClientSecret: "demo-secret",
-		AccountID:    "00000000-0000-4000-8000-000000000001",
-		Role:         "custodian",
-		ClientName:   "Demo Custodian",
-		Scopes:       slices.Clone(allScopes),
+		ClientID: "demo-client", ClientSecret: "demo-secret", AccountID: "00000000-0000-4000-8000-000000000001",
+		Role: "custodian", ClientName: "Demo Custodian", Scopes: slices.Clone(allScopes),
 	}
 }
 
 // LoadAccounts reads a JSON array of accounts, with the members of [Account].
 // No member but v1_client_id, role, client_name and scopes may be left out.
-func LoadAccounts(r io.Reader) ([]Account, error) {
-	const most = 16 << 20
-	decoder := json.NewDecoder(io.LimitReader(r, most))
+func LoadAccounts(r io.Reader) (accounts []Account, err error) {
+	decoder := json.NewDecoder(io.LimitReader(r, 16<<20))
 	decoder.DisallowUnknownFields()
-	var accounts []Account
 	if err := decoder.Decode(&accounts); err != nil {
 		return nil, fmt.Errorf("emulator: accounts: %w", err)
 	}
 	if len(accounts) == 0 {
 		return nil, errors.New("emulator: accounts: the array is empty")
 	}
-	if err := checkAccounts(accounts); err != nil {
-		return nil, err
-	}
-	return accounts, nil
+	return accounts, checkAccounts(accounts)
 }
 
 func checkAccounts(accounts []Account) error {
@@ -119,10 +103,11 @@ func (s *Server) Accounts() []Account {
 func (s *Server) AddAccount(a Account) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if err := checkAccounts(append(slices.Clip(s.accounts), a)); err != nil {
+	more := append(slices.Clip(s.accounts), a)
+	if err := checkAccounts(more); err != nil {
 		return err
 	}
-	s.accounts = append(s.accounts, a)
+	s.accounts = more
 	return nil
 }
 

@@ -25,89 +25,80 @@ const adminPath = "/_emulator/"
 //	POST   /_emulator/accounts   adds an account, see Account
 //	POST   /_emulator/reset      makes everything as it was at the start
 func (s *Server) adminRoutes(mux *http.ServeMux) {
-	handle := func(pattern string, serve http.HandlerFunc) {
+	// What serve answers is sent as JSON, or 204 for nothing.
+	handle := func(pattern string, serve func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if !s.fromHere(r) {
 				writeDetail(w, http.StatusForbidden, "Only programs that call this server by its own address may use "+adminPath)
 				return
 			}
-			serve(w, r)
+			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+			switch answer, err := serve(r); {
+			case err != nil:
+				writeDetail(w, http.StatusBadRequest, err.Error())
+			case answer == nil:
+				w.WriteHeader(http.StatusNoContent)
+			default:
+				writeJSON(w, http.StatusOK, answer)
+			}
 		})
 	}
-	handle("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, s.Faults())
-	})
-	handle("PUT /_emulator/faults", func(w http.ResponseWriter, r *http.Request) {
+	handle("GET /_emulator/faults", func(*http.Request) (any, error) { return s.Faults(), nil })
+	handle("DELETE /_emulator/faults", func(*http.Request) (any, error) { return nil, s.SetFaults(nil) })
+	handle("PUT /_emulator/faults", func(r *http.Request) (any, error) {
 		var faults []Fault
-		if !readAdmin(w, r, &faults, func() error { return s.SetFaults(faults) }) {
-			return
+		err := readAdmin(r, &faults)
+		if err == nil {
+			err = s.SetFaults(faults)
 		}
-		writeJSON(w, http.StatusOK, s.Faults())
+		return s.Faults(), err
 	})
-	handle("DELETE /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
-		_ = s.SetFaults(nil) // nothing to refuse
-		w.WriteHeader(http.StatusNoContent)
-	})
-	handle("GET /_emulator/requests", func(w http.ResponseWriter, r *http.Request) {
-		if !r.URL.Query().Has("last") {
-			writeJSON(w, http.StatusOK, s.Requests())
-			return
+	handle("GET /_emulator/requests", func(r *http.Request) (any, error) {
+		last := r.URL.Query().Get("last")
+		if last == "" {
+			return s.Requests(), nil
 		}
-		n, err := strconv.Atoi(r.URL.Query().Get("last"))
-		if err != nil || n < 0 {
-			writeDetail(w, http.StatusBadRequest, "last is a number")
-			return
-		}
-		writeJSON(w, http.StatusOK, s.LastRequests(n))
+		n, err := strconv.ParseUint(last, 10, 16)
+		return s.LastRequests(int(n)), err
 	})
-	type clockState struct {
+	type clock struct {
 		Now    time.Time `json:"now"`
 		Frozen bool      `json:"frozen"`
 	}
-	handle("GET /_emulator/clock", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, clockState{s.Now(), s.clock.Load().frozen})
+	handle("GET /_emulator/clock", func(*http.Request) (any, error) {
+		now, frozen := s.now()
+		return clock{now, frozen}, nil
 	})
-	handle("PUT /_emulator/clock", func(w http.ResponseWriter, r *http.Request) {
-		state := clockState{s.Now(), s.clock.Load().frozen}
-		if !readAdmin(w, r, &state, func() error { s.SetClock(state.Now, state.Frozen); return nil }) {
-			return
+	handle("PUT /_emulator/clock", func(r *http.Request) (any, error) {
+		var to clock
+		to.Now, to.Frozen = s.now()
+		err := readAdmin(r, &to)
+		if err == nil {
+			s.SetClock(to.Now, to.Frozen)
 		}
-		writeJSON(w, http.StatusOK, clockState{s.Now(), s.clock.Load().frozen})
+		return to, err
 	})
-	handle("POST /_emulator/token", func(w http.ResponseWriter, r *http.Request) {
+	handle("POST /_emulator/token", func(r *http.Request) (any, error) {
 		var spec TokenSpec
-		if readAdmin(w, r, &spec, func() error { return nil }) {
-			s.answerToken(w, spec)
+		if err := readAdmin(r, &spec); err != nil {
+			return nil, err
 		}
+		return s.grant(spec)
 	})
-	handle("POST /_emulator/accounts", func(w http.ResponseWriter, r *http.Request) {
+	handle("POST /_emulator/accounts", func(r *http.Request) (any, error) {
 		var account Account
-		if readAdmin(w, r, &account, func() error { return s.AddAccount(account) }) {
-			w.WriteHeader(http.StatusNoContent)
+		if err := readAdmin(r, &account); err != nil {
+			return nil, err
 		}
+		return nil, s.AddAccount(account)
 	})
-	handle("POST /_emulator/reset", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.Reset(r.Context()); err != nil {
-			writeMessage(w, http.StatusInternalServerError, err.Error())
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	})
+	handle("POST /_emulator/reset", func(r *http.Request) (any, error) { return nil, s.Reset(r.Context()) })
 }
 
-// readAdmin reads a JSON body and does something with it; what either has to
-// say against it is answered.
-func readAdmin(w http.ResponseWriter, r *http.Request, to any, do func() error) bool {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+func readAdmin(r *http.Request, to any) error {
+	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(to)
-	if err == nil {
-		err = do()
-	}
-	if err != nil {
-		writeDetail(w, http.StatusBadRequest, err.Error())
-	}
-	return err == nil
+	return decoder.Decode(to)
 }
 
 // fromHere reports whether no page in a browser sends a request, be it by

@@ -3,7 +3,9 @@ package emulator
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -39,30 +41,21 @@ func (r region) get(ids []int64) (list []*stored, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.st.db.QueryContext(forever, `SELECT s.id, s.country, s.starts, s.ends, s.geometry, coalesce(c.others, '[]'), c.share
-		FROM json_each(?) j JOIN source s ON s.id = j.value LEFT JOIN conflict c ON c.id = s.id`, string(missing))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = r.st.each(func(rows *sql.Rows) error {
 		s := new(stored)
 		var geometry, others sql.RawBytes
 		if err := rows.Scan(&s.id, &s.Country, &s.Period.Start, &s.Period.End, &geometry, &others, &s.share); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(others, &s.others); err != nil {
-			return nil, err
-		}
-		if s.Shape, err = ledger.ParseGeometry(geometry); err != nil {
-			return nil, err
+			return err
 		}
 		r.byID[s.id] = s
-	}
+		var broken error
+		s.Shape, broken = ledger.ParseGeometry(geometry)
+		return errors.Join(broken, json.Unmarshal(others, &s.others))
+	}, "SELECT s.id, s.country, s.starts, s.ends, s.geometry, s.others, s.share FROM json_each(?) j JOIN source s ON s.id = j.value", string(missing))
 	for _, id := range ids {
 		list = append(list, r.byID[id])
 	}
-	return list, rows.Err()
+	return list, err
 }
 
 // near gives the ids of the sources whose box meets one of these.
@@ -89,44 +82,45 @@ func (st *store) register(news []newcomer, now func() time.Time, seen int64) (an
 	}
 	first := last[0] + 1
 	r := region{st, make(map[int64]*stored)}
-	changed := make(map[int64]*stored)
+	var changed map[int64]*stored
 	if seen >= 0 {
 		if changed, err = r.judge(news, first, seen); err != nil {
 			return nil, err
 		}
 	}
-	return answers, st.transact(func(tx *sql.Tx) error {
-		insert, err := tx.PrepareContext(forever, `INSERT INTO source (id, ssid, account, alt_id, country, starts, ends, created, arrived, document, geometry)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?)`)
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
-		insertBox, err := tx.PrepareContext(forever, "INSERT INTO box (id, west, east, south, north) VALUES (?,?,?,?,?)")
-		if err != nil {
-			return err
-		}
-		defer insertBox.Close()
+	err = st.transact(func(exec func(string, ...any)) {
 		for i, n := range news {
 			id := first + int64(i)
 			ssid := st.ssid(id)
-			if _, err := insert.ExecContext(forever, id, ssid, n.account, n.altID, n.Country, int64(n.Period.Start), int64(n.Period.End),
-				created, arrived, string(n.document), string(n.geometry)); err != nil {
-				return err
-			}
-			if box, ok := n.Shape.Box(); ok {
-				if _, err := insertBox.ExecContext(forever, id, box.West, box.East, box.South, box.North); err != nil {
-					return err
-				}
-			}
 			var c conflicts
 			if s := changed[id]; s != nil {
 				c = s.conflicts
+				delete(changed, id)
+			}
+			exec(`INSERT INTO source (id, ssid, account, alt_id, country, starts, ends, created, arrived, changed, others, share, document, geometry)
+				VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, id, ssid, n.account, n.altID, n.Country, int64(n.Period.Start), int64(n.Period.End),
+				created, arrived, created, c.text(), c.share, string(n.document), string(n.geometry))
+			if box, ok := n.Shape.Box(); ok {
+				exec("INSERT INTO box (id, west, east, south, north) VALUES (?,?,?,?,?)", id, box.West, box.East, box.South, box.North)
 			}
 			answers = append(answers, st.appendSource(nil, []byte(ssid), []byte(created), []byte(created), n.document, n.geometry, c))
 		}
-		return write(tx, changed, created)
+		update(exec, changed, created)
 	})
+	return answers, err
+}
+
+// update stores what conflicts have become.
+func update(exec func(string, ...any), changed map[int64]*stored, now string) {
+	for id, s := range changed {
+		exec("UPDATE source SET others = ?, share = ?, changed = ? WHERE id = ?", s.text(), s.share, now, id)
+	}
+}
+
+// text is the ids of the others as JSON.
+func (c conflicts) text() string {
+	text, _ := json.Marshal(slices.Concat([]int64{}, c.others)) // numbers never fail
+	return string(text)
 }
 
 // judge finds the conflicts of newcomers, which get successive ids, and gives
@@ -158,10 +152,7 @@ func (r region) judge(news []newcomer, first, seen int64) (map[int64]*stored, er
 		if !v.Conflict() {
 			continue
 		}
-		s := &stored{Source: fresh[i], id: first + int64(i)}
-		if v.PercentOverlap != nil {
-			s.share = sql.NullFloat64{Float64: *v.PercentOverlap, Valid: true}
-		}
+		s := &stored{Source: fresh[i], id: first + int64(i), conflicts: conflicts{share: v.PercentOverlap}}
 		r.byID[s.id], changed[s.id] = s, s
 		for _, ref := range v.With {
 			if !ref.Stored {
@@ -200,12 +191,11 @@ func (r region) measure(sources []*stored, gone func(id int64) bool) error {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, s := range sources {
-		if len(s.others) == 0 {
-			s.share = sql.NullFloat64{}
-			continue
-		}
-		if gone == nil && s.share.Valid && s.share.Float64 == 1 {
+		if gone == nil && s.share != nil && *s.share == 1 {
 			continue // more of them cannot cover more
+		}
+		if s.share = nil; len(s.others) == 0 {
+			continue
 		}
 		under := s.others
 		if gone != nil {
@@ -229,8 +219,9 @@ func (r region) measure(sources []*stored, gone func(id int64) bool) error {
 			for i, o := range others {
 				shapes[i] = o.Shape
 			}
-			share, ok := ledger.Overlap(s.Shape, shapes)
-			s.share = sql.NullFloat64{Float64: share, Valid: ok && share == share}
+			if share, ok := ledger.Overlap(s.Shape, shapes); ok && !math.IsNaN(share) {
+				s.share = &share
+			}
 			return nil
 		})
 	}
@@ -249,13 +240,12 @@ func (st *store) remove(f filter, now func() time.Time) (deleted int, err error)
 	if err != nil {
 		return 0, err
 	}
-	return len(ids), st.transact(func(tx *sql.Tx) error {
+	return len(ids), st.transact(func(exec func(string, ...any)) {
 		for _, id := range ids {
-			if _, err := tx.ExecContext(forever, "DELETE FROM source WHERE id = ?1; DELETE FROM box WHERE id = ?1; DELETE FROM conflict WHERE id = ?1", id); err != nil {
-				return err
-			}
+			exec("DELETE FROM source WHERE id = ?", id)
+			exec("DELETE FROM box WHERE id = ?", id)
 		}
-		return write(tx, changed, rfc3339(now()))
+		update(exec, changed, rfc3339(now()))
 	})
 }
 
@@ -288,25 +278,6 @@ func (r region) part(ids []int64) (map[int64]*stored, error) {
 		o.others = slices.DeleteFunc(o.others, gone)
 	}
 	return changed, r.measure(slices.Collect(maps.Values(changed)), gone)
-}
-
-// write stores what conflicts have become.
-func write(tx *sql.Tx, changed map[int64]*stored, now string) error {
-	set, err := tx.PrepareContext(forever, "INSERT OR REPLACE INTO conflict (id, others, share, changed) VALUES (?,?,?,?)")
-	if err != nil {
-		return err
-	}
-	defer set.Close()
-	for id, s := range changed {
-		others, err := json.Marshal(slices.Concat([]int64{}, s.others))
-		if err != nil {
-			return err
-		}
-		if _, err := set.ExecContext(forever, id, string(others), s.share, now); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // rfc3339 writes a time as METI does, to the microsecond [D].

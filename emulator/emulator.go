@@ -1,10 +1,11 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
-	cryptorand "crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/meti-go/meti/ledger"
@@ -38,21 +38,20 @@ type Options struct {
 	// tokens and what [Server.Ready] tells. If it is empty, [Start] takes where
 	// it listens and [New] takes http://127.0.0.1.
 	URL string
-	// Data is the SQLite file that keeps the sources, and the keys that tokens
-	// are signed with. If it is empty they are in memory, the sources beyond
-	// 16 MB in a temporary file without a name if there is a place for one, and
-	// gone when the emulator ends. The sources of the sandbox always are.
+	// Data is the SQLite file that keeps the sources, and the key that tokens are
+	// signed with. If it is empty the sources are in memory, beyond 16 MB in a
+	// temporary file without a name where there is a place for one, and gone when
+	// the emulator ends. Those of the sandbox always are.
 	Data string
 	// Accounts are who may ask for tokens; [DemoAccount] alone if empty.
 	Accounts []Account
-	// Sources are read at the start, and registered unless Data holds sources
-	// already: GeoJSON, or what "meti sources list" prints as JSON. Each may
-	// have an account_id; the first account's if not.
+	// Sources are read and registered at the start, unless Data ever held one:
+	// GeoJSON, or what "meti sources list -o ndjson" prints. An account_id says
+	// whose each is; the first account's if not.
 	Sources []io.Reader
 	// Audience is what tokens are for; [DefaultAudience] if empty.
 	Audience string
-	// TokenLifetime is how long a token is valid, in whole seconds; an hour if
-	// zero.
+	// TokenLifetime is in whole seconds; an hour if zero.
 	TokenLifetime time.Duration
 	// TokensPerHour is the quota of tokens of each client, told in the header
 	// Auth0-Client-Quota-Limit and answered with 429 when used up; none if zero.
@@ -66,16 +65,15 @@ type Options struct {
 	MaxBody int64
 	// SandboxConflicts lets the sandbox find conflicts, which METI's never does.
 	SandboxConflicts bool
-	// Faults are in force from the start; see [Fault].
+	// Faults are in force from the start.
 	Faults []Fault
 	// Seed makes ids, tokens and the choice of faults repeatable; random if zero.
-	// What the key of Data and the clock decide, it does not.
+	// A seeded emulator signs with a key that anybody can know.
 	Seed uint64
-	// Clock is when the server's clock starts, from where it runs on; the
-	// present if zero.
+	// Clock is when the server's clock starts, to run on from there; the present
+	// if zero.
 	Clock time.Time
-	// Now is what the clock runs by; time.Now if nil. Waits of faults are not
-	// taken from it.
+	// Now is what the clock runs by; time.Now if nil.
 	Now func() time.Time
 	// CORS are the origins whose pages may read the answers in a browser, such
 	// as http://localhost:5173, or * for all.
@@ -99,24 +97,14 @@ func (o *Options) complete() error {
 	if err := checkAccounts(o.Accounts); err != nil {
 		return err
 	}
-	if o.URL == "" {
-		o.URL = "http://127.0.0.1"
-	}
-	o.URL = strings.TrimRight(o.URL, "/")
+	o.URL = strings.TrimRight(cmp.Or(o.URL, "http://127.0.0.1"), "/")
 	if u, err := url.Parse(o.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery+u.Fragment != "" {
 		return fmt.Errorf("emulator: %q is not the http or https URL of a server", o.URL)
 	}
-	if o.Audience == "" {
-		o.Audience = DefaultAudience
-	}
-	if o.TokenLifetime == 0 {
-		o.TokenLifetime = time.Hour
-	}
-	if o.TokenLifetime < time.Second {
+	o.Audience = cmp.Or(o.Audience, DefaultAudience)
+	o.MaxBody = cmp.Or(o.MaxBody, 64<<20)
+	if o.TokenLifetime = cmp.Or(o.TokenLifetime, time.Hour); o.TokenLifetime < time.Second {
 		return errors.New("emulator: a token lives for a second at least")
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 64 << 20
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -139,16 +127,11 @@ type Server struct {
 	production *store
 	sandbox    *store
 	keys       keys
-	log        requestLog
-	faults     faultSet
-	quotas     quotas
-	clock      atomic.Pointer[clock]
-	tokens     atomic.Uint64 // made so far
 	bodies     *semaphore.Weighted
 
-	mutex    sync.Mutex
-	accounts []Account
-	closed   bool
+	mutex  sync.Mutex
+	closed bool
+	state
 
 	// ctx ends when Close is called: waits of faults end with it.
 	ctx      context.Context
@@ -161,18 +144,33 @@ type Server struct {
 	closeErr error
 }
 
+// state is what a reset sets anew, apart from the stores.
+type state struct {
+	accounts   []Account
+	faults     []activeFault
+	counts     map[string]int // requests by operation
+	last       []*Request
+	quotaReset time.Time
+	taken      map[string]int // tokens of the quota, by client
+	tokens     int            // made so far
+	clockAt    time.Time      // what the clock was set to
+	clockSet   time.Time      // when that was, by [Options.Now]
+	frozen     bool
+}
+
 // Start makes a server that listens on [Options.Listen]. Close it after use.
 func Start(o Options) (*Server, error) {
-	listen := o.Listen
-	if listen == "" {
-		listen = "127.0.0.1:0"
-	}
+	listen := cmp.Or(o.Listen, "127.0.0.1:0")
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", listen)
 	if err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
 	if o.URL == "" {
-		o.URL = "http://" + reachable(listener.Addr().(*net.TCPAddr))
+		at := listener.Addr().(*net.TCPAddr)
+		if at.IP.IsUnspecified() { // everywhere: loopback is a part of that
+			at.IP = net.IPv4(127, 0, 0, 1)
+		}
+		o.URL = "http://" + at.String()
 	}
 	s, err := New(o)
 	if err != nil {
@@ -181,33 +179,18 @@ func Start(o Options) (*Server, error) {
 	}
 	s.listening, _, _ = net.SplitHostPort(listen)
 	s.http = &http.Server{
-		Handler:           s.handler, // which sees to bodies and answers, see record
-		ReadHeaderTimeout: 30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ConnState:         s.track,
-		BaseContext:       func(net.Listener) context.Context { return s.ctx },
-		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
+		Handler: s.handler, ConnState: s.track, MaxHeaderBytes: 64 << 10,
+		// Once it has read a body, an operation may take longer; for slow readers.
+		ReadHeaderTimeout: 30 * time.Second, ReadTimeout: patience, IdleTimeout: patience, WriteTimeout: time.Hour,
+		BaseContext: func(net.Listener) context.Context { return s.ctx },
+		ErrorLog:    slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
 	}
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(netutil.LimitListener(listener, maxConnections)) // ends with ErrServerClosed
+		_ = s.http.Serve(netutil.LimitListener(listener, 1000)) // ends with ErrServerClosed; more connections wait
 	}()
 	return s, nil
-}
-
-// maxConnections is how many are served at a time; more wait.
-const maxConnections = 1000
-
-// reachable is the address to connect to for a listener: the loopback one
-// where it listens everywhere.
-func reachable(addr *net.TCPAddr) string {
-	host := addr.IP.String()
-	if addr.IP.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }
 
 // New makes a server without a network, for those who serve [Server.Handler]
@@ -217,32 +200,35 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	seeded := o.Seed != 0
+	key := processKey
+	if o.Seed != 0 {
+		key = func() []byte {
+			der, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(seededKey)) // keysOf would complain
+			return der
+		}
+	}
 	for o.Seed == 0 {
-		var b [8]byte
-		_, _ = cryptorand.Read(b[:]) // never fails
-		o.Seed = binary.LittleEndian.Uint64(b[:])
+		o.Seed = rand.Uint64()
 	}
 	s := &Server{URL: o.URL, options: o, bodies: semaphore.NewWeighted(bodiesAtOnce * o.MaxBody)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	draw := func(name string) []byte {
-		switch {
-		case name != signing:
-			return derive(o.Seed, name)
-		case seeded:
-			return newKey(rand.NewChaCha8([32]byte(derive(o.Seed, name))))
-		default:
-			return processKey()
-		}
-	}
 	var err error
-	if s.production, err = openStore(o.Data, production, draw); err != nil {
+	if s.production, err = openStore(o.Data, production, o.Seed); err != nil {
 		return nil, err
 	}
-	if s.sandbox, err = openStore("", sandbox, draw); err != nil {
+	if s.sandbox, err = openStore("", sandbox, o.Seed); err != nil {
 		return nil, errors.Join(err, s.production.db.Close())
 	}
-	if err := s.prepare(draw); err != nil {
+	der, err := s.production.keep("token", key)
+	if err == nil {
+		s.keys, err = keysOf(der)
+	}
+	for _, prepare := range []func() error{s.start, s.seed, s.production.remember, s.sandbox.remember} {
+		if err == nil {
+			err = prepare()
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.production.db.Close(), s.sandbox.db.Close())
 	}
 	s.handler = s.routes()
@@ -252,9 +238,6 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// signing is the name of the key that tokens are signed with.
-const signing = "token"
-
 // derive gives 32 bytes for one purpose.
 func derive(seed uint64, purpose string) []byte {
 	mac := hmac.New(sha256.New, binary.LittleEndian.AppendUint64(nil, seed))
@@ -262,40 +245,16 @@ func derive(seed uint64, purpose string) []byte {
 	return mac.Sum(nil)
 }
 
-// prepare brings the server to where [Server.Reset] brings it back to.
-func (s *Server) prepare(draw func(string) []byte) error {
-	der, err := s.production.keep(signing, draw)
-	if err == nil {
-		s.keys, err = keysOf(der)
-	}
-	if err != nil {
-		return fmt.Errorf("emulator: the key that signs tokens: %w", err)
-	}
-	if err := s.start(); err != nil {
-		return err
-	}
-	if err := s.seed(); err != nil {
-		return err
-	}
-	if err := errors.Join(s.production.remember(), s.sandbox.remember()); err != nil {
-		return fmt.Errorf("emulator: %w", err)
-	}
-	return nil
-}
-
 // start sets what is not in a store.
 func (s *Server) start() error {
-	if at := s.options.Clock; at.IsZero() {
-		s.SetClock(s.options.Now(), false)
-	} else {
-		s.SetClock(at, false)
-	}
-	s.log.clear()
-	s.quotas.clear()
-	s.tokens.Store(0)
 	s.mutex.Lock()
-	s.accounts = slices.Clone(s.options.Accounts)
+	s.state = state{accounts: slices.Clone(s.options.Accounts), counts: make(map[string]int)}
 	s.mutex.Unlock()
+	at := s.options.Clock
+	if at.IsZero() {
+		at = s.options.Now()
+	}
+	s.SetClock(at, false)
 	return s.SetFaults(s.options.Faults)
 }
 
@@ -374,26 +333,28 @@ func (s *Server) begin() bool {
 	return !s.closed
 }
 
-// clock is what the server's clock was set to, and when that was.
-type clock struct {
-	at, since time.Time
-	frozen    bool
-}
-
 // Now is what the server's clock says, which created_at and the expiry of
 // tokens follow.
 func (s *Server) Now() time.Time {
-	c := s.clock.Load()
-	if c.frozen {
-		return c.at
+	now, _ := s.now()
+	return now
+}
+
+func (s *Server) now() (now time.Time, frozen bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.frozen {
+		return s.clockAt, true
 	}
-	return c.at.Add(s.options.Now().Sub(c.since))
+	return s.clockAt.Add(s.options.Now().Sub(s.clockSet)), false
 }
 
 // SetClock sets the server's clock. If it is frozen it stays there, or else it
 // runs on.
 func (s *Server) SetClock(at time.Time, frozen bool) {
-	s.clock.Store(&clock{at, s.options.Now(), frozen})
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.clockAt, s.clockSet, s.frozen = at, s.options.Now(), frozen
 }
 
 // Ready is what the command prints when it is ready: one JSON line, from which
@@ -409,13 +370,7 @@ type Ready struct {
 // Ready tells how to use the server with its first account.
 func (s *Server) Ready() Ready {
 	first, _ := s.account("")
-	return Ready{
-		URL:          s.URL,
-		Domain:       s.URL,
-		ClientID:     first.ClientID,
-		ClientSecret: first.ClientSecret,
-		Audience:     s.options.Audience,
-	}
+	return Ready{s.URL, s.URL, first.ClientID, first.ClientSecret, s.options.Audience}
 }
 
 // Environ is [Server.Ready] as the variables that authn.FromEnv, api.FromEnv

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"math"
@@ -15,61 +16,41 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/meti-go/meti/gen"
 )
 
-// FaultKind is how a request goes wrong.
+// FaultKind is how a request goes wrong. "The work" is everything that it asks
+// for, the check of its token included; its body has arrived before.
 type FaultKind string
 
-// The kinds of faults. "The work" is everything that a request asks for, the
-// check of its token included.
 const (
-	// FaultStatus answers [Fault].Status in place of the work; in text it is
-	// the number, "503". RetryAfter becomes the header Retry-After. For
-	// requestToken the shape is Auth0's, and a 429 has its x-ratelimit headers.
-	// With 200 to 299 the work is done, and its success answered under that
-	// status: 201, as the older service did [V1].
-	FaultStatus FaultKind = "status"
-	// FaultHTML answers a page of HTML in place of the work, with Status or 502.
-	FaultHTML FaultKind = "html"
-	// FaultLatency waits for Delay before the work, which is then done, or
-	// meets with a fault further down the list.
-	FaultLatency FaultKind = "latency"
-	// FaultHang takes the request and never answers it; with Delay it drops the
-	// connection after that. The work is not done.
-	FaultHang FaultKind = "hang"
-	// FaultDrop drops the connection in place of the work.
-	FaultDrop FaultKind = "drop"
-	// FaultDropAfter does the work, waits for Delay, and drops the connection:
-	// committed, and the answer lost.
-	FaultDropAfter FaultKind = "drop-after"
-	// FaultLateCommit drops the connection at once, or answers Status if there
-	// is one (such as 504), and does the work after Delay, 1s unless set. It is
-	// not done if the server is closed before.
-	FaultLateCommit FaultKind = "late-commit"
-	// FaultTruncate does the work, sends half of the answer under the length of
-	// the whole, and drops the connection.
-	FaultTruncate FaultKind = "truncate"
-	// FaultDrip does the work and sends the answer byte by byte, with Delay, 1s
-	// unless set, before each.
-	FaultDrip FaultKind = "drip"
-	// FaultStaleRead lets a list or a look-up lag: it shows no source that was
-	// registered less than Delay ago, 1s unless set, as a copy of the database
-	// that is behind would. Deletions are seen at once.
-	FaultStaleRead FaultKind = "stale-read"
-	// FaultBlind registers in a transaction that began as the request arrived
-	// and lasts for Delay: it finds no conflict with what others commit
-	// meanwhile, nor they with it [D].
-	FaultBlind FaultKind = "blind"
-	// FaultRound rounds the coordinates of the answer to Digits decimals.
-	FaultRound FaultKind = "round"
+	FaultStatus     FaultKind = "status"      // answers Status in place of the work, in METI's or Auth0's shape; 200 to 299 is for a success
+	FaultHTML       FaultKind = "html"        // answers a page of HTML in place of the work, with Status or 502
+	FaultLatency    FaultKind = "latency"     // waits for Delay before the work
+	FaultHang       FaultKind = "hang"        // never answers, or drops the connection after Delay; the work is not done
+	FaultDrop       FaultKind = "drop"        // drops the connection in place of the work
+	FaultDropAfter  FaultKind = "drop-after"  // does the work, waits for Delay, and drops the connection: committed, and the answer lost
+	FaultLateCommit FaultKind = "late-commit" // drops the connection or answers Status, and does the work after Delay, unless closed before
+	FaultTruncate   FaultKind = "truncate"    // does the work, sends half of the answer, and drops the connection
+	FaultDrip       FaultKind = "drip"        // does the work, and sends the answer byte by byte, with Delay before each
+	FaultStaleRead  FaultKind = "stale-read"  // shows no source that was registered less than Delay ago, as a copy that is behind
+	FaultBlind      FaultKind = "blind"       // registers in a transaction that lasts for Delay: what others commit meanwhile is not seen [D]
+	FaultRound      FaultKind = "round"       // rounds the coordinates of the answer to Digits decimals
 )
 
-// AnyOperation is the [Fault].Operation that means all of them, requestToken
-// too.
+// kinds are all kinds, with the settings that each may have beside what all may.
+var kinds = []struct {
+	kind FaultKind
+	may  string
+}{
+	{FaultStatus, "status retry-after"}, {FaultHTML, "status"}, {FaultLatency, "delay"}, {FaultHang, "delay"},
+	{FaultDrop, ""}, {FaultDropAfter, "delay"}, {FaultLateCommit, "status delay"}, {FaultTruncate, ""},
+	{FaultDrip, "delay"}, {FaultStaleRead, "delay"}, {FaultBlind, "delay"}, {FaultRound, "digits"},
+}
+
+// AnyOperation means all of them in a [Fault], requestToken too.
 const AnyOperation = "*"
 
 // Fault makes requests of an operation go wrong, by probability or by count.
@@ -78,185 +59,117 @@ const AnyOperation = "*"
 //	OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:client=ID][:alt_id=ID]
 //	              [:delay=D][:status=N][:retry-after=D][:digits=N]
 //
-// on one line, with %3A for a colon in an ID and %25 for a percent sign, such as "createSources:drop-after:0.2", "listSources:429:x3:retry-after=2s",
-// "createSources:late-commit:x1:delay=500ms:status=504" or "*:latency:delay=50ms".
+// in one line, with the number for the kind status: "createSources:drop-after:0.2",
+// "listSources:429:x3:retry-after=2s:client=demo-client", "*:latency:delay=50ms".
+// In an ID, %3A is a colon and %25 a percent sign.
 //
 // The faults are gone through in their order: the first that applies to a
 // request takes it, except that latency, stale-read, blind and round only
 // change what it is met with: those before it apply too, and delays add up.
 type Fault struct {
-	// Operation is an operationId of openapi.yaml, or [AnyOperation].
-	Operation string
-	Kind      FaultKind
-	// Probability, above 0 to 1, is how often it applies; always if zero. The
-	// choice depends on the server's seed and on how many requests that the fault
-	// is about came before.
-	Probability float64
-	// Count is how many times it applies at most; any number if zero.
-	Count int
-	// Skip is how many requests that it is about are left alone at first.
-	Skip int
-	// ClientID narrows it to the requests of one client, by their token or their
-	// request for one.
-	ClientID string
-	// AltID narrows it to requests about one: a POST that has it, a list or
-	// deletion by it, a look-up or deletion of a source that has it.
-	AltID string
-	// Status is for FaultStatus, FaultHTML and FaultLateCommit.
-	Status int
-	// Delay is for all kinds but FaultStatus, FaultHTML, FaultDrop and
-	// FaultTruncate.
-	Delay time.Duration
-	// RetryAfter is in whole seconds, for FaultStatus.
-	RetryAfter time.Duration
-	// Digits is how many decimals FaultRound leaves, 1 to 15.
-	Digits int
+	Operation   string // an operationId of openapi.yaml, or AnyOperation
+	Kind        FaultKind
+	Probability float64       // how often it applies, above 0 to 1, by the seed and the requests before; always if 0
+	Count       int           // how many times it applies at most; any number if 0
+	Skip        int           // how many requests are left alone at first
+	ClientID    string        // only requests of this client, by their token or their request for one
+	AltID       string        // only requests about it: a POST that has it, a filter, a path to a source that has it
+	Delay       time.Duration // real time, whatever the server's clock says; where it is needed 1s if 0
+	Status      int
+	RetryAfter  time.Duration // the header Retry-After, in whole seconds, of FaultStatus
+	Digits      int           // 1 to 15
 }
 
-// settings are the parts of a fault's text that have a name: in their order,
-// what they are read to.
-func (f *Fault) settings() []setting {
-	return []setting{
-		{"skip", &f.Skip}, {"client", &f.ClientID}, {"alt_id", &f.AltID},
-		{"delay", &f.Delay}, {"status", &f.Status}, {"retry-after", &f.RetryAfter}, {"digits", &f.Digits},
-	}
+// settings are the parts of a fault's text that have a name.
+func (f *Fault) settings() *flag.FlagSet {
+	s := flag.NewFlagSet("", flag.ContinueOnError)
+	s.IntVar(&f.Skip, "skip", f.Skip, "")
+	s.StringVar(&f.ClientID, "client", f.ClientID, "")
+	s.StringVar(&f.AltID, "alt_id", f.AltID, "")
+	s.DurationVar(&f.Delay, "delay", f.Delay, "")
+	s.IntVar(&f.Status, "status", f.Status, "")
+	s.DurationVar(&f.RetryAfter, "retry-after", f.RetryAfter, "")
+	s.IntVar(&f.Digits, "digits", f.Digits, "")
+	return s
 }
 
-type setting struct {
-	name string
-	to   any // *int, *string or *time.Duration
-}
-
-func (s setting) read(text string) (err error) {
-	switch to := s.to.(type) {
-	case *int:
-		*to, err = strconv.Atoi(text)
-	case *time.Duration:
-		*to, err = time.ParseDuration(text)
-	case *string:
-		*to, err = url.PathUnescape(text)
-	}
-	return err
-}
-
-// String is empty where nothing was set.
-func (s setting) String() string {
-	switch to := s.to.(type) {
-	case *int:
-		if *to != 0 {
-			return strconv.Itoa(*to)
+// set calls visit for the settings that are not zero.
+func (f Fault) set(visit func(name, value string)) {
+	zero := new(Fault).settings()
+	f.settings().VisitAll(func(s *flag.Flag) {
+		if s.DefValue != zero.Lookup(s.Name).DefValue {
+			visit(s.Name, s.DefValue)
 		}
-	case *time.Duration:
-		if *to != 0 {
-			return to.String()
-		}
-	case *string:
-		return strings.NewReplacer("%", "%25", ":", "%3A").Replace(*to)
-	}
-	return ""
+	})
 }
 
 // ParseFault reads a fault's text, see [Fault].
-func ParseFault(text string) (Fault, error) {
-	parts := strings.Split(strings.TrimSpace(text), ":")
-	bad := func(format string, args ...any) (Fault, error) {
-		return Fault{}, fmt.Errorf("emulator: fault %q: %s", text, fmt.Sprintf(format, args...))
-	}
-	if len(parts) < 2 {
-		return bad("want OPERATION:KIND, such as createSources:drop-after:0.2")
-	}
-	f := Fault{Operation: parts[0], Kind: FaultKind(parts[1])}
-	if status, err := strconv.Atoi(parts[1]); err == nil {
+func ParseFault(text string) (f Fault, err error) {
+	operation, rest, _ := strings.Cut(strings.TrimSpace(text), ":")
+	parts := strings.Split(rest, ":")
+	f = Fault{Operation: operation, Kind: FaultKind(parts[0])}
+	if status, err := strconv.Atoi(parts[0]); err == nil {
 		f.Kind, f.Status = FaultStatus, status
 	}
 	settings := f.settings()
-	for _, part := range parts[2:] {
-		name, value, named := strings.Cut(part, "=")
-		var err error
-		switch i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name }); {
-		case named && i < 0:
-			return bad("%q is not known", name)
+	for _, part := range parts[1:] {
+		switch name, value, named := strings.Cut(part, "="); {
 		case named:
-			err = settings[i].read(value)
+			if value, err = url.PathUnescape(value); err == nil {
+				err = settings.Set(name, value)
+			}
 		case strings.HasPrefix(part, "x"):
-			f.Count, err = strconv.Atoi(part[1:])
-			if err == nil && f.Count < 1 {
+			if f.Count, err = strconv.Atoi(part[1:]); err == nil && f.Count < 1 {
 				err = errors.New("a count is 1 at least")
 			}
 		default:
-			f.Probability, err = strconv.ParseFloat(part, 64)
-			if err == nil && !(f.Probability > 0 && f.Probability <= 1) {
+			if f.Probability, err = strconv.ParseFloat(part, 64); err == nil && !(f.Probability > 0 && f.Probability <= 1) {
 				err = errors.New("a probability is above 0 and at most 1")
 			}
 		}
 		if err != nil {
-			return bad("%q: %v", part, err)
+			return Fault{}, fmt.Errorf("emulator: fault %q: %q: %w", text, part, err)
 		}
 	}
 	if err := f.check(); err != nil {
-		return bad("%v", err)
+		return Fault{}, fmt.Errorf("emulator: fault %q: %w", text, err)
 	}
 	return f, nil
 }
 
-// kinds are all kinds, with what they may have beside what all may.
-var kinds = []struct {
-	kind                  FaultKind
-	status, delay, digits bool
-}{
-	{kind: FaultStatus, status: true},
-	{kind: FaultHTML, status: true},
-	{kind: FaultLatency, delay: true},
-	{kind: FaultHang, delay: true},
-	{kind: FaultDrop},
-	{kind: FaultDropAfter, delay: true},
-	{kind: FaultLateCommit, status: true, delay: true},
-	{kind: FaultTruncate},
-	{kind: FaultDrip, delay: true},
-	{kind: FaultStaleRead, delay: true},
-	{kind: FaultBlind, delay: true},
-	{kind: FaultRound, digits: true},
-}
-
-func (f Fault) check() error {
+func (f Fault) check() (err error) {
 	operations := []string{AnyOperation}
 	for _, o := range gen.Operations() {
 		operations = append(operations, o.ID)
 	}
-	if !slices.Contains(operations, f.Operation) {
-		return fmt.Errorf("the operation is none of %s", strings.Join(operations, ", "))
-	}
-	var names []string
-	k := kinds[0]
-	for _, k = range kinds {
-		if k.kind == f.Kind {
-			break
+	var may, names []string
+	for _, k := range kinds {
+		if names = append(names, string(k.kind)); k.kind == f.Kind {
+			may = append(strings.Fields(k.may), "skip", "client", "alt_id")
 		}
-		names = append(names, string(k.kind))
 	}
 	switch {
-	case k.kind != f.Kind:
-		return fmt.Errorf("the kind is none of %s", strings.Join(names, ", "))
+	case !slices.Contains(operations, f.Operation):
+		return fmt.Errorf("the operation is none of %s; want OPERATION:KIND, such as createSources:drop-after:0.2", strings.Join(operations, ", "))
+	case may == nil:
+		return fmt.Errorf("the kind is none of a number, %s", strings.Join(names, ", "))
 	case f.Kind == FaultStatus && f.Status == 0:
 		return errors.New("a status is missing")
 	case f.Kind == FaultLatency && f.Delay == 0:
 		return errors.New("a delay is missing")
-	case k.digits && (f.Digits < 1 || f.Digits > 15):
+	case f.Kind == FaultRound && (f.Digits < 1 || f.Digits > 15):
 		return errors.New("digits are 1 to 15")
-	case f.Digits != 0 && !k.digits:
-		return fmt.Errorf("%s has no digits", f.Kind)
-	case f.Status != 0 && !k.status:
-		return fmt.Errorf("%s has no status", f.Kind)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return errors.New("a status is 200 to 599")
-	case f.Delay != 0 && !k.delay:
-		return fmt.Errorf("%s has no delay; put a latency before it", f.Kind)
-	case f.RetryAfter != 0 && f.Kind != FaultStatus:
-		return fmt.Errorf("%s has no retry-after", f.Kind)
 	case f.Delay < 0 || f.RetryAfter < 0 || f.Skip < 0 || f.Count < 0 || !(f.Probability >= 0 && f.Probability <= 1):
 		return errors.New("a number is out of range")
 	}
-	return nil
+	f.set(func(name, _ string) {
+		if !slices.Contains(may, name) {
+			err = fmt.Errorf("%s has no %s", f.Kind, name)
+		}
+	})
+	return err
 }
 
 // String is the fault's text, which [ParseFault] reads.
@@ -272,11 +185,9 @@ func (f Fault) String() string {
 	if f.Count != 0 {
 		text += ":x" + strconv.Itoa(f.Count)
 	}
-	for _, s := range f.settings() {
-		if value := s.String(); value != "" {
-			text += ":" + s.name + "=" + value
-		}
-	}
+	f.set(func(name, value string) {
+		text += ":" + name + "=" + strings.NewReplacer("%", "%25", ":", "%3A").Replace(value)
+	})
 	return text
 }
 
@@ -289,16 +200,11 @@ func (f *Fault) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// faultSet are the faults in force.
-type faultSet struct {
-	mutex  sync.Mutex
-	faults []activeFault
-}
-
+// activeFault is one in force.
 type activeFault struct {
 	Fault
 	done int            // how often it has applied
-	seen map[string]int // requests that it was about, by operation
+	seen map[string]int // requests that it was about, by operation; all of them under AnyOperation
 }
 
 // about reports whether the fault is about a request.
@@ -306,14 +212,6 @@ func (f Fault) about(operation string, x *exchange) bool {
 	return (f.Operation == AnyOperation || f.Operation == operation) &&
 		(f.ClientID == "" || f.ClientID == x.clientID) &&
 		(f.AltID == "" || slices.Contains(x.altIDs, f.AltID))
-}
-
-// total is how many requests it was about.
-func (f activeFault) total() (n int) {
-	for _, seen := range f.seen {
-		n += seen
-	}
-	return n
 }
 
 // SetFaults replaces all faults, and starts their counts anew.
@@ -325,65 +223,53 @@ func (s *Server) SetFaults(faults []Fault) error {
 		}
 		active = append(active, activeFault{Fault: f, seen: make(map[string]int)})
 	}
-	s.faults.mutex.Lock()
-	defer s.faults.mutex.Unlock()
-	s.faults.faults = active
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.faults = active
 	return nil
 }
 
 // Faults are those that can still apply, their counts and skips as they are
 // left.
 func (s *Server) Faults() []Fault {
-	s.faults.mutex.Lock()
-	defer s.faults.mutex.Unlock()
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	left := []Fault{}
-	for _, f := range s.faults.faults {
-		if f.Count > 0 {
-			if f.Count -= f.done; f.Count == 0 {
-				continue
-			}
+	for _, f := range s.faults {
+		if f.Count == 0 || f.Count > f.done {
+			f.Count -= min(f.Count, f.done)
+			f.Skip = max(0, f.Skip-f.seen[AnyOperation])
+			left = append(left, f.Fault)
 		}
-		f.Skip = max(0, f.Skip-f.total())
-		left = append(left, f.Fault)
 	}
 	return left
 }
 
-// byAltID reports whether a fault looks at alt_ids.
-func (fs *faultSet) byAltID() bool {
-	fs.mutex.Lock()
-	defer fs.mutex.Unlock()
-	return slices.ContainsFunc(fs.faults, func(f activeFault) bool { return f.AltID != "" })
-}
-
 // met is what a request meets with.
 type met struct {
-	wait    time.Duration // before the work
-	lag     time.Duration // of a read
-	blind   bool          // a transaction that sees nothing newer than itself
-	lasting time.Duration // of that transaction
-	digits  int           // of coordinates in the answer; 0 for all
-	fault   Fault         // what takes it, if anything does
-	taken   bool
+	wait, lag, lasting time.Duration // before the work, of a read, and of a blind transaction
+	blind              bool
+	digits             int    // of coordinates in the answer; 0 for all
+	fault              Fault  // what takes it; of no kind if nothing does
+	names              string // the texts of all of them
 }
 
-// choose draws the faults of one request, and names them.
-func (fs *faultSet) choose(seed uint64, operation string, x *exchange) (m met, names string) {
-	fs.mutex.Lock()
-	defer fs.mutex.Unlock()
-	for i := range fs.faults {
-		f := &fs.faults[i]
+// meet draws the faults of one request. The caller has the mutex.
+func (s *Server) meet(operation string, x *exchange) (m met) {
+	for i := range s.faults {
+		f := &s.faults[i]
 		if !f.about(operation, x) {
 			continue
 		}
-		number, total := f.seen[operation], f.total()
+		number, total := f.seen[operation], f.seen[AnyOperation]
 		f.seen[operation]++
-		if m.taken || f.Count > 0 && f.done >= f.Count || total < f.Skip ||
-			f.Probability > 0 && draw(seed, i, operation, number) >= f.Probability {
+		f.seen[AnyOperation]++
+		if m.fault.Kind != "" || f.Count > 0 && f.done >= f.Count || total < f.Skip ||
+			f.Probability > 0 && s.chance(i, operation, number) >= f.Probability {
 			continue
 		}
 		f.done++
-		names = strings.TrimSpace(names + " " + f.String())
+		m.names = strings.TrimSpace(m.names + " " + f.String())
 		switch f.Kind {
 		case FaultLatency:
 			m.wait += f.Delay
@@ -395,17 +281,17 @@ func (fs *faultSet) choose(seed uint64, operation string, x *exchange) (m met, n
 		case FaultRound:
 			m.digits = f.Digits
 		default:
-			m.fault, m.taken = f.Fault, true
+			m.fault = f.Fault
 		}
 	}
-	return m, names
+	return m
 }
 
-// draw gives a number in [0, 1) that depends on the seed, the fault's place and
+// chance is a number in [0, 1) that depends on the seed, the fault's place and
 // the request's number, and on nothing else: not on how requests of other
 // operations come between.
-func draw(seed uint64, place int, operation string, number int) float64 {
-	sum := derive(seed, fmt.Sprint("fault ", place, operation, number))
+func (s *Server) chance(place int, operation string, number int) float64 {
+	sum := derive(s.options.Seed, fmt.Sprint("fault ", place, operation, number))
 	return float64(binary.LittleEndian.Uint64(sum)>>11) / math.Exp2(53)
 }
 
@@ -413,9 +299,9 @@ func draw(seed uint64, place int, operation string, number int) float64 {
 func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operation, work http.Handler) {
 	met := exchangeOf(r).met
 	fault := met.fault
-	pass := s.sleep(r.Context(), met.wait)
+	whole := s.sleep(r.Context(), met.wait)
 	switch {
-	case !pass || fault.Kind == FaultDrop:
+	case !whole || fault.Kind == FaultDrop:
 		panic(http.ErrAbortHandler)
 	case fault.Kind == FaultHang:
 		s.sleep(r.Context(), cmp.Or(fault.Delay, math.MaxInt64))
@@ -440,11 +326,12 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operat
 	if met.digits > 0 {
 		answer.round(met.digits)
 	}
-	body := answer.body.Bytes()
-	maps.Copy(w.Header(), answer.header)
-	if len(body) > 0 {
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if fault.Kind == FaultStatus && answer.status < 300 {
+		answer.status = fault.Status
 	}
+	body := answer.body.Bytes()
+	flush := http.NewResponseController(w).Flush
+	maps.Copy(w.Header(), answer.header)
 	switch fault.Kind {
 	case FaultDropAfter:
 		s.sleep(r.Context(), fault.Delay)
@@ -453,7 +340,7 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operat
 		w.Header().Set("Content-Length", strconv.Itoa(max(2, len(body))))
 		w.WriteHeader(answer.status)
 		_, _ = w.Write(body[:len(body)/2])
-		_ = http.NewResponseController(w).Flush()
+		_ = flush()
 		panic(http.ErrAbortHandler)
 	case FaultDrip:
 		w.WriteHeader(answer.status)
@@ -462,11 +349,11 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operat
 				panic(http.ErrAbortHandler)
 			}
 			_, _ = w.Write(body[i : i+1])
-			_ = http.NewResponseController(w).Flush()
+			_ = flush()
 		}
-	default: // a success under another status, or rounded
-		if fault.Status != 0 && answer.status < 300 {
-			answer.status = fault.Status
+	default:
+		if len(body) > 0 {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		}
 		w.WriteHeader(answer.status)
 		_, _ = w.Write(body)
@@ -492,31 +379,27 @@ func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
 
 // answerStatus answers an error as the real service would.
 func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
-	wait := int(math.Ceil(f.RetryAfter.Seconds()))
 	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(wait))
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
 	}
 	text := http.StatusText(f.Status)
 	switch {
 	case o.ID == gen.OperationRequestToken.ID && f.Status < 500:
-		code := map[int]string{400: "invalid_request", 429: "too_many_requests"}[f.Status]
-		if code == "" {
-			code = "access_denied"
-		}
+		code := cmp.Or(map[int]string{400: "invalid_request", 429: "too_many_requests"}[f.Status], "access_denied")
 		if f.Status == http.StatusTooManyRequests {
 			rateLimit(w.Header(), 10, s.Now().Add(f.RetryAfter))
 		}
 		writeTokenError(w, f.Status, code, text)
 	case f.Status < 300: // of a late commit
 		w.WriteHeader(f.Status)
-	case f.Status == http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		writeDetail(w, f.Status, text)
 	case f.Status == http.StatusUnprocessableEntity:
-		writeFields(w, fieldError{[]any{"body"}, text, "value_error"})
+		writeField(w, fieldError{[]any{"body"}, text, "value_error"})
 	case f.Status >= 500:
 		writeMessage(w, f.Status, text)
 	default:
+		if f.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
 		writeDetail(w, f.Status, text)
 	}
 }

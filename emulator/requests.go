@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/meti-go/meti/gen"
@@ -19,37 +18,13 @@ import (
 // Request is what is remembered of one request: no header, no body, and in
 // place of secrets and tokens in its address REDACTED.
 type Request struct {
-	Method string `json:"method"`
-	Path   string `json:"path"`
-	Query  string `json:"query"`
-	// ClientID is who asked, by the token or the request for one; it is not
-	// verified.
-	ClientID string `json:"client_id"`
-	// Status is 0 where none was sent.
-	Status int `json:"status"`
-	// Fault is the text of those that it met.
-	Fault string    `json:"fault"`
-	Time  time.Time `json:"time"`
-}
-
-// requestLog counts requests and remembers the last ones.
-type requestLog struct {
-	mutex  sync.Mutex
-	counts map[string]int
-	last   []*Request
-}
-
-func (l *requestLog) clear() {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	l.counts, l.last = make(map[string]int), nil
-}
-
-func (l *requestLog) add(one *Request) {
-	const kept = 1000
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	l.last = append(l.last[max(0, len(l.last)+1-kept):], one)
+	Method   string    `json:"method"`
+	Path     string    `json:"path"`
+	Query    string    `json:"query"`
+	ClientID string    `json:"client_id"` // by the token, or the request for one; not verified
+	Status   int       `json:"status"`    // 0 where none was sent
+	Fault    string    `json:"fault"`     // the texts of those that it met
+	Time     time.Time `json:"time"`
 }
 
 // Requests counts the requests received so far, by the operationId of
@@ -57,18 +32,18 @@ func (l *requestLog) add(one *Request) {
 // Sandbox requests count for the same operations; refused requests and those
 // that a fault took count too.
 func (s *Server) Requests() map[string]int {
-	s.log.mutex.Lock()
-	defer s.log.mutex.Unlock()
-	return maps.Clone(s.log.counts)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return maps.Clone(s.counts)
 }
 
 // LastRequests gives the last n requests, up to 1,000, the oldest first: those
 // to /_emulator/ apart, in the order in which they came.
 func (s *Server) LastRequests(n int) []Request {
-	s.log.mutex.Lock()
-	defer s.log.mutex.Unlock()
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	list := []Request{}
-	for _, one := range s.log.last[max(0, len(s.log.last)-n):] {
+	for _, one := range s.last[max(0, len(s.last)-n):] {
 		list = append(list, *one)
 	}
 	return list
@@ -94,28 +69,21 @@ func (s *Server) scrub(address string) string {
 	return address[:min(len(address), 1024)]
 }
 
-// patience is how long a request's body may take to arrive, and a client to
-// take what is sent.
+// patience is how long a request's body may take to arrive.
 const patience = 2 * time.Minute
 
-// recorder notes what is answered, in time for whoever has read the answer. A
-// server of the caller's may know no deadlines, which is its own business.
+// recorder notes what is answered, in time for whoever has read the answer.
 type recorder struct {
 	http.ResponseWriter
-	log        *requestLog
-	request    *Request
-	controller *http.ResponseController
-	bytes      int64
+	server  *Server
+	request *Request
+	bytes   int64
 }
 
-// extend gives the client time to take what is sent.
-func (r *recorder) extend() { _ = r.controller.SetWriteDeadline(time.Now().Add(patience)) }
-
 func (r *recorder) WriteHeader(status int) {
-	r.extend()
-	r.log.mutex.Lock()
+	r.server.mutex.Lock()
 	r.request.Status = status
-	r.log.mutex.Unlock()
+	r.server.mutex.Unlock()
 	r.ResponseWriter.WriteHeader(status)
 }
 
@@ -123,7 +91,6 @@ func (r *recorder) Write(p []byte) (int, error) {
 	if r.request.Status == 0 {
 		r.WriteHeader(http.StatusOK)
 	}
-	r.extend()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err
@@ -134,12 +101,12 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // exchange is what is known of a request on its way to an operation.
 type exchange struct {
-	body []byte
-	// clientID is who it says it comes from, altIDs what it is about.
-	clientID string
-	altIDs   []string
+	body     []byte
+	clientID string   // who it says it comes from
+	altIDs   []string // what it is about, where a fault asks for that
 	met      met
-	who      caller // guard puts it there
+	who      claims // of its token
+	refused  string // why that is not good
 }
 
 type exchangeKey struct{}
@@ -151,9 +118,10 @@ const bodiesAtOnce = 4
 
 // operation reads a request, counts it, and lets it meet with its faults.
 func (s *Server) operation(o gen.Operation, st *store, work http.Handler) http.Handler {
+	token := o.ID == gen.OperationRequestToken.ID
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		most := s.options.MaxBody
-		if o.ID == gen.OperationRequestToken.ID {
+		if token {
 			most = min(most, 64<<10)
 		}
 		size := most
@@ -164,31 +132,31 @@ func (s *Server) operation(o gen.Operation, st *store, work http.Handler) http.H
 			panic(http.ErrAbortHandler)
 		}
 		defer s.bodies.Release(size)
-		controller := http.NewResponseController(w)
+		controller := http.NewResponseController(w) // a server of the caller's may know no deadlines
 		_ = controller.SetReadDeadline(time.Now().Add(patience))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 		_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
 
-		x := &exchange{body: body, clientID: clientOf(r.Header.Get("Authorization"))}
-		if o.ID == gen.OperationRequestToken.ID {
+		x := &exchange{body: body}
+		x.who, x.refused = s.verify(r.Header.Get("Authorization"))
+		x.clientID = x.who.ClientID
+		if token {
 			q, _ := readTokenRequest(r, body)
 			x.clientID = q["client_id"]
 		}
-		if s.faults.byAltID() {
+		if slices.ContainsFunc(s.Faults(), func(f Fault) bool { return f.AltID != "" }) {
 			x.altIDs = altIDsOf(r, st, body)
 		}
-		var names string
-		x.met, names = s.faults.choose(s.options.Seed, o.ID, x)
-		s.log.mutex.Lock()
-		s.log.counts[o.ID]++
 		request := w.(*recorder).request
-		request.ClientID, request.Fault = x.clientID, names
-		s.log.mutex.Unlock()
-		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+		s.mutex.Lock()
+		s.counts[o.ID]++
+		x.met = s.meet(o.ID, x)
+		request.ClientID, request.Fault = x.clientID, x.met.names
+		s.mutex.Unlock()
 		switch tooLarge := new(http.MaxBytesError); {
 		case err == nil:
-			s.withFaults(w, r, o, work)
-		case o.ID == gen.OperationRequestToken.ID:
+			s.withFaults(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)), o, work)
+		case token:
 			writeTokenError(w, http.StatusBadRequest, "invalid_request", "The body cannot be read")
 		case errors.As(err, &tooLarge):
 			writeDetail(w, http.StatusRequestEntityTooLarge, "Request body too large")
@@ -207,7 +175,7 @@ func altIDsOf(r *http.Request, st *store, body []byte) []string {
 			ids = append(ids, id)
 		}
 	}
-	c, _ := readCreation(body, "")
+	c, _ := readCreation(body)
 	for _, feature := range c.features {
 		if id := membersOf(feature)["id"]; len(id) > 0 && id[0] == '"' {
 			ids = append(ids, scan.Unquote(id))

@@ -11,6 +11,9 @@ CREATE TABLE source (
     ends     INTEGER NOT NULL,
     created  TEXT NOT NULL,    -- created_at
     arrived  INTEGER NOT NULL, -- when that was by the machine's own clock, in microseconds of Unix time
+    changed  TEXT NOT NULL,    -- updated_at
+    others   TEXT NOT NULL,    -- JSON array of the ids it conflicts with, in the order in which they came up
+    share    REAL,             -- percent_overlap
     document TEXT NOT NULL,    -- a JSON object: what never changes of the answer
     geometry TEXT NOT NULL     -- GeoJSON as it was sent
 ) STRICT;
@@ -18,13 +21,5 @@ CREATE INDEX source_account ON source (account);
 CREATE INDEX source_alt_id ON source (alt_id, account);
 
 CREATE VIRTUAL TABLE box USING rtree(id, west, east, south, north);
-
--- What changes of a source, for those that were in conflict at some time.
-CREATE TABLE conflict (
-    id      INTEGER PRIMARY KEY, -- source.id
-    others  TEXT NOT NULL,       -- JSON array of source.id, oldest conflict first; [] when over
-    share   REAL,                -- percent_overlap
-    changed TEXT NOT NULL        -- updated_at
-) STRICT;
 
 PRAGMA user_version = 2;

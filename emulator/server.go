@@ -1,21 +1,21 @@
 package emulator
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/meti-go/meti"
 	"github.com/meti-go/meti/emulator/internal/httpapi"
 	"github.com/meti-go/meti/gen"
+	"github.com/rs/cors"
+	"go.yaml.in/yaml/v3"
 )
 
 // service implements the operations of openapi.yaml on one store.
@@ -31,15 +31,12 @@ var _ httpapi.ServerInterface = (*service)(nil)
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for prefix, sv := range map[string]*service{"": {s, s.production, false}, "/sandbox": {s, s.sandbox, true}} {
-		operations := httpapi.HandlerWithOptions(sv, httpapi.StdHTTPServerOptions{
-			BaseURL:          prefix,
-			ErrorHandlerFunc: refuseParameter,
-		})
+		operations := httpapi.HandlerWithOptions(sv, httpapi.StdHTTPServerOptions{BaseURL: prefix, ErrorHandlerFunc: refuseParameter})
 		for _, o := range gen.Operations() {
 			if sv.sandbox && (o.ID == gen.OperationRequestToken.ID || o.Method == http.MethodDelete) {
 				continue // the sandbox has no tokens of its own, and nothing is deleted in it [S]
 			}
-			mux.Handle(o.Method+" "+prefix+o.Path, s.operation(o, sv.store, s.guard(o, operations)))
+			mux.Handle(o.Method+" "+prefix+o.Path, s.operation(o, sv.store, guard(o, operations)))
 		}
 	}
 	mux.HandleFunc("GET /.well-known/jwks.json", s.serveKeys)
@@ -62,7 +59,7 @@ func (s *Server) routes() http.Handler {
 	if s.options.Admin {
 		s.adminRoutes(mux)
 	}
-	return s.outermost(mux)
+	return s.outermost(s.inShape(mux))
 }
 
 var (
@@ -78,9 +75,16 @@ func ownContract(url string) []byte {
 }
 
 // outermost puts around everything what every request needs: it counts what is
-// under way, notes and logs it, answers browsers, and answers in METI's shape
-// what no route takes.
-func (s *Server) outermost(mux *http.ServeMux) http.Handler {
+// under way, notes and logs it, and tells browsers which pages may read it.
+func (s *Server) outermost(next http.Handler) http.Handler {
+	if len(s.options.CORS) > 0 {
+		next = cors.New(cors.Options{
+			AllowedOrigins: s.options.CORS,
+			AllowedMethods: []string{"GET", "POST", "DELETE"},
+			AllowedHeaders: []string{"Authorization", "Content-Type"},
+			ExposedHeaders: []string{"Retry-After", "WWW-Authenticate", "X-RateLimit-Reset", "Auth0-Client-Quota-Limit"},
+		}).Handler(next)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.begin() {
 			panic(http.ErrAbortHandler)
@@ -88,102 +92,61 @@ func (s *Server) outermost(mux *http.ServeMux) http.Handler {
 		defer s.work.Done()
 		request := &Request{Method: r.Method, Path: s.scrub(r.URL.EscapedPath()), Query: s.scrub(r.URL.RawQuery), Time: s.Now()}
 		if !strings.HasPrefix(r.URL.Path, adminPath) {
-			s.log.add(request)
+			s.mutex.Lock()
+			s.last = append(s.last[max(0, len(s.last)-999):], request)
+			s.mutex.Unlock()
 		}
-		answer := &recorder{ResponseWriter: w, log: &s.log, request: request, controller: http.NewResponseController(w)}
-		answer.extend()
-		if r.ContentLength != 0 {
-			_ = answer.controller.SetReadDeadline(time.Now().Add(patience))
-		}
+		answer := &recorder{ResponseWriter: w, server: s, request: request}
 		start := time.Now()
 		defer func() {
-			s.options.Log.LogAttrs(context.Background(), slog.LevelInfo, "request",
-				slog.String("method", r.Method),
-				slog.String("path", request.Path),
-				slog.Int("status", request.Status), // 0: none was sent
-				slog.Int64("bytes", answer.bytes),
-				slog.Duration("took", time.Since(start)),
-			)
+			s.options.Log.Info("request", "method", r.Method, "path", request.Path,
+				"status", request.Status, "bytes", answer.bytes, "took", time.Since(start)) // status 0: none was sent
 		}()
-		if s.crossOrigin(answer, r) {
-			return
-		}
-		if path.Clean(r.URL.Path) != r.URL.Path {
-			s.redirectSlashes(mux, answer, r)
-			return
-		}
-		if _, pattern := mux.Handler(r); pattern == "" {
-			if methods := keep(mux, r).header.Get("Allow"); methods != "" {
-				answer.Header().Set("Allow", methods)
-				writeDetail(answer, http.StatusMethodNotAllowed, "Method Not Allowed")
-				return
-			}
-			writeDetail(answer, http.StatusNotFound, "Not Found")
-			return
-		}
-		mux.ServeHTTP(answer, r)
+		next.ServeHTTP(answer, r)
 	})
 }
 
-// redirectSlashes answers for a path that is none: as FastAPI, whose errors
-// METI's are, by Starlette's Router with redirect_slashes. It takes no path for
+// inShape answers in METI's shape what no route takes: as FastAPI, whose errors
+// they are, by Starlette's Router with redirect_slashes. It takes no path for
 // another, but tells where one without slashes at its end is.
-func (s *Server) redirectSlashes(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
-	to := *r.URL
-	to.Path, to.RawPath = strings.TrimRight(to.Path, "/"), ""
-	_, pattern := mux.Handler(&http.Request{Method: http.MethodGet, Host: r.Host, URL: &to})
-	if path.Clean(to.Path) != to.Path || !strings.Contains(pattern, gen.OperationListSources.Path) {
-		writeDetail(w, http.StatusNotFound, "Not Found")
-		return
-	}
-	to.Scheme, _, _ = strings.Cut(s.URL, ":")
-	to.Host = r.Host
-	w.Header().Set("Location", to.String())
-	w.WriteHeader(http.StatusTemporaryRedirect)
-}
-
-// crossOrigin tells browsers that pages of [Options.CORS] may read the answers,
-// and answers their preflight requests, which it then reports.
-func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
-	origin := r.Header.Get("Origin")
-	if origin == "" || len(s.options.CORS) == 0 || strings.HasPrefix(r.URL.Path, "/_emulator/") {
-		return false
-	}
-	h := w.Header()
-	h.Add("Vary", "Origin")
-	if !slices.Contains(s.options.CORS, origin) && !slices.Contains(s.options.CORS, "*") {
-		return false
-	}
-	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Auth0-Client-Quota-Limit")
-	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
-		return false
-	}
-	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-	w.WriteHeader(http.StatusNoContent)
-	return true
+func (s *Server) inShape(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		plain := *r.URL
+		plain.Path, plain.RawPath = strings.TrimRight(plain.Path, "/"), ""
+		_, pattern := mux.Handler(r)
+		_, plainPattern := mux.Handler(&http.Request{Method: http.MethodGet, Host: r.Host, URL: &plain})
+		switch clean := path.Clean(r.URL.Path) == r.URL.Path; {
+		case clean && pattern != "":
+			mux.ServeHTTP(w, r)
+		case !clean && path.Clean(plain.Path) == plain.Path && strings.Contains(plainPattern, gen.OperationListSources.Path):
+			plain.Scheme, _, _ = strings.Cut(s.URL, ":")
+			plain.Host = r.Host
+			w.Header().Set("Location", plain.String())
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		case clean && keep(mux, r).header.Get("Allow") != "":
+			w.Header().Set("Allow", keep(mux, r).header.Get("Allow"))
+			writeDetail(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+		default:
+			writeDetail(w, http.StatusNotFound, "Not Found")
+		}
+	})
 }
 
 // guard lets those through whose token is good for the operation.
-func (s *Server) guard(o gen.Operation, next http.Handler) http.Handler {
-	if len(o.Scopes) == 0 {
-		return next
-	}
+func guard(o gen.Operation, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, refused := s.verify(r.Header.Get("Authorization"))
-		if refused != "" {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeDetail(w, http.StatusUnauthorized, refused)
-			return
-		}
-		for _, scope := range o.Scopes {
-			if !slices.Contains(who.scopes, scope) {
+		x := exchangeOf(r)
+		for _, scope := range o.Scopes { // none for a token
+			if x.refused != "" {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				writeDetail(w, http.StatusUnauthorized, x.refused)
+				return
+			}
+			if !slices.Contains(strings.Fields(x.who.Scope), scope) {
 				writeDetail(w, http.StatusForbidden, "Missing required scope: "+scope)
 				return
 			}
 		}
-		exchangeOf(r).who = who
 		next.ServeHTTP(w, r)
 	})
 }
@@ -194,10 +157,54 @@ func refuseParameter(w http.ResponseWriter, _ *http.Request, err error) {
 	invalid := new(httpapi.InvalidParamFormatError)
 	switch {
 	case errors.As(err, &missing):
-		writeFields(w, fieldError{[]any{"query", missing.ParamName}, "Field required", "missing"})
+		writeField(w, fieldError{[]any{"query", missing.ParamName}, "Field required", "missing"})
 	case errors.As(err, &invalid):
-		writeFields(w, fieldError{[]any{"query", invalid.ParamName}, "Input should be a valid integer", "int_parsing"})
+		writeField(w, fieldError{[]any{"query", invalid.ParamName}, "Input should be a valid integer", "int_parsing"})
 	default:
 		writeDetail(w, http.StatusBadRequest, err.Error())
 	}
+}
+
+// METI answers errors in three shapes; see the schema Error of openapi.yaml.
+
+// writeDetail answers {"detail": "text"}, the usual shape [L].
+func writeDetail(w http.ResponseWriter, status int, detail string) {
+	writeJSON(w, status, map[string]any{"detail": detail})
+}
+
+// fieldError is one entry of {"detail": […]} under 422, the framework's
+// validation error [L].
+type fieldError struct {
+	Loc  []any  `json:"loc"` // "body" or "query", then names and indexes
+	Msg  string `json:"msg"`
+	Type string `json:"type"`
+}
+
+func writeField(w http.ResponseWriter, field fieldError) {
+	writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"detail": []fieldError{field}})
+}
+
+// writeMessage answers {"status": 500, "message": "text"}, the older shape [V1].
+func writeMessage(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]any{"status": status, "message": message})
+}
+
+// writeTokenError answers as Auth0 does (RFC 6749, section 5.2).
+func writeTokenError(w http.ResponseWriter, status int, code, description string) {
+	writeJSON(w, status, map[string]any{"error": code, "error_description": description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // made of strings and numbers only
+	}
+	writeBytes(w, status, body)
+}
+
+func writeBytes(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone
 }

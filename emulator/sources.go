@@ -9,32 +9,21 @@ import (
 )
 
 // columns says where each filter of the contract is applied: in SQL, on the
-// source s. What a filter's attribute holds is in its document.
+// source s. What stands in a source's attribute is in its document.
 var columns = map[string]string{
-	"id":                     "s.ssid",
-	"alt_id":                 "s.alt_id",
-	"account_id":             "s.account",
+	"id": "s.ssid", "alt_id": "s.alt_id", "account_id": "s.account",
 	"methodology":            "s.document ->> 'methodology'",
 	"steward_id":             "s.document ->> 'steward_id'",
 	"project_id":             "s.document ->> 'project_id'",
 	"outcome_reporting_year": "s.document ->> 'outcome_reporting_year'",
 }
 
-// integers are the filters that are numbers.
-var integers = func() map[string]bool {
-	numbers := map[string]bool{"limit": true, "offset": true}
-	for _, f := range gen.Filters() {
-		numbers[f.Name] = f.Type == "integer"
-	}
-	return numbers
-}()
-
 // within is a filter for what the caller may touch: one account's sources, or
 // an admin all.
 func within(r *http.Request) filter {
 	x := exchangeOf(r)
-	f := filter{equal: make(map[string]any), account: x.who.account, lag: x.met.lag}
-	if x.who.admin {
+	f := filter{equal: make(map[string]any), account: x.who.AccountID, lag: x.met.lag}
+	if x.who.Role == admin {
 		f.account = ""
 	}
 	return f
@@ -50,19 +39,22 @@ func (sv *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.ListSourcesParams) {
 	query := r.URL.Query()
 	page := map[string]int{"limit": -1, "offset": 0}
+	for name := range page {
+		if query.Has(name) {
+			page[name], _ = strconv.Atoi(query.Get(name)) // the generated code has checked it
+		}
+		if page[name] < 0 && query.Has(name) {
+			writeField(w, fieldError{[]any{"query", name}, "Input should be greater than or equal to 0", "greater_than_equal"})
+			return
+		}
+	}
 	f := within(r)
-	for name := range query {
-		value := any(query.Get(name))
-		if n, err := strconv.Atoi(query.Get(name)); err == nil && integers[name] { // checked before
+	for _, field := range gen.Filters() {
+		column, value := columns[field.Name], any(query.Get(field.Name))
+		if n, err := strconv.Atoi(query.Get(field.Name)); err == nil && field.Type == "integer" {
 			value = n
 		}
-		if _, ok := page[name]; ok {
-			if page[name], ok = value.(int); !ok || page[name] < 0 {
-				writeFields(w, fieldError{[]any{"query", name}, "Input should be greater than or equal to 0", "greater_than_equal"})
-				return
-			}
-		}
-		if column := columns[name]; column != "" {
+		if column != "" && query.Has(field.Name) {
 			f.equal[column] = value
 		}
 	}
@@ -111,21 +103,21 @@ func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID st
 
 // DeleteSource deletes one source.
 func (sv *service) DeleteSource(w http.ResponseWriter, r *http.Request, sourceID string) {
-	sv.delete(w, r, columns["id"], sourceID)
+	sv.delete(w, r, "id", sourceID)
 }
 
 // DeleteSourcesByAltID deletes all sources that have the alt_id.
 func (sv *service) DeleteSourcesByAltID(w http.ResponseWriter, r *http.Request, p gen.DeleteSourcesByAltIDParams) {
 	if p.AltID == "" {
-		writeFields(w, fieldError{[]any{"query", "alt_id"}, "String should have at least 1 character", "string_too_short"})
+		writeField(w, fieldError{[]any{"query", "alt_id"}, "String should have at least 1 character", "string_too_short"})
 		return
 	}
-	sv.delete(w, r, columns["alt_id"], p.AltID)
+	sv.delete(w, r, "alt_id", p.AltID)
 }
 
-func (sv *service) delete(w http.ResponseWriter, r *http.Request, column, value string) {
+func (sv *service) delete(w http.ResponseWriter, r *http.Request, by, value string) {
 	f := within(r)
-	f.equal[column] = value
+	f.equal[columns[by]] = value
 	deleted, err := sv.store.remove(f, sv.server.Now)
 	switch {
 	case err != nil:

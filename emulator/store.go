@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -54,26 +55,27 @@ type store struct {
 	db      *sql.DB // one connection
 }
 
-// openStore opens the file, or a temporary one if path is empty. What draws the
-// keys of a new store is random.
-func openStore(path string, f flavour, draw func(name string) []byte) (st *store, err error) {
-	st = &store{flavour: f}
+// openStore opens the file, or a temporary one if path is empty. The seed is for
+// a new one.
+func openStore(path string, f flavour, seed uint64) (st *store, err error) {
 	name, pragmas := path, []string{"locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)", "cache_size(-32000)"}
 	if path == "" {
 		name, pragmas = temporary(), []string{"journal_mode(MEMORY)", "synchronous(OFF)", "cache_size(-16000)"} // KB
 	} else if name, err = private(path); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
-	query := url.Values{"_pragma": slices.Concat([]string{"page_size(8192)"}, pragmas)}
-	if st.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: name, RawQuery: query.Encode()}).String()); err == nil {
-		st.db.SetMaxOpenConns(1)
-		err = st.prepare(draw)
+	query := url.Values{"_pragma": append(pragmas, "page_size(8192)")}
+	st = &store{flavour: f}
+	if st.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: name, RawQuery: query.Encode()}).String()); err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
 	}
+	st.db.SetMaxOpenConns(1)
+	err = st.prepare(seed)
 	if busy := new(sqlite.Error); errors.As(err, &busy) && busy.Code()&0xFF == sqlite3.SQLITE_BUSY {
-		err = fmt.Errorf("%s is in use by another emulator", path)
+		err = errors.New("it is in use by another emulator")
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("emulator: opening the store: %w", err), st.db.Close())
+		return nil, errors.Join(fmt.Errorf("emulator: opening %s: %w", cmp.Or(path, "a store"), err), st.db.Close())
 	}
 	return st, nil
 }
@@ -110,28 +112,28 @@ func private(path string) (string, error) {
 	return (&url.URL{Path: path}).EscapedPath(), errors.Join(file.Chmod(0o600), file.Close())
 }
 
-func (st *store) prepare(draw func(string) []byte) error {
+func (st *store) prepare(seed uint64) error {
 	var version int
-	if err := st.db.QueryRowContext(forever, "PRAGMA user_version").Scan(&version); err != nil {
+	err := st.db.QueryRowContext(forever, "PRAGMA user_version").Scan(&version)
+	switch {
+	case err != nil:
 		return err
+	case version == 0:
+		_, err = st.db.ExecContext(forever, schema)
+	case version != schemaVersion:
+		err = fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
 	}
-	if version == 0 {
-		if _, err := st.db.ExecContext(forever, schema); err != nil {
-			return err
-		}
-	} else if version != schemaVersion {
-		return fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
+	if err == nil {
+		st.key, err = st.keep(string(st.flavour), func() []byte { return derive(seed, string(st.flavour)) })
 	}
-	var err error
-	st.key, err = st.keep(string(st.flavour), draw)
 	return err
 }
 
 // keep gives the key of this name, drawn when it is first asked for.
-func (st *store) keep(name string, draw func(name string) []byte) (key []byte, err error) {
+func (st *store) keep(name string, draw func() []byte) (key []byte, err error) {
 	err = st.db.QueryRowContext(forever, "SELECT secret FROM key WHERE name = ?", name).Scan(&key)
 	if errors.Is(err, sql.ErrNoRows) {
-		key = draw(name)
+		key = draw()
 		_, err = st.db.ExecContext(forever, "INSERT INTO key (name, secret) VALUES (?, ?)", name, key)
 	}
 	return key, err
@@ -153,45 +155,70 @@ func (st *store) ssid(id int64) string {
 	return string(text)
 }
 
-// transact runs a transaction. The caller has the turn.
-func (st *store) transact(do func(tx *sql.Tx) error) error {
+// transact runs statements, all or none. The caller has the turn.
+func (st *store) transact(do func(exec func(query string, args ...any))) error {
 	tx, err := st.db.BeginTx(forever, nil)
 	if err != nil {
 		return err
 	}
-	if err := do(tx); err != nil {
+	do(func(query string, args ...any) {
+		if err == nil {
+			_, err = tx.ExecContext(forever, query, args...)
+		}
+	})
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
 }
 
-// tables hold sources. The last id that was given is in one of them.
-var tables = []string{"source", "box", "conflict", "sqlite_sequence"}
-
-// remember keeps a copy of all sources, for reset, in a temporary file.
-func (st *store) remember() error {
-	if _, err := st.db.ExecContext(forever, "ATTACH ? AS start", temporary()); err != nil {
+// each runs a query and visits its rows.
+func (st *store) each(visit func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := st.db.QueryContext(forever, query, args...)
+	if err != nil {
 		return err
 	}
-	for _, table := range tables {
-		if _, err := st.db.ExecContext(forever, "CREATE TABLE start.then_"+table+" AS SELECT * FROM main."+table); err != nil {
+	defer rows.Close()
+	for rows.Next() {
+		if err := visit(rows); err != nil {
 			return err
 		}
 	}
-	return nil
+	return rows.Err()
+}
+
+// ids runs a query for ids.
+func (st *store) ids(query string, args ...any) (ids []int64, err error) {
+	err = st.each(func(rows *sql.Rows) error {
+		ids = append(ids, 0)
+		return rows.Scan(&ids[len(ids)-1])
+	}, query, args...)
+	return ids, err
+}
+
+// tables hold sources. The last id that was given is in one of them.
+var tables = []string{"source", "box", "sqlite_sequence"}
+
+// remember keeps a copy of all sources, for reset, in a temporary file.
+func (st *store) remember() error {
+	_, err := st.db.ExecContext(forever, "ATTACH ? AS start", temporary())
+	for _, table := range tables {
+		if err == nil {
+			_, err = st.db.ExecContext(forever, "CREATE TABLE start.then_"+table+" AS SELECT * FROM main."+table)
+		}
+	}
+	return err
 }
 
 // reset goes back to what remember has kept.
 func (st *store) reset() error {
 	st.turn.Lock()
 	defer st.turn.Unlock()
-	return st.transact(func(tx *sql.Tx) error {
+	return st.transact(func(exec func(string, ...any)) {
 		for _, table := range tables {
-			if _, err := tx.ExecContext(forever, "DELETE FROM main."+table+"; INSERT INTO main."+table+" SELECT * FROM start.then_"+table); err != nil {
-				return err
-			}
+			exec("DELETE FROM main." + table)
+			exec("INSERT INTO main." + table + " SELECT * FROM start.then_" + table)
 		}
-		return nil
 	})
 }
 
@@ -228,84 +255,50 @@ func (st *store) matching(f filter, limit, offset int) ([]int64, error) {
 	return st.ids("SELECT s.id FROM source s WHERE "+where+" ORDER BY s.id LIMIT ? OFFSET ?", append(args, limit, offset)...)
 }
 
-// ids runs a query for ids.
-func (st *store) ids(query string, args ...any) (ids []int64, err error) {
-	rows, err := st.db.QueryContext(forever, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
-}
-
-// listChunk is how much of a list is read at a time, in bytes and in sources.
-const (
-	listChunk   = 1 << 20
-	listSources = 1000
-)
+// listChunk is how many sources of a list are read at a time.
+const listChunk = 100
 
 // list gives the sources that match, as JSON objects, a chunk at a time: each
 // call of emit gets some of them, with a comma between. limit < 0 is none.
 func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func([]byte) error) error {
 	ids, err := st.matching(f, limit, offset)
-	var chunk []byte
-	for len(ids) > 0 && err == nil {
-		var last int64
-		if chunk, last, err = st.chunk(chunk[:0], f, ids[0], ids[min(len(ids), listSources)-1]); err != nil {
+	var b []byte
+	for part := range slices.Chunk(ids, listChunk) {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, _ := slices.BinarySearch(ids, last+1)
-		ids = ids[n:]
-		if err = ctx.Err(); err == nil && len(chunk) > 0 {
-			err = emit(chunk)
+		b = b[:0]
+		where, args := f.where()
+		err = st.each(func(rows *sql.Rows) error {
+			var ssid, created, changed, document, geometry, others sql.RawBytes
+			var c conflicts
+			if err := rows.Scan(&ssid, &created, &changed, &document, &geometry, &others, &c.share); err != nil {
+				return err
+			}
+			if err := json.Unmarshal(others, &c.others); err != nil {
+				return err
+			}
+			if len(b) > 0 {
+				b = append(b, ',')
+			}
+			b = st.appendSource(b, ssid, created, changed, document, geometry, c)
+			return nil
+		}, `SELECT s.ssid, s.created, s.changed, s.document, s.geometry, s.others, s.share FROM source s
+			WHERE `+where+` AND s.id BETWEEN ? AND ? ORDER BY s.id`, append(args, part[0], part[len(part)-1])...)
+		if err == nil && len(b) > 0 {
+			err = emit(b)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return err
 }
 
-// chunk appends the sources that match from one id to another, or to where the
-// chunk is full, and says to which.
-func (st *store) chunk(b []byte, f filter, from, to int64) (chunk []byte, last int64, err error) {
-	where, args := f.where()
-	rows, err := st.db.QueryContext(forever, `SELECT s.id, s.ssid, s.created, s.document, s.geometry, c.others, c.share, c.changed
-		FROM source s LEFT JOIN conflict c ON c.id = s.id
-		WHERE `+where+` AND s.id BETWEEN ? AND ? ORDER BY s.id`, append(args, from, to)...)
-	if err != nil {
-		return b, 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var ssid, created, document, geometry, others, changed sql.RawBytes
-		var c conflicts
-		if err := rows.Scan(&last, &ssid, &created, &document, &geometry, &others, &c.share, &changed); err != nil {
-			return b, 0, err
-		}
-		if others == nil {
-			changed = created
-		} else if err := json.Unmarshal(others, &c.others); err != nil {
-			return b, 0, err
-		}
-		if len(b) > 0 {
-			b = append(b, ',')
-		}
-		if b = st.appendSource(b, ssid, created, changed, document, geometry, c); len(b) >= listChunk {
-			return b, last, nil
-		}
-	}
-	return b, to, rows.Err()
-}
-
 // conflicts is what changes of a source.
 type conflicts struct {
-	others []int64 // ids of those it conflicts with, in the order in which they came up
-	share  sql.NullFloat64
+	others []int64  // ids of those it conflicts with, in the order in which they came up
+	share  *float64 // percent_overlap
 }
 
 // appendSource writes a source as METI answers it.
@@ -323,8 +316,8 @@ func (st *store) appendSource(b, ssid, created, changed, document, geometry []by
 		b = strconv.AppendQuote(b, st.ssid(id))
 	}
 	b = append(b, `],"percent_overlap":`...)
-	if c.share.Valid {
-		b = strconv.AppendFloat(b, c.share.Float64, 'g', -1, 64)
+	if c.share != nil {
+		b = strconv.AppendFloat(b, *c.share, 'g', -1, 64)
 	} else {
 		b = append(b, "null"...)
 	}

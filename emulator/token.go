@@ -1,19 +1,19 @@
 package emulator
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"math/big"
 	"mime"
 	"net/http"
 	"net/url"
@@ -27,14 +27,12 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// claimsOf begins METI's own claims, whatever the audience [A].
-const claimsOf = "https://api.meti.millpont.com/"
-
-// claims are those of a token that are looked at.
+// claims are those of a token that are looked at. METI's own begin with its
+// host, whatever the audience [A].
 type claims struct {
 	jwt.Claims
 	Scope     string `json:"scope"`
-	Azp       string `json:"azp"`
+	ClientID  string `json:"azp"`
 	AccountID string `json:"https://api.meti.millpont.com/account_id"`
 	Role      string `json:"https://api.meti.millpont.com/role"`
 }
@@ -47,37 +45,21 @@ type keys struct {
 
 // processKey serves all emulators that were given no seed and no file: making
 // one takes longer than most tests. They tell their tokens apart by issuer.
-var processKey = sync.OnceValue(func() []byte { return newKey(rand.Reader) })
-
-// newKey makes a private key, PKCS #1. Unlike rsa.GenerateKey it makes the same
-// one of the same random bytes.
-func newKey(random io.Reader) []byte {
-	prime := func() *big.Int {
-		for {
-			b := make([]byte, 128)
-			_, _ = io.ReadFull(random, b) // never fails
-			b[0] |= 0xC0                  // so that the product has 2048 bits
-			b[127] |= 1
-			p := new(big.Int).SetBytes(b)
-			if new(big.Int).Mod(p, big.NewInt(exponent)).Cmp(big.NewInt(1)) != 0 && p.ProbablyPrime(20) {
-				return p
-			}
-		}
+var processKey = sync.OnceValue(func() []byte {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err) // without randomness nothing works
 	}
-	p, q := prime(), prime()
-	one := big.NewInt(1)
-	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
-	return x509.MarshalPKCS1PrivateKey(&rsa.PrivateKey{
-		PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: exponent},
-		D:         new(big.Int).ModInverse(big.NewInt(exponent), phi),
-		Primes:    []*big.Int{p, q},
-	})
-}
+	return x509.MarshalPKCS1PrivateKey(private)
+})
 
-// exponent is the public one.
-const exponent = 65537
+// seededKey is what emulators with a seed sign with. It is as secret as a seed:
+// not at all.
+//
+//go:embed seeded.key
+var seededKey string
 
-// keysOf makes keys of a private one.
+// keysOf makes keys of a private one, PKCS #1.
 func keysOf(der []byte) (k keys, err error) {
 	private, err := x509.ParsePKCS1PrivateKey(der)
 	if err != nil {
@@ -98,108 +80,88 @@ func keysOf(der []byte) (k keys, err error) {
 // issuer is Auth0's form: the domain with a slash at the end.
 func (s *Server) issuer() string { return s.URL + "/" }
 
-// TokenSpec is what a token is to be, where it differs from one that
-// [TokenSpec.ClientID] would get.
+// TokenSpec is what a token is to be, where it differs from one that its client
+// would get.
 type TokenSpec struct {
-	// ClientID is the account's, the first one's if empty.
-	ClientID string `json:"client_id"`
-	// Scopes are those granted, whatever they are; the account's if nil.
-	Scopes []string `json:"scopes"`
-	// Audience is the server's own if empty.
-	Audience string `json:"audience"`
-	// Expired makes one that expired a second ago.
-	Expired bool `json:"expired"`
-	// Claims come on top, in place of those of the same name; null leaves one
-	// out.
-	Claims map[string]any `json:"claims"`
+	ClientID string         `json:"client_id"` // the first account's if empty
+	Scopes   []string       `json:"scopes"`    // any; those granted to the account if nil
+	Audience string         `json:"audience"`  // the server's if empty
+	Expired  bool           `json:"expired"`   // a second ago
+	Claims   map[string]any `json:"claims"`    // in place of others of the same name; null leaves one out
 }
 
 // Token signs what is asked for: it is as genuine as one that was requested, and
 // counts for nothing.
 func (s *Server) Token(spec TokenSpec) (string, error) {
-	token, _, err := s.sign(spec)
-	return token, err
+	answer, err := s.grant(spec)
+	if err != nil {
+		return "", err
+	}
+	return answer["access_token"].(string), nil
 }
 
-// sign makes a token, and says what is granted.
-func (s *Server) sign(spec TokenSpec) (token, scope string, err error) {
+// grant makes a token, and what Auth0 answers with it.
+func (s *Server) grant(spec TokenSpec) (map[string]any, error) {
 	account, ok := s.account(spec.ClientID)
 	if !ok {
-		return "", "", fmt.Errorf("emulator: no account has the client id %q", spec.ClientID)
+		return nil, fmt.Errorf("emulator: no account has the client id %q", spec.ClientID)
 	}
-	granted := spec.Scopes
-	if granted == nil {
-		granted = account.granted()
+	if spec.Scopes == nil {
+		spec.Scopes = account.granted()
 	}
-	if spec.Audience == "" {
-		spec.Audience = s.options.Audience
-	}
-	now := s.Now()
+	now, lifetime := s.Now(), s.options.TokenLifetime
 	if spec.Expired {
-		now = now.Add(-s.options.TokenLifetime - time.Second)
+		lifetime = -time.Second
 	}
-	scope = strings.Join(granted, " ")
+	s.mutex.Lock()
+	s.tokens++
+	id := derive(s.options.Seed, fmt.Sprint("token ", s.tokens)) // two of one second differ
+	s.mutex.Unlock()
+	scope := strings.Join(spec.Scopes, " ")
+	const own = "https://api.meti.millpont.com/"
 	all := map[string]any{
-		"iss": s.issuer(), "sub": account.ClientID + "@clients", "aud": spec.Audience, "azp": account.ClientID,
-		"iat": now.Unix(), "exp": now.Add(s.options.TokenLifetime).Unix(), "jti": hex.EncodeToString(derive(s.options.Seed, fmt.Sprint("token ", s.tokens.Add(1)))[:16]), // two of one second differ
-		"gty": "client-credentials", "scope": scope, claimsOf + "account_id": account.AccountID,
+		"iss": s.issuer(), "sub": account.ClientID + "@clients", "aud": cmp.Or(spec.Audience, s.options.Audience),
+		"iat": now.Add(lifetime - s.options.TokenLifetime).Unix(), "exp": now.Add(lifetime).Unix(), "jti": hex.EncodeToString(id[:16]),
+		"azp": account.ClientID, "gty": "client-credentials", "scope": scope,
+		own + "account_id": account.AccountID, own + "role": account.Role,
+		own + "client_name": account.ClientName, own + "v1_client_id": account.V1ClientID,
 	}
-	for name, value := range map[string]string{"role": account.Role, "client_name": account.ClientName, "v1_client_id": account.V1ClientID} {
-		if value != "" {
-			all[claimsOf+name] = value
-		}
-	}
+	maps.DeleteFunc(all, func(name string, value any) bool { return value == "" && strings.HasPrefix(name, own) })
 	maps.Copy(all, spec.Claims)
 	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
-	token, err = jwt.Signed(s.keys.signer).Claims(all).Serialize()
-	return token, scope, err
-}
-
-// caller is who a valid token belongs to.
-type caller struct {
-	client, account string
-	admin           bool
-	scopes          []string
+	token, err := jwt.Signed(s.keys.signer).Claims(all).Serialize()
+	answer := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": max(0, int(lifetime/time.Second))}
+	if scope != "" {
+		answer["scope"] = scope
+	}
+	return answer, err
 }
 
 // verify judges an Authorization header. Where it is not good, refused says why,
-// for the client to read.
-func (s *Server) verify(header string) (who caller, refused string) {
+// for the client to read; what it claims may be false then.
+func (s *Server) verify(header string) (c claims, refused string) {
 	if header == "" {
-		return who, "Missing Authorization header"
+		return c, "Missing Authorization header"
 	}
 	scheme, text, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return who, "Authorization header must be: Bearer token"
+		return c, "Authorization header must be: Bearer token"
 	}
-	token, err := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
-	if err != nil {
-		return who, "Malformed token"
-	}
-	var c claims
-	if err := token.Claims(s.keys.public, &c); err != nil {
-		return who, "Invalid token signature"
-	}
-	switch {
-	case c.Issuer != s.issuer():
-		return who, "Token has another issuer"
-	case !c.Audience.Contains(s.options.Audience):
-		return who, "Token has another audience"
-	case c.Expiry == nil || !s.Now().Before(c.Expiry.Time()):
-		return who, "Token has expired"
-	}
-	return caller{client: c.Azp, account: c.AccountID, admin: c.Role == admin, scopes: strings.Fields(c.Scope)}, ""
-}
-
-// clientOf is the client that a token says it is, whether that is true or not.
-func clientOf(header string) string {
-	_, text, _ := strings.Cut(header, " ")
-	var c claims
 	token, err := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || token.UnsafeClaimsWithoutVerification(&c) != nil {
-		return ""
+		return c, "Malformed token"
 	}
-	return c.Azp
+	switch {
+	case token.Claims(s.keys.public) != nil:
+		return c, "Invalid token signature"
+	case c.Issuer != s.issuer():
+		return c, "Token has another issuer"
+	case !c.Audience.Contains(s.options.Audience):
+		return c, "Token has another audience"
+	case c.Expiry == nil || !s.Now().Before(c.Expiry.Time()):
+		return c, "Token has expired"
+	}
+	return c, ""
 }
 
 // RequestToken is Auth0's token endpoint for the client-credentials grant.
@@ -207,33 +169,25 @@ func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 	s := sv.server
 	w.Header().Set("Cache-Control", "no-store")
 	q, problem := readTokenRequest(r, exchangeOf(r).body)
-	switch {
-	case problem != "":
-		writeTokenError(w, http.StatusBadRequest, "invalid_request", problem)
-		return
-	case q["grant_type"] == "":
-		writeTokenError(w, http.StatusBadRequest, "invalid_request", "Missing required parameter: grant_type")
-		return
-	case q["grant_type"] != "client_credentials":
-		writeTokenError(w, http.StatusBadRequest, "unsupported_grant_type", "Unsupported grant type: "+q["grant_type"])
-		return
-	case q["client_id"] == "":
-		writeTokenError(w, http.StatusBadRequest, "invalid_request", "Missing required parameter: client_id")
-		return
-	}
-	account, ok := s.authenticate(q["client_id"], q["client_secret"])
-	switch {
-	case !ok:
-		writeTokenError(w, http.StatusUnauthorized, "access_denied", "Unauthorized")
-		return
-	case q["audience"] == "":
-		writeTokenError(w, http.StatusForbidden, "access_denied",
-			"No audience parameter was provided, and no default audience has been configured")
-		return
-	case q["audience"] != s.options.Audience:
-		writeTokenError(w, http.StatusForbidden, "access_denied",
-			fmt.Sprintf("Client is not authorized to access %q", q["audience"]))
-		return
+	account, known := s.account(q["client_id"])
+	given, right := sha256.Sum256([]byte(q["client_secret"])), sha256.Sum256([]byte(account.ClientSecret))
+	for _, refusal := range []struct {
+		when       bool
+		status     int
+		code, text string
+	}{
+		{problem != "", 400, "invalid_request", problem},
+		{q["grant_type"] == "", 400, "invalid_request", "Missing required parameter: grant_type"},
+		{q["grant_type"] != "client_credentials", 400, "unsupported_grant_type", "Unsupported grant type: " + q["grant_type"]},
+		{q["client_id"] == "", 400, "invalid_request", "Missing required parameter: client_id"},
+		{!known || subtle.ConstantTimeCompare(given[:], right[:]) != 1, 401, "access_denied", "Unauthorized"},
+		{q["audience"] == "", 403, "access_denied", "No audience parameter was provided, and no default audience has been configured"},
+		{q["audience"] != s.options.Audience, 403, "access_denied", fmt.Sprintf("Client is not authorized to access %q", q["audience"])},
+	} {
+		if refusal.when {
+			writeTokenError(w, refusal.status, refusal.code, refusal.text)
+			return
+		}
 	}
 	if !s.takeFromQuota(w, account.ClientID) {
 		writeTokenError(w, http.StatusTooManyRequests, "too_many_requests", "Client quota has been used up")
@@ -243,26 +197,10 @@ func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 	if asked := strings.Fields(q["scope"]); len(asked) > 0 {
 		granted = slices.DeleteFunc(granted, func(scope string) bool { return !slices.Contains(asked, scope) })
 	}
-	s.answerToken(w, TokenSpec{ClientID: account.ClientID, Scopes: granted})
-}
-
-// answerToken signs a token and answers it as Auth0 does.
-func (s *Server) answerToken(w http.ResponseWriter, spec TokenSpec) {
-	token, scope, err := s.sign(spec)
+	answer, err := s.grant(TokenSpec{ClientID: account.ClientID, Scopes: granted})
 	if err != nil {
-		writeTokenError(w, http.StatusBadRequest, "invalid_request", err.Error())
+		sv.fail(w, r, err)
 		return
-	}
-	answer := map[string]any{
-		"access_token": token,
-		"token_type":   "Bearer",
-		"expires_in":   int(s.options.TokenLifetime / time.Second),
-	}
-	if spec.Expired {
-		answer["expires_in"] = 0
-	}
-	if scope != "" {
-		answer["scope"] = scope
 	}
 	writeJSON(w, http.StatusOK, answer)
 }
@@ -305,25 +243,6 @@ func readTokenRequest(r *http.Request, body []byte) (q map[string]string, proble
 	return q, ""
 }
 
-func (s *Server) authenticate(clientID, secret string) (Account, bool) {
-	account, ok := s.account(clientID)
-	given, right := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(account.ClientSecret))
-	return account, ok && clientID != "" && subtle.ConstantTimeCompare(given[:], right[:]) == 1
-}
-
-// quotas counts the tokens of each client in the current hour.
-type quotas struct {
-	mutex sync.Mutex
-	hour  time.Time
-	taken map[string]int
-}
-
-func (q *quotas) clear() {
-	q.mutex.Lock()
-	defer q.mutex.Unlock()
-	q.taken = nil
-}
-
 // takeFromQuota counts one token and tells in headers what is left, as Auth0
 // does where an owner has set a quota; false when nothing was left.
 func (s *Server) takeFromQuota(w http.ResponseWriter, clientID string) bool {
@@ -332,18 +251,17 @@ func (s *Server) takeFromQuota(w http.ResponseWriter, clientID string) bool {
 		return true
 	}
 	now := s.Now()
-	hour := now.Truncate(time.Hour)
-	reset := hour.Add(time.Hour)
-	s.quotas.mutex.Lock()
-	defer s.quotas.mutex.Unlock()
-	if s.quotas.taken == nil || !hour.Equal(s.quotas.hour) {
-		s.quotas.hour, s.quotas.taken = hour, make(map[string]int)
+	reset := now.Truncate(time.Hour).Add(time.Hour)
+	s.mutex.Lock()
+	if !reset.Equal(s.quotaReset) {
+		s.quotaReset, s.taken = reset, make(map[string]int)
 	}
-	ok := s.quotas.taken[clientID] < quota
+	ok := s.taken[clientID] < quota
 	if ok {
-		s.quotas.taken[clientID]++
+		s.taken[clientID]++
 	}
-	left := quota - s.quotas.taken[clientID]
+	left := quota - s.taken[clientID]
+	s.mutex.Unlock()
 	wait := int(reset.Sub(now).Round(time.Second) / time.Second)
 	w.Header().Set("Auth0-Client-Quota-Limit", fmt.Sprintf("b=per_hour;q=%d;r=%d;t=%d", quota, left, wait))
 	if !ok {
@@ -368,14 +286,10 @@ func (s *Server) serveKeys(w http.ResponseWriter, _ *http.Request) {
 // serveConfiguration is OpenID Connect Discovery, as far as it applies.
 func (s *Server) serveConfiguration(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
-		"issuer":                                s.issuer(),
-		"token_endpoint":                        s.URL + "/oauth/token",
-		"jwks_uri":                              s.URL + "/.well-known/jwks.json",
-		"scopes_supported":                      allScopes,
-		"grant_types_supported":                 []string{"client_credentials"},
+		"issuer": s.issuer(), "token_endpoint": s.URL + "/oauth/token", "jwks_uri": s.URL + "/.well-known/jwks.json",
+		"scopes_supported": allScopes, "grant_types_supported": []string{"client_credentials"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
-		"id_token_signing_alg_values_supported": []string{"RS256"},
-		"response_types_supported":              []string{},
-		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"RS256"}, "subject_types_supported": []string{"public"},
+		"response_types_supported": []string{},
 	})
 }
