@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -156,4 +157,25 @@ func benchmarkHTTP(b *testing.B, file bool, stored, vertices int) {
 		slices.Sort(took)
 		b.ReportMetric(float64(took[b.N*95/100].Microseconds())/1000, "ms/p95")
 	})
+}
+
+// BenchmarkMemory registers 95,000 fields of 40 vertices and lists them, and
+// reports how much memory that took from the system, the client's part
+// included.
+func BenchmarkMemory(b *testing.B) {
+	server, err := emulator.Start(emulator.Options{Seed: 1, Countries: everywhere(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	c := benchClient{b, server.URL, tokenFor(b, server.URL, emulator.DemoAccount())}
+	random := rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		for at := 0; at < 95_000; at += 100 {
+			c.do("POST", "/sources", fields(at, 100, 310, 0, 0.45, 40, random))
+		}
+		var memory runtime.MemStats
+		runtime.ReadMemStats(&memory)
+		b.ReportMetric(float64(memory.Sys)/1e6, "MB")
+	}
 }

@@ -212,3 +212,29 @@ func TestContract(t *testing.T) {
 		}
 	}
 }
+
+// TestFrontEnd sends what MillPont's own client does [L]: a token request
+// without a scope, the account in every list, and 9,000 fields in one body, in
+// the wrapper form with account_id.
+func TestFrontEnd(t *testing.T) {
+	server := start(t, emulator.Options{})
+	token := askToken(t, server.URL, "application/json", tokenBody(north), nil).token(t)
+	c := &client{t, server.URL, token.AccessToken}
+	ids := make([]string, 9000)
+	for i := range ids {
+		ids[i] = fmt.Sprint("field-", i)
+	}
+	body := `{"feature_collection":` + squares(ids, 0, 0) + `,"methodology":"Agriculture","source_type":"FIELD",
+		"attribute_type":["CARBON_REMOVAL"],"geometry_source":"CUSTODIAN_DRAWN","tags":["north"],
+		"account_id":"` + north.AccountID + `","created_by":"00000000-0000-4000-8000-0000000000c1"}`
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/sources", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if err := conformingRequest(request, body); err != nil {
+		t.Error(err)
+	}
+	same(t, "registered", altIDs(c.create(body)), ids)
+	same(t, "listed", altIDs(c.list("?account_id="+north.AccountID)), ids)
+}

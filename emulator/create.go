@@ -59,7 +59,7 @@ func (m members) attributes(createdBy string) (text []byte, err error) {
 	for _, field := range gen.Attributes() {
 		value := m[field.Name]
 		given := value != nil && value[0] != 'n'
-		to := map[string]any{"integer": new(int), "number": new(float64), "boolean": new(bool), "array": new([]string), "string": new(string)}[field.Type]
+		to := map[string]any{"integer": new(int), "number": new(float64), "boolean": new(bool), "array": new([]string), "string": new(string), "uuid": new(string)}[field.Type]
 		fault := func(message, kind string) {
 			faults = append(faults, fieldError{[]any{"body", field.Name}, message, kind})
 		}
@@ -77,7 +77,7 @@ func (m members) attributes(createdBy string) (text []byte, err error) {
 			value = json.RawMessage("null")
 		case field.Name == "methodology" && utf8.RuneCountInString(*to.(*string)) > 255: // [D]
 			fault("String should have at most 255 characters", "string_too_long")
-		case field.Name == "created_by", field.Name == "updated_by":
+		case field.Type == "uuid":
 			id, err := uuid.Parse(*to.(*string))
 			if err != nil {
 				fault("Input should be a valid UUID", "uuid_parsing")
