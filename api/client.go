@@ -267,6 +267,18 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 	return cmp.Or(claims.AccountID, claims.Subject), nil
 }
 
+// Require fails, as a call would, where the token was not granted one of the
+// scopes; what for is named in the error. It requests a token if there is none
+// at hand. Where the source of tokens does not tell what was granted, or scopes
+// are not to be checked, it says nothing.
+func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
+	who, err := c.tokens.authorize(ctx, http.Header{})
+	if err != nil || who.grant == nil || !c.checkScopes {
+		return err
+	}
+	return who.grant.Require(what, scopes...)
+}
+
 // String names the server that the client calls.
 func (c Client) String() string {
 	if c.base == nil {

@@ -1,19 +1,11 @@
 package register
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/meti-go/meti/ledger"
 )
-
-// tolerance is how far a coordinate of an answer may be from what was sent, in
-// degrees: PostGIS writes nine decimals.
-const tolerance = 1e-8
 
 // hash is as much of a SHA-256 as identity needs.
 type hash [16]byte
@@ -23,157 +15,37 @@ func sum(data []byte) hash {
 	return hash(full[:16])
 }
 
-// ring is a closed line without its last position, which repeats the first.
-type ring [][2]float64
+// finest is the precision of a form in degrees: a tenth of a millimetre.
+const finest = 1e-9
 
-// outline is a geometry as it is compared: polygons of rings, shell first.
-// What is not made of polygons is compared by its well-known binary alone.
-type outline struct {
-	polygons [][]ring
-	other    []byte
+// Decimals of an answer's coordinates: fewer than 6 are taken for numbers that
+// happen to be short, for else 10.1 would be the same as 10.14.
+const (
+	fewestDecimals = 6
+	mostDecimals   = 9
+)
+
+// open leaves out the last position of a closed ring, which repeats the first.
+func open(ring []float64) []float64 {
+	if n := len(ring); n > 2 && ring[0] == ring[n-2] && ring[1] == ring[n-1] {
+		return ring[:n-2]
+	}
+	return ring
 }
 
-func outlineOf(shape *ledger.Shape) outline {
-	wkb, err := shape.MarshalBinary()
-	if err != nil {
-		return outline{}
+// sameShape reports whether two boundaries agree once both are rounded to a
+// number of decimals.
+func sameShape(a, b *ledger.Shape, decimals int) bool {
+	if a.Polygons() == nil && b.Polygons() == nil {
+		return boxOf(a).like(boxOf(b)) // points and lines, which the rules rarely let through
 	}
-	r := wkbReader{rest: wkb}
-	if polygons := r.polygons(); polygons != nil && len(r.rest) == 0 && !r.short {
-		return outline{polygons: polygons}
-	}
-	return outline{other: wkb}
-}
-
-// wkbReader reads little-endian polygons without Z (OGC 06-103r4).
-type wkbReader struct {
-	rest  []byte
-	short bool
-}
-
-func (r *wkbReader) take(n int) []byte {
-	if n < 0 || n > len(r.rest) {
-		r.short, r.rest = true, nil
-		return nil
-	}
-	taken := r.rest[:n]
-	r.rest = r.rest[n:]
-	return taken
-}
-
-func (r *wkbReader) count() int {
-	if b := r.take(4); b != nil {
-		return int(binary.LittleEndian.Uint32(b))
-	}
-	return 0
-}
-
-func (r *wkbReader) polygons() [][]ring {
-	const polygon, multiPolygon = 3, 6
-	if order := r.take(1); order == nil || order[0] != 1 {
-		return nil
-	}
-	switch r.count() {
-	case polygon:
-		rings := []ring{}
-		for n := r.count(); n > 0 && !r.short; n-- {
-			rings = append(rings, r.ring())
-		}
-		return [][]ring{rings}
-	case multiPolygon:
-		all := [][]ring{}
-		for n := r.count(); n > 0 && !r.short; n-- {
-			one := r.polygons()
-			if len(one) != 1 {
-				return nil
-			}
-			all = append(all, one[0])
-		}
-		return all
-	}
-	return nil
-}
-
-func (r *wkbReader) ring() ring {
-	n := r.count()
-	data := r.take(n * 16)
-	if data == nil {
-		return nil
-	}
-	line := make(ring, n)
-	for i := range line {
-		line[i][0] = math.Float64frombits(binary.LittleEndian.Uint64(data[i*16:]))
-		line[i][1] = math.Float64frombits(binary.LittleEndian.Uint64(data[i*16+8:]))
-	}
-	if n > 1 && line[0] == line[n-1] {
-		line = line[:n-1]
-	}
-	return line
-}
-
-// hash names the geometry, wherever its rings start, whichever way they run
-// and in whichever order its holes and parts stand.
-func (o outline) hash() hash {
-	if o.polygons == nil {
-		return sum(append([]byte("other\n"), o.other...))
-	}
-	var parts [][]byte
-	for _, polygon := range o.polygons {
-		var rings [][]byte
-		for _, line := range polygon {
-			h := sum(line.canonical())
-			rings = append(rings, h[:])
-		}
-		if len(rings) > 1 {
-			slices.SortFunc(rings[1:], bytes.Compare)
-		}
-		h := sum(bytes.Join(rings, nil))
-		parts = append(parts, h[:])
-	}
-	slices.SortFunc(parts, bytes.Compare)
-	return sum(bytes.Join(parts, nil))
-}
-
-func comparePositions(a, b [2]float64) int {
-	return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
-}
-
-// canonical writes the ring from its smallest position on, towards the smaller
-// of that one's neighbours.
-func (line ring) canonical() []byte {
-	n := len(line)
-	if n == 0 {
-		return nil
-	}
-	first := 0
-	for i := range line {
-		if comparePositions(line[i], line[first]) < 0 {
-			first = i
-		}
-	}
-	step := 1
-	if comparePositions(line[(first+n-1)%n], line[(first+1)%n]) < 0 {
-		step = n - 1
-	}
-	out := make([]byte, 0, n*16)
-	for i, at := 0, first; i < n; i, at = i+1, (at+step)%n {
-		for _, v := range line[at] {
-			out = binary.LittleEndian.AppendUint64(out, math.Float64bits(v+0)) // +0 makes -0 a 0
-		}
-	}
-	return out
-}
-
-// same reports whether two outlines agree within the tolerance.
-func (o outline) same(p outline) bool {
-	if o.polygons == nil || p.polygons == nil {
-		return o.polygons == nil && p.polygons == nil && bytes.Equal(o.other, p.other)
-	}
-	return pairUp(o.polygons, p.polygons, func(a, b []ring) bool {
+	within := 0.5*math.Pow10(-decimals) + finest
+	ring := func(a, b []float64) bool { return sameRing(open(a), open(b), within) }
+	return len(a.Polygons()) > 0 && pairUp(a.Polygons(), b.Polygons(), func(a, b [][]float64) bool {
 		if len(a) == 0 || len(b) == 0 {
 			return len(a) == len(b)
 		}
-		return a[0].same(b[0]) && pairUp(a[1:], b[1:], ring.same)
+		return ring(a[0], b[0]) && pairUp(a[1:], b[1:], ring)
 	})
 }
 
@@ -200,24 +72,23 @@ func pairUp[T any](a, b []T, same func(T, T) bool) bool {
 	return true
 }
 
-func (line ring) same(other ring) bool {
-	n := len(line)
-	if n != len(other) {
+// sameRing reports whether two rings hold the same positions, wherever they
+// start and whichever way they run.
+func sameRing(a, b []float64, within float64) bool {
+	n := len(a) / 2
+	if len(a) != len(b) {
 		return false
 	}
-	if n == 0 {
-		return true
+	near := func(i, k int) bool {
+		return math.Abs(a[2*i]-b[2*k]) <= within && math.Abs(a[2*i+1]-b[2*k+1]) <= within
 	}
-	near := func(a, b [2]float64) bool {
-		return math.Abs(a[0]-b[0]) <= tolerance && math.Abs(a[1]-b[1]) <= tolerance
-	}
-	for start := range other {
-		if !near(line[0], other[start]) {
+	for start := range n {
+		if !near(0, start) {
 			continue
 		}
 		for _, step := range [2]int{1, n - 1} {
 			at, i := start, 0
-			for i < n && near(line[i], other[at]) {
+			for i < n && near(i, at) {
 				i, at = i+1, (at+step)%n
 			}
 			if i == n {
@@ -225,10 +96,52 @@ func (line ring) same(other ring) bool {
 			}
 		}
 	}
-	return false
+	return n == 0
 }
 
-// sameArea reports whether two areas in hectares agree within a share of them.
-func sameArea(a, b, share float64) bool {
-	return math.Abs(a-b) <= share*max(math.Abs(a), math.Abs(b))
+// decimalsOf gives how many decimals the coordinates of an answer have, within
+// what is taken for its own precision.
+func decimalsOf(geometry []byte) int {
+	most, run, counting := 0, 0, false
+	for i, c := range geometry {
+		switch {
+		case c == '.':
+			run, counting = 0, true
+		case counting && c >= '0' && c <= '9':
+			run++
+			most = max(most, run)
+		case (c == 'e' || c == 'E') && i > 0 && geometry[i-1] >= '0' && geometry[i-1] <= '9':
+			return mostDecimals
+		default:
+			counting = false
+		}
+	}
+	return min(max(most, fewestDecimals), mostDecimals)
+}
+
+// sameArea reports whether two areas in hectares agree.
+func sameArea(a, b float64) bool { return math.Abs(a-b) <= 1e-6*max(math.Abs(a), math.Abs(b)) }
+
+// box4 is a box in few bytes, good to a metre.
+type box4 [4]float32
+
+func boxOf(s *ledger.Shape) box4 {
+	b, _ := s.Box()
+	return box4{float32(b.West), float32(b.South), float32(b.East), float32(b.North)}
+}
+
+// like reports whether two boxes may be those of one boundary, rounded.
+func (b box4) like(o box4) bool {
+	for i := range b {
+		if math.Abs(float64(b[i]-o[i])) > 2e-5 {
+			return false
+		}
+	}
+	return true
+}
+
+// meets reports whether two boxes share a point, or nearly so.
+func (b box4) meets(o box4) bool {
+	const more = 2e-5
+	return b[0]-more <= o[2] && o[0]-more <= b[2] && b[1]-more <= o[3] && o[1]-more <= b[3]
 }

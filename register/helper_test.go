@@ -3,6 +3,7 @@ package register_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +30,12 @@ func TestMain(m *testing.M) {
 	if order := os.Getenv("REGISTER_TEST_ORDER"); order != "" {
 		os.Exit(process(order))
 	}
+	cache, err := os.MkdirTemp("", "register-test-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(cache)
+	os.Setenv("XDG_CACHE_HOME", cache)
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/signal.loop"))
 }
 
@@ -38,26 +45,24 @@ type order struct {
 	Timeout       time.Duration // of one request
 	Input         string
 	Journal       string
+	NoJournal     bool
 	Results       string // a file
 	MaxJournal    uint64 // bytes that a file may have: a full disk
 	Settle        time.Duration
 	BatchFeatures int
 	InFlight      int
-	SkipExisting  bool
-	AllowExisting bool
-	Strict        bool
+	Changed, Gone register.Policy
 }
 
 func (o order) options() register.Options {
 	return register.Options{
-		Input: o.Input, Journal: o.Journal, Settle: o.Settle,
-		BatchFeatures: o.BatchFeatures, InFlight: o.InFlight,
-		SkipExisting: o.SkipExisting, AllowExisting: o.AllowExisting, Strict: o.Strict,
+		Input: o.Input, Journal: o.Journal, NoJournal: o.NoJournal, Settle: o.Settle,
+		BatchFeatures: o.BatchFeatures, InFlight: o.InFlight, Changed: o.Changed, Gone: o.Gone,
 	}
 }
 
-// process runs an order. Its exit code is 0 when all is done, 9 when it is not,
-// 1 for an error.
+// process runs an order. Its exit code is 0 when all is done, 8 or 9 when it is
+// not, 1 for an error.
 func process(text string) int {
 	var o order
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
@@ -77,19 +82,33 @@ func process(text string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	out := json.NewEncoder(results)
-	options.Result = func(r register.Result) error { return out.Encode(r) }
-	summary, err := register.Run(ctx, options)
+	summary, err := planAndRun(ctx, options, func(r register.Row) error { return json.NewEncoder(results).Encode(r) })
 	fmt.Fprintf(os.Stderr, "%+v %v\n", summary, err)
 	switch {
 	case err != nil:
 		return 1
 	case summary.Unknown > 0:
 		return 8
-	case summary.Pending > 0:
+	case summary.Done < summary.Features-summary.Invalid-summary.Refused:
 		return 9
 	}
 	return 0
+}
+
+// planAndRun takes both steps, and tells the rows of the second.
+func planAndRun(ctx context.Context, o register.Options, each func(register.Row) error) (summary register.Summary, err error) {
+	job, err := register.Plan(ctx, o)
+	if err != nil {
+		return summary, err
+	}
+	defer func() { err = errors.Join(err, job.Close()) }()
+	summary, err = job.Run(ctx)
+	for row, rowErr := range job.Rows() {
+		if err := errors.Join(rowErr, each(row)); err != nil {
+			return summary, err
+		}
+	}
+	return summary, err
 }
 
 // connect fills in the client of an emulator's first account.
@@ -105,7 +124,6 @@ func connect(o *register.Options, ready emulator.Ready, more ...api.Option) {
 	if err != nil {
 		panic(err)
 	}
-	o.Server, o.Account = ready.URL, ready.ClientID
 }
 
 // start runs an emulator where everything is in one country.
@@ -134,7 +152,7 @@ func start(t testing.TB, o emulator.Options) *emulator.Server {
 type attempt struct {
 	register.Summary
 	err     error
-	results []register.Result
+	results []register.Row
 	notices []string
 }
 
@@ -147,20 +165,49 @@ func run(t testing.TB, server *emulator.Server, o register.Options) attempt {
 func runContext(ctx context.Context, t testing.TB, server *emulator.Server, o register.Options) attempt {
 	t.Helper()
 	var a attempt
+	defer ready(&o, server, &a)()
+	a.Summary, a.err = planAndRun(ctx, o, func(r register.Row) error {
+		a.results = append(a.results, r)
+		return nil
+	})
+	return a
+}
+
+// ready completes options for an emulator.
+func ready(o *register.Options, server *emulator.Server, a *attempt) (done func()) {
+	done = func() {}
 	if o.Client == nil {
 		transport := &http.Transport{}
-		defer transport.CloseIdleConnections()
-		connect(&o, server.Ready(), api.WithHTTPClient(&http.Client{Transport: transport}))
+		done = transport.CloseIdleConnections
+		connect(o, server.Ready(), api.WithHTTPClient(&http.Client{Transport: transport}))
 	}
 	if o.Settle == 0 {
 		o.Settle = 200 * time.Millisecond
 	}
 	o.Notice = func(text string) { a.notices = append(a.notices, text) }
-	o.Result = func(r register.Result) error {
-		a.results = append(a.results, r)
-		return nil
+	return done
+}
+
+// plan makes a plan that is not run.
+func plan(t testing.TB, server *emulator.Server, o register.Options) attempt {
+	t.Helper()
+	var a attempt
+	defer ready(&o, server, &a)()
+	o.LookOnly = true
+	job, err := register.Plan(t.Context(), o)
+	if a.err = err; err != nil {
+		return a
 	}
-	a.Summary, a.err = register.Run(ctx, o)
+	a.Counts = job.Counts()
+	for row, err := range job.Rows() {
+		if err != nil {
+			t.Error(err)
+		}
+		a.results = append(a.results, row)
+	}
+	if err := job.Close(); err != nil {
+		t.Error(err)
+	}
 	return a
 }
 
@@ -168,7 +215,7 @@ func runContext(ctx context.Context, t testing.TB, server *emulator.Server, o re
 func (a attempt) outcomes() string {
 	var list []string
 	for _, r := range a.results {
-		list = append(list, r.AltID+" "+string(r.Outcome))
+		list = append(list, r.AltID+" "+r.State.String())
 	}
 	return strings.Join(list, ", ")
 }

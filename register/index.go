@@ -1,85 +1,108 @@
 package register
 
 import (
-	"context"
 	"fmt"
 	"hash/maphash"
-	"runtime"
-	"slices"
-	"sync"
+	"iter"
+	"time"
 
+	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
 
-// state is where a feature stands.
-type state uint8
-
-const (
-	pending    state = iota
-	invalid          // the ledger's rules refuse it, or its id is missing or taken
-	sent             // its request is under way
-	lost             // it was sent, and the answer was lost
-	registered       // by this journal
-	standing         // there is one already, and nothing says what to do about it
-	existed          // there was one already, and it is left out
-	refused          // by METI, for good
-)
-
-// entry is what is kept of a feature: some eighty bytes, not its geometry.
+// entry is what is kept of a feature: a hundred bytes, not its geometry.
 type entry struct {
-	offset    int64 // in the input
-	line      int64 // of the journal, with its latest result or intent
-	period    ledger.Period
-	form      hash
-	text      uint64 // a hash of what was read
-	altAt     uint32 // in index.names
-	length    int32  // in the input
-	next      int32  // another entry of the same alt_id, -1 for none
-	place     int32  // in the journal's line; for a duplicate, the entry that it repeats
-	altLength uint16
-	state     state
-	flaw      flaw
-	conflict  bool
+	place  place
+	period ledger.Period
+	form   fields.Form
+	text   uint64 // a hash of what was read
+	box    box4
+	name   uint32 // in index.names
+	next   int32  // another entry of the same alt_id, -1 for none
+	source int32  // what METI has of it, in account.sources; -1 for nothing
+	known  int32  // what the journal has of it, in knowledge.mapped; -1 for nothing
+	twin   int32  // one more than an entry that has the same identity; both are invalid
+	length uint8  // of the name
+
+	state  State
+	before State // what it was when it was chosen to be sent
+	send   bool  // it is to be sent, or is under way
+	last   bool  // METI refused it before: it is tried after all others, alone
 }
 
-// flaw is why an entry is invalid.
-type flaw uint8
+// place is where a feature stands in the input.
+type place struct {
+	offset int64
+	length int32
+	line   int32
+	kind   fields.Kind
+}
 
-const (
-	none flaw = iota
-	unreadable
-	missingID
-	duplicate
-	rules
-)
+func placeOf(item fields.Item) place {
+	return place{item.Offset, item.Length, int32(item.Line), item.Kind}
+}
 
 // index is all features of the input, in its order.
 type index struct {
-	entries  []entry
-	names    []byte           // the alt_ids, one after the other
-	byName   map[uint64]int32 // the first entry of an alt_id's hash
-	byID     map[hash]int32   // the entry of an identity
-	seed     maphash.Seed
-	missing  int // entries without an id
-	repeated int // entries of an identity that is taken
-	warned   map[ledger.Rule]int
+	entries []entry
+	names   []byte           // the alt_ids, one after the other
+	byName  map[uint64]int32 // the last entry of an alt_id's hash
+	seed    maphash.Seed
+	warned  map[ledger.Rule]int // features
 }
 
 func (x *index) altID(i int) string {
 	e := &x.entries[i]
-	return string(x.names[e.altAt : int(e.altAt)+int(e.altLength)])
+	return string(x.names[e.name : int(e.name)+int(e.length)])
 }
 
-// named gives the entries of an alt_id.
-func (x *index) named(altID string) []int {
-	var list []int
-	i, ok := x.byName[maphash.String(x.seed, altID)]
-	for ; ok && i >= 0; i = x.entries[i].next {
-		if x.altID(int(i)) == altID {
-			list = append(list, int(i))
+func (x *index) key(altID string) uint64 { return maphash.String(x.seed, altID) }
+
+// named gives the valid entries of an alt_id.
+func (x *index) named(altID string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		i, ok := x.byName[x.key(altID)]
+		for ; ok && i >= 0; i = x.entries[i].next {
+			if x.altID(int(i)) == altID && !yield(int(i)) {
+				return
+			}
 		}
 	}
-	return list
+}
+
+// day is how far the periods of one group may be apart: a server may write
+// midnight of another time zone.
+const day = 24 * time.Hour
+
+// together reports whether two periods are those of one group.
+func together(a, b ledger.Period) bool { return near(a.Start, b.Start) && near(a.End, b.End) }
+
+func near(a, b ledger.Time) bool { return a.Std().Sub(b.Std()).Abs() <= day }
+
+// group gives the valid entries of an alt_id whose period is within a day.
+func (x *index) group(altID string, period ledger.Period) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range x.named(altID) {
+			if together(x.entries[i].period, period) && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// live is group without what is invalid.
+func (x *index) live(altID string, period ledger.Period) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range x.group(altID, period) {
+			if x.entries[i].state != Invalid && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func identityOf(altID string, period ledger.Period, form fields.Form) hash {
+	return sum(fmt.Appendf(nil, "%d %d %x %s", period.Start, period.End, form, altID))
 }
 
 func (x *index) identity(i int) hash {
@@ -89,136 +112,72 @@ func (x *index) identity(i int) hash {
 
 // maxName is where the index cuts an alt_id off: METI takes 49 characters, and
 // a longer one is invalid.
-const maxName = 256
+const maxName = 255
 
 // add takes the next feature of the input.
-func (x *index) add(e entry, f feature, err error) {
-	i := int32(len(x.entries))
-	name := f.altID
+func (x *index) add(e entry, f *fields.Judged) {
+	i := len(x.entries)
+	name := f.AltID
 	if len(name) > maxName {
 		name = name[:maxName]
 	}
-	e.altAt, e.altLength, e.next = uint32(len(x.names)), uint16(len(name)), -1
+	e.name, e.length = uint32(len(x.names)), uint8(len(name))
+	e.next, e.source, e.known = -1, -1, -1
 	x.names = append(x.names, name...)
-	e.period, e.form = f.period, f.form
-	switch {
-	case err != nil:
-		e.state, e.flaw = invalid, unreadable
-	case name == "":
-		e.state, e.flaw = invalid, missingID
-		x.missing++
-	case !f.valid:
-		e.state, e.flaw = invalid, rules
-	default:
-		if first, taken := x.byID[f.identity]; taken {
-			e.state, e.flaw, e.place = invalid, duplicate, first
-			x.repeated++
-			break
-		}
-		x.byID[f.identity] = i
-		key := maphash.String(x.seed, name)
-		if first, ok := x.byName[key]; ok {
-			e.next = first
-		}
-		x.byName[key] = i
+	if !f.Invalid() {
+		e.state = New
 	}
-	for _, p := range f.problems {
-		if p.Severity == ledger.Warning {
+	x.entries = append(x.entries, e)
+	warned := map[ledger.Rule]bool{}
+	for _, p := range f.Problems {
+		if p.Severity == ledger.Warning && !warned[p.Rule] {
+			warned[p.Rule] = true
 			x.warned[p.Rule]++
 		}
 	}
-	x.entries = append(x.entries, e)
+	if e.state == Invalid {
+		return
+	}
+	key := x.key(name)
+	if first, ok := x.byName[key]; ok {
+		x.entries[i].next = first
+	}
+	x.byName[key] = int32(i)
 }
 
-// readIndex reads the whole input, checking features on all cores.
-func readIndex(ctx context.Context, in *input, m mapping, progress func(n int)) (*index, error) {
-	x := &index{
-		byName: map[uint64]int32{}, byID: map[hash]int32{},
-		seed: maphash.MakeSeed(), warned: map[ledger.Rule]int{},
-	}
-	type item struct {
-		entry entry
-		raw   []byte
-		f     feature
-		err   error
-	}
-	type chunk struct {
-		items []item
-		size  int
-		done  chan struct{}
-	}
-	var (
-		cores   = runtime.GOMAXPROCS(0)
-		work    = make(chan *chunk, cores)
-		ordered = make(chan *chunk, 4*cores)
-		readErr error
-	)
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-	running.Go(func() {
-		defer close(work)
-		defer close(ordered)
-		current := &chunk{done: make(chan struct{})}
-		flush := func() error {
-			for _, to := range []chan *chunk{ordered, work} {
-				select {
-				case to <- current:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-			current = &chunk{done: make(chan struct{})}
-			return nil
-		}
-		readErr = in.each(func(offset int64, raw []byte) error {
-			current.items = append(current.items, item{
-				entry: entry{offset: offset, length: int32(len(raw)), text: maphash.Bytes(x.seed, raw)},
-				raw:   slices.Clone(raw),
-			})
-			current.size += len(raw)
-			if len(current.items) < 64 && current.size < 1<<20 {
-				return ctx.Err()
-			}
-			return flush()
-		})
-		if readErr == nil {
-			readErr = flush()
-		}
-	})
-	for range cores {
-		running.Go(func() {
-			for c := range work {
-				for i := range c.items {
-					it := &c.items[i]
-					it.f, it.err = m.read(it.raw)
-					it.raw = nil
-					it.f.shape, it.f.outline, it.f.geometry = nil, nil, nil
-				}
-				close(c.done)
-			}
-		})
-	}
-	for c := range ordered {
-		select {
-		case <-c.done:
-		case <-ctx.Done():
+// judgeTwins finds the features that say the same as another one: they are
+// invalid, for nobody could tell which is which. Those that differ in the
+// boundary alone are as the rules want them.
+func (j *Job) judgeTwins() {
+	warning := ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", "", "")}
+	strict := j.Rules.Apply(warning).Invalid()
+	var invalid []int
+	for i := range j.entries {
+		e := &j.entries[i]
+		if e.state == Invalid {
 			continue
 		}
-		for _, it := range c.items {
-			x.add(it.entry, it.f, it.err)
+		others := false
+		for k := e.next; k >= 0; k = j.entries[k].next { // those before it
+			o := &j.entries[k]
+			if o.period != e.period || j.altID(int(k)) != j.altID(i) {
+				continue
+			}
+			if o.form != e.form {
+				others = true
+				if strict {
+					invalid = append(invalid, i, int(k))
+				}
+				continue
+			}
+			e.twin, o.twin = k+1, int32(i)+1
+			invalid = append(invalid, i, int(k))
 		}
-		progress(len(x.entries))
+		if others && !strict {
+			j.warned[ledger.RuleRepeatedAltID]++
+		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	for _, i := range invalid {
+		j.entries[i].state = Invalid
 	}
-	if readErr != nil {
-		return nil, readErr
-	}
-	if len(x.names) > 1<<32-1 {
-		return nil, fmt.Errorf("%s has more ids than this program can hold", in.name)
-	}
-	return x, nil
 }

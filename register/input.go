@@ -2,143 +2,141 @@ package register
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"hash/maphash"
+	"slices"
 	"strings"
 
-	"github.com/meti-go/meti/internal/features"
+	"github.com/meti-go/meti/internal/fields"
+	"github.com/meti-go/meti/ledger"
 )
 
 // ErrInput says that the input cannot be read as GeoJSON. Nothing was sent.
-var ErrInput = errors.New("the input is not GeoJSON")
+var ErrInput = fields.ErrInput
 
-// input is what is registered, open to be read at any place.
+// input is what is registered.
 type input struct {
-	file    *os.File
-	name    string
-	spooled string // the private copy to remove, where there is one
-	besides bool   // it is a file that another one may be put beside
+	*fields.File
+	judge    *fields.Judge
+	problems ledger.Problems // of all features
 }
 
-// openUnder is openInput under a context. A pipe that nobody writes to blocks
-// whoever reads it, so the reading is left behind when ctx ends; what it holds
-// is given back when the pipe moves.
-func openUnder(ctx context.Context, path string, stdin io.Reader) (*input, error) {
-	type opened struct {
-		in  *input
-		err error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		in, err := openInput(path, stdin)
-		done <- opened{in, err}
-	}()
-	select {
-	case o := <-done:
-		return o.in, o.err
-	case <-ctx.Done():
-		go func() {
-			if o := <-done; o.err == nil {
-				o.in.close()
-			}
-		}()
-		return nil, context.Cause(ctx)
-	}
+// feature is a feature as it is to be sent, read again.
+type feature struct {
+	raw      []byte
+	geometry json.RawMessage
+	shape    *ledger.Shape
 }
 
-// openInput opens a file. What is no regular file, such as a pipe, is copied
-// to a private temporary file, for it has to be read twice.
-func openInput(path string, stdin io.Reader) (*input, error) {
-	if path == "" || path == "-" {
-		if stdin == nil {
-			return nil, errors.New("register: no input")
-		}
-		return spool("standard input", stdin)
-	}
-	file, err := os.Open(path)
+// readInput reads the whole input and judges it on all cores.
+func (j *Job) readInput(ctx context.Context) error {
+	judge, err := fields.NewJudge(fields.Options{IDProperty: j.IDProperty, Start: j.StartProperty, End: j.EndProperty, Rules: j.Rules})
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("register: %w", err)
 	}
-	info, err := file.Stat()
-	if err == nil && info.IsDir() {
-		err = fmt.Errorf("%s is a folder", path)
-	}
+	file, err := fields.Open(ctx, j.Input, j.Stdin)
 	if err != nil {
-		file.Close()
-		return nil, err
+		return err
 	}
-	if info.Mode().IsRegular() {
-		// /dev/stdin may well be a file.
-		device := strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")
-		return &input{file: file, name: path, besides: !device}, nil
+	j.input = &input{File: file, judge: judge}
+	j.index = index{byName: map[uint64]int32{}, seed: maphash.MakeSeed(), warned: map[ledger.Rule]int{}}
+	j.progress(Progress{Stage: StageReading})
+	type item struct {
+		fields.Judged
+		entry entry
 	}
-	defer file.Close()
-	return spool(path, file)
-}
-
-func spool(name string, from io.Reader) (*input, error) {
-	file, err := os.CreateTemp("", "meti-submit-*") // mode 0600
+	err = fields.Map(ctx, file, func(read fields.Item) item {
+		it := item{Judged: judge.Item(read)}
+		it.entry = entry{place: placeOf(read), text: maphash.Bytes(j.seed, read.Raw), period: it.Period}
+		if it.Shape != nil {
+			it.entry.form, it.entry.box = fields.FormOf(it.Shape), boxOf(it.Shape)
+		}
+		return it
+	}, func(_ fields.Item, it item) error {
+		j.add(it.entry, &it.Judged)
+		if len(j.entries)%1000 == 0 {
+			j.progress(Progress{Stage: StageReading, Done: len(j.entries)})
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%s has to be copied to a temporary file: %w", name, err)
+		return err
 	}
-	in := &input{file: file, name: name, spooled: file.Name()}
-	// Where a file may be removed while it is open, a kill leaves nothing behind.
-	if os.Remove(file.Name()) == nil {
-		in.spooled = ""
-	}
-	if _, err := io.Copy(file, from); err != nil {
-		in.close()
-		return nil, fmt.Errorf("copying %s to a temporary file: %w", name, err)
-	}
-	return in, nil
-}
-
-func (in *input) close() {
-	in.file.Close()
-	if in.spooled != "" {
-		os.Remove(in.spooled)
-	}
-}
-
-// at reads one feature again.
-func (in *input) at(offset int64, length int) ([]byte, error) {
-	raw := make([]byte, length)
-	if _, err := in.file.ReadAt(raw, offset); err != nil {
-		return nil, fmt.Errorf("reading %s again: %w", in.name, err)
-	}
-	return raw, nil
-}
-
-// each calls do for each feature, in order. raw is valid until do returns.
-func (in *input) each(do func(offset int64, raw []byte) error) error {
-	var foreign string
-	reader := features.NewReader(io.NewSectionReader(in.file, 0, 1<<62))
-	reader.Member = func(name string, value []byte) {
-		if name == "crs" && !wgs84(value) {
-			foreign = clip(string(value), 200)
+	shared, problems := fields.Share(file, j.Attributes, j.Rules)
+	for _, p := range problems {
+		if p.Severity == ledger.Warning {
+			j.notice("%s", p)
 		}
 	}
-	for item, err := range reader.All() {
-		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrInput, in.name, err)
-		}
-		if err := do(item.Offset, item.Raw); err != nil {
-			return err
+	j.Attributes = shared
+	if j.attributes, j.asked, err = attributesOf(shared); err != nil {
+		return err
+	}
+	j.input.problems = append(file.Problems(j.Rules), problems...)
+	if j.input.problems.Invalid() {
+		for i := range j.entries {
+			j.entries[i].state = Invalid
 		}
 	}
-	if foreign != "" {
-		return fmt.Errorf("%w: %s is in %s; METI takes WGS84 longitude and latitude (RFC 7946, section 4)", ErrInput, in.name, foreign)
+	if len(j.names) > 1<<32-1 {
+		return fmt.Errorf("%s has more ids than this program can hold", file.Name)
+	}
+	j.judgeTwins()
+	if err := judge.Missing(); err != nil {
+		j.notice("%v", err)
 	}
 	return nil
 }
 
-// wgs84 reports whether the crs member of GeoJSON 2008 names what RFC 7946 has
-// settled on.
-func wgs84(crs []byte) bool {
-	text := strings.ToUpper(string(crs))
-	return text == "NULL" || strings.Contains(text, "CRS84") || strings.Contains(text, "EPSG:4326") || strings.Contains(text, "EPSG::4326")
+// readAgain reads the text of a feature again.
+func (j *Job) readAgain(i int) ([]byte, error) {
+	e := &j.entries[i]
+	raw, err := j.input.At(fields.Place{Offset: e.place.offset, Length: e.place.length})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInputChanged, err)
+	}
+	if maphash.Bytes(j.seed, raw) != e.text {
+		return nil, fmt.Errorf("%w: line %d is not what it was", ErrInputChanged, e.place.line)
+	}
+	return raw, nil
+}
+
+// load reads a valid feature again, to send or to compare it. It may be called
+// from many goroutines.
+func (j *Job) load(i int) (f feature, err error) {
+	if f.raw, err = j.readAgain(i); err != nil {
+		return f, err
+	}
+	f.geometry = fields.GeometryOf(fields.Item{Kind: j.entries[i].place.kind, Raw: f.raw})
+	f.shape, err = ledger.ParseGeometry(f.geometry)
+	return f, err
+}
+
+// flawOf says why a feature is invalid. The reasons are not kept: it is read
+// and judged again.
+func (j *Job) flawOf(i int) string {
+	e := &j.entries[i]
+	if e.twin > 0 {
+		return fmt.Sprintf("the feature in line %d has the same id and period, and the same boundary", j.entries[e.twin-1].place.line)
+	}
+	item := fields.Item{Place: fields.Place{Index: i}, Kind: e.place.kind}
+	if item.Raw, item.Err = j.readAgain(i); e.place.length == 0 {
+		item.Err = errors.New("it cannot be read")
+	}
+	f := j.input.judge.Item(item)
+	problems := append(slices.Clone(f.Problems), j.input.problems...)
+	var list []string
+	for _, p := range problems {
+		if p.Severity == ledger.Error {
+			list = append(list, p.String())
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, "another feature has the same id and period, and another boundary")
+	}
+	return strings.Join(list, "; ")
 }
 
 func clip(text string, n int) string {

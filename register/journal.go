@@ -11,58 +11,65 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
 )
 
 var (
-	// ErrLocked says that another process is registering with this journal.
+	// ErrLocked says that another process uses the journal.
 	ErrLocked = errors.New("the journal is in use by another process")
 	// ErrJournal says that the journal is damaged, or no journal at all.
 	ErrJournal = errors.New("the journal cannot be used")
 )
 
-// journalHead is the first line of every journal.
-const journalHead = "meti journal 1\n"
-
-// The kinds of [record].
 const (
-	kindAccount    = "account"    // what follows belongs to this host and account
-	kindIntent     = "intent"     // these features are about to be sent, in one request
-	kindLost       = "lost"       // the answer to their request was lost
-	kindNothing    = "nothing"    // their request had no effect
-	kindRegistered = "registered" // they are sources now
-	kindExisted    = "existed"    // they were sources already, and are left out
-	kindRefused    = "refused"    // METI refuses this one
-	kindBefore     = "before"     // sources of their alt_ids that were there before
+	// journalHead is the first line of every journal.
+	journalHead = "meti journal 2\n"
+	// oldHead began the journals of versions that were never released.
+	oldHead = "meti journal 1\n"
 )
 
-// record is one line of a journal.
+// record is one line of a journal. It is of one of five kinds, by what it has.
 type record struct {
-	Kind    string    `json:"kind"`
-	At      time.Time `json:"at"`
-	Host    string    `json:"host,omitempty"`
-	Account string    `json:"account,omitempty"`
-	Content string    `json:"content,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-	Claimed bool      `json:"claimed,omitempty"` // a lost answer said that it was done
-	Marks   []mark    `json:"features,omitempty"`
+	At time.Time `json:"at"`
+
+	// Store begins the records of a store and an account.
+	Store   string `json:"store,omitempty"`
+	Account string `json:"account,omitempty"`
+
+	// Intent numbers a request that is about to be sent. A result or a void of
+	// the same number closes it.
+	Intent     int             `json:"intent,omitempty"`
+	Attributes json.RawMessage `json:"attributes,omitempty"`
+	Features   []mark          `json:"features,omitempty"`
+
+	// Result holds the SSIDs of the features, "" for one that METI does not
+	// have. Without a number its features stand beside it: they were found in
+	// the account, registered by somebody else.
+	Result []string `json:"result,omitempty"`
+
+	// Void says that the request had no effect, and why. Refused: METI refuses
+	// its one feature.
+	Void    string `json:"void,omitempty"`
+	Refused bool   `json:"refused,omitempty"`
+
+	// Deleting is the source that is about to be deleted: its successor's result
+	// stands before.
+	Deleting string `json:"deleting,omitempty"`
 }
 
-// mark is one feature in a record.
+// mark is what a journal keeps of a feature: enough to know it again, and what
+// became of it, also when the input was edited.
 type mark struct {
-	Identity string `json:"identity"`
-	AltID    string `json:"alt_id"`
-	// Of a result only: what identity is made of beside the geometry, and the
-	// source.
-	StartAt      string   `json:"start_at,omitempty"`
-	EndAt        string   `json:"end_at,omitempty"`
-	ID           string   `json:"id,omitempty"`
-	Hectares     *float64 `json:"hectares,omitempty"`
-	Conflict     *bool    `json:"conflict,omitempty"`
-	ConflictWith []string `json:"conflict_with,omitempty"`
-	Reason       string   `json:"reason,omitempty"`
+	Identity string     `json:"identity"`
+	AltID    string     `json:"alt_id"`
+	StartAt  string     `json:"start_at"`
+	EndAt    string     `json:"end_at"`
+	Box      [4]float32 `json:"box"` // west, south, east, north in degrees
+	Replaces string     `json:"replaces,omitempty"`
 }
 
 func (h hash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
@@ -76,127 +83,162 @@ func parseHash(text string) (h hash, ok bool) {
 }
 
 // journal is an append-only file. Each record is on disk when append returns.
+// It is for one goroutine. The nil journal keeps nothing.
 type journal struct {
 	path    string
 	file    *os.File
 	lock    *flock.Flock
-	created bool // there was none before
-	appends chan appending
-	closed  chan struct{}
+	end     int64
+	created bool // by this run
+	written bool // by this run
+	broken  error
 }
 
-type appending struct {
-	line []byte
-	done chan appended
-}
-
-type appended struct {
-	offset int64
-	err    error
-}
-
-// openJournal opens or makes a journal and locks it. The lock is the
-// operating system's and ends with the process.
+// openJournal opens and locks a journal, and makes it if it is missing. The
+// lock is the operating system's and ends with the process. It is on the file
+// itself, so that no second name of it escapes; only Windows, where a lock
+// keeps its owner's other handles out, needs a file beside.
 func openJournal(path string) (*journal, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	// A file of its own is locked: on Windows a lock also keeps its owner's
-	// other handles out.
-	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	locked, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("locking the journal %s: %w", path, err)
-	}
-	if !locked {
-		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
-	}
-	j := &journal{path: path, lock: lock, appends: make(chan appending), closed: make(chan struct{})}
-	end, err := j.open()
-	if err != nil {
-		if j.file != nil {
-			j.file.Close()
-		}
-		_ = lock.Unlock()
-		return nil, err
-	}
-	go j.write(end)
-	return j, nil
-}
-
-// open opens the file and gives where its last whole line ends.
-func (j *journal) open() (end int64, err error) {
-	j.file, err = os.OpenFile(j.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	head := make([]byte, len(journalHead))
-	n, err := io.ReadFull(j.file, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return 0, err
-	}
-	head = head[:n]
-	switch {
-	case string(head) == journalHead:
-	case n < len(journalHead) && (bytes.HasPrefix([]byte(journalHead), head) || len(bytes.Trim(head, "\x00")) == 0):
-		// New, or its very first write was cut off.
-		j.created = true
-		if _, err := j.file.WriteAt([]byte(journalHead), 0); err != nil {
-			return 0, err
-		}
-		if err := j.file.Sync(); err != nil {
-			return 0, err
-		}
-		syncFolder(filepath.Dir(j.path))
-		return int64(len(journalHead)), nil
-	default:
-		return 0, fmt.Errorf("%w: %s is no journal; nothing was written to it", ErrJournal, j.path)
-	}
-	return j.wholeLines()
-}
-
-// wholeLines checks all lines. A last one that is torn was never acknowledged,
-// for its write or its flush did not end: it is cut off.
-func (j *journal) wholeLines() (end int64, err error) {
-	end, torn := int64(len(journalHead)), false
-	err = j.lines(func(offset int64, line []byte) error {
-		if torn {
-			return fmt.Errorf("%w: %s is damaged at byte %d, with records after it; restore it from a copy, or move it away and run with --skip-existing", ErrJournal, j.path, end)
-		}
-		if _, ok := checkLine(line); !ok {
-			torn = true
-			return nil
-		}
-		end = offset + int64(len(line))
-		return nil
-	})
-	if err == nil && torn {
-		err = j.file.Truncate(end)
-	}
-	if err == nil && torn {
-		err = j.file.Sync()
-	}
-	return end, err
-}
-
-// lines calls do with each line after the head, its line break included where
-// there is one.
-func (j *journal) lines(do func(offset int64, line []byte) error) error {
-	offset := int64(len(journalHead))
-	reader := bufio.NewReaderSize(io.NewSectionReader(j.file, offset, 1<<62), 1<<20)
 	for {
-		line, err := reader.ReadBytes('\n')
-		if len(line) > 0 {
-			if err := do(offset, line); err != nil {
-				return err
-			}
+		_, missing := os.Stat(path)
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
 		}
-		offset += int64(len(line))
-		if err == io.EOF {
-			return nil
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real
+		}
+		j := &journal{path: path, file: file}
+		if j.lock, err = lockFile(path, os.O_RDWR); err != nil {
+			return nil, errors.Join(err, j.file.Close())
+		}
+		// Whoever had it before may have removed what was opened here.
+		opened, err1 := j.file.Stat()
+		now, err2 := os.Stat(path)
+		if err1 == nil && err2 == nil && !os.SameFile(opened, now) || errors.Is(err2, os.ErrNotExist) {
+			if err := j.close(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		j.created = missing != nil
+		if err = errors.Join(err1, err2); err == nil {
+			err = j.begin()
 		}
 		if err != nil {
-			return fmt.Errorf("reading the journal %s: %w", j.path, err)
+			return nil, errors.Join(err, j.close())
+		}
+		return j, nil
+	}
+}
+
+func lockFile(path string, flag int) (*flock.Flock, error) {
+	if runtime.GOOS == "windows" {
+		path, flag = path+".lock", os.O_CREATE|os.O_RDWR
+	}
+	lock := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(flag))
+	locked, err := lock.TryLock()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("locking the journal %s: %w", path, err)
+	case !locked:
+		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+	}
+	return lock, nil
+}
+
+// readJournal opens a journal that is not to be changed, and nil where there
+// is none. busy says that another process writes to it.
+func readJournal(path string) (j *journal, busy bool, err error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if lock, err := lockFile(path, os.O_RDONLY); err == nil {
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
+	} else if busy = errors.Is(err, ErrLocked); !busy {
+		return nil, false, errors.Join(err, file.Close())
+	}
+	j = &journal{path: path, file: file, broken: errors.New("register: this journal is only read")}
+	if _, err := j.head(); err != nil {
+		return nil, false, errors.Join(err, j.close())
+	}
+	return j, busy, nil
+}
+
+// head reads the first line, and reports whether there is one.
+func (j *journal) head() (whole bool, err error) {
+	head := make([]byte, len(journalHead))
+	n, err := io.ReadFull(io.NewSectionReader(j.file, 0, int64(len(head))), head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, err
+	}
+	switch head = head[:n]; {
+	case string(head) == journalHead:
+		return true, nil
+	case n < len(journalHead) && (strings.HasPrefix(journalHead, string(head)) || len(bytes.Trim(head, "\x00")) == 0):
+		return false, nil // new, or its very first write was cut off
+	case string(head) == oldHead:
+		return false, fmt.Errorf("%w: %s was written by an unreleased version, whose journals are not read; move it away: what it registered is found in the account", ErrJournal, j.path)
+	}
+	return false, fmt.Errorf("%w: %s is no journal; nothing was written to it", ErrJournal, j.path)
+}
+
+// begin finds the end of a journal, and cuts a torn last line off.
+func (j *journal) begin() error {
+	whole, err := j.head()
+	if err != nil {
+		return err
+	}
+	if !whole {
+		if _, err := j.file.WriteAt([]byte(journalHead), 0); err != nil {
+			return err
+		}
+		j.end = int64(len(journalHead))
+		return errors.Join(j.file.Truncate(j.end), j.file.Sync())
+	}
+	torn, err := j.records(nil)
+	if err == nil && torn {
+		err = errors.Join(j.file.Truncate(j.end), j.file.Sync())
+	}
+	return err
+}
+
+// records calls do with each record and finds the end of the last one. A last
+// line that is torn was never acknowledged, for its write or its flush did not
+// end; a damaged line with others after it means that nothing can be trusted.
+func (j *journal) records(do func(record) error) (torn bool, err error) {
+	if j == nil {
+		return false, nil
+	}
+	at := int64(len(journalHead))
+	reader := bufio.NewReaderSize(io.NewSectionReader(j.file, at, 1<<62), 1<<20)
+	for j.end = at; ; {
+		line, err := reader.ReadBytes('\n')
+		if len(line) > 0 {
+			if torn {
+				return torn, fmt.Errorf("%w: %s is damaged at byte %d, with records after it; restore it from a copy, or move it away: what it registered is found in the account", ErrJournal, j.path, j.end)
+			}
+			r, ok := decodeLine(line)
+			if at += int64(len(line)); ok {
+				j.end = at
+				if do != nil {
+					if err := do(r); err != nil {
+						return false, err
+					}
+				}
+			} else {
+				torn = true
+			}
+		}
+		if err == io.EOF {
+			return torn, nil
+		}
+		if err != nil {
+			return torn, fmt.Errorf("reading the journal %s: %w", j.path, err)
 		}
 	}
 }
@@ -214,107 +256,71 @@ func encodeLine(r record) ([]byte, error) {
 	return append(append(line, text...), '\n'), nil
 }
 
-func checkLine(line []byte) (text []byte, ok bool) {
+func decodeLine(line []byte) (r record, ok bool) {
 	if len(line) < crcLength+1 || line[len(line)-1] != '\n' || line[crcLength-1] != ' ' {
-		return nil, false
+		return r, false
 	}
-	text = line[crcLength : len(line)-1]
-	return text, fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) == string(line[:crcLength-1])
-}
-
-func decodeLine(line []byte) (r record, err error) {
-	text, ok := checkLine(line)
-	if !ok {
-		return r, errors.New("a line of the journal is damaged")
+	text := line[crcLength : len(line)-1]
+	if fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) != string(line[:crcLength-1]) {
+		return r, false
 	}
-	return r, json.Unmarshal(text, &r)
+	return r, json.Unmarshal(text, &r) == nil
 }
 
-// records calls do with each record of a host and account.
-// ours says whether records that are appended now belong to them.
-func (j *journal) records(host, account string, do func(offset int64, r record) error) (ours bool, err error) {
-	err = j.lines(func(offset int64, line []byte) error {
-		r, err := decodeLine(line)
-		if err != nil {
-			return fmt.Errorf("%w: %s at byte %d: %w", ErrJournal, j.path, offset, err)
-		}
-		if r.Kind == kindAccount {
-			ours = r.Host == host && r.Account == account
-			return nil
-		}
-		if !ours {
-			return nil
-		}
-		return do(offset, r)
-	})
-	return ours, err
-}
-
-// at reads one record again.
-func (j *journal) at(offset int64) (record, error) {
-	line, err := bufio.NewReader(io.NewSectionReader(j.file, offset, 1<<62)).ReadBytes('\n')
-	if err != nil {
-		return record{}, fmt.Errorf("reading the journal %s: %w", j.path, err)
+// append writes one record to the disk. After a failure it fails for good:
+// what is on the disk is not known then.
+func (j *journal) append(r record) error {
+	if j == nil {
+		return nil
 	}
-	return decodeLine(line)
-}
-
-// append writes one record to the disk and gives its place. After a failure
-// it fails for good: what is on the disk is not known then.
-func (j *journal) append(r record) (offset int64, err error) {
+	if j.broken != nil {
+		return j.broken
+	}
+	r.At = time.Now()
 	line, err := encodeLine(r)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	a := appending{line: line, done: make(chan appended, 1)}
-	j.appends <- a
-	result := <-a.done
-	return result.offset, result.err
+	if _, err = j.file.WriteAt(line, j.end); err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		j.broken = fmt.Errorf("writing the journal %s: %w; make room and run again", j.path, err)
+		_ = j.file.Truncate(j.end) // what was written in part would be cut off by the next run anyway
+		return j.broken
+	}
+	if !j.written {
+		j.written = true
+		syncFolder(filepath.Dir(j.path))
+	}
+	j.end += int64(len(line))
+	return nil
 }
 
-// write is the one goroutine that writes: no lock is held over I/O.
-func (j *journal) write(end int64) {
-	defer close(j.closed)
-	var broken error
-	for a := range j.appends {
-		offset := end
-		if broken == nil {
-			_, err := j.file.WriteAt(a.line, end)
-			if err == nil {
-				err = j.file.Sync()
-			}
-			if err != nil {
-				broken = fmt.Errorf("writing the journal %s: %w; make room and run again", j.path, err)
-				// What was written in part would be cut off by the next run anyway.
-				_ = j.file.Truncate(end)
-			} else {
-				end += int64(len(a.line))
-			}
-		}
-		a.done <- appended{offset, broken}
-	}
-}
-
-// close ends the writing and gives the lock back. Nothing may be appended any more.
+// close gives the lock back, and removes a journal in which nothing stands.
 func (j *journal) close() error {
-	close(j.appends)
-	<-j.closed
-	return errors.Join(j.file.Close(), j.lock.Unlock())
+	if j == nil {
+		return nil
+	}
+	var err error
+	if j.created && !j.written {
+		err = os.Remove(j.path)
+	}
+	err = errors.Join(err, j.file.Close())
+	if j.lock != nil {
+		err = errors.Join(err, j.lock.Unlock())
+		if runtime.GOOS == "windows" {
+			_ = os.Remove(j.lock.Path())
+		}
+	}
+	return err
 }
 
-// syncFolder makes a new file's name last. Some systems cannot; there the
-// file system has to.
+// syncFolder makes a new file's name last. Some systems cannot; there the file
+// system has to.
 func syncFolder(path string) {
 	if folder, err := os.Open(path); err == nil {
 		_ = folder.Sync()
 		folder.Close()
 	}
 }
-
-// remove removes a journal that ends with its run.
-func (j *journal) remove() {
-	os.RemoveAll(filepath.Dir(j.path))
-}
-
-// temporaryFolder makes a private folder for one.
-func temporaryFolder() (string, error) { return os.MkdirTemp("", "meti-journal-*") }

@@ -2,20 +2,17 @@ package register_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/oauth2"
-
-	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/register"
 )
@@ -37,8 +34,8 @@ func TestTornJournal(t *testing.T) {
 	try := func(what string, data []byte) {
 		t.Helper()
 		write(t, path+".meti-journal", string(data))
-		got := run(t, server, register.Options{Input: path, SkipExisting: true, Settle: time.Millisecond})
-		if got.err != nil || got.Done() != 4 {
+		got := run(t, server, register.Options{Input: path, Settle: time.Millisecond})
+		if got.err != nil || got.Registered != 4 {
 			t.Fatalf("%s: %s %v", what, got.outcomes(), got.err)
 		}
 		for i, r := range got.results {
@@ -80,7 +77,9 @@ func TestJournalThatCannotBeUsed(t *testing.T) {
 		"damaged in the middle": strings.Replace(string(journal), `"intent"`, `"intens"`, 1),
 		"another file":          collection(square("a", 1)),
 		"a short file":          "hello\n",
-		"a later version":       strings.Replace(string(journal), "meti journal 1", "meti journal 2", 1),
+		"an unreleased version": strings.Replace(string(journal), "meti journal 2", "meti journal 1", 1),
+		"a later version":       strings.Replace(string(journal), "meti journal 2", "meti journal 3", 1),
+		"a wrong result":        withLine(t, string(journal), `{"at":"2026-01-01T00:00:00Z","intent":1,"result":["src_1","src_2"]}`),
 	} {
 		write(t, path+".meti-journal", data)
 		got := run(t, server, register.Options{Input: path})
@@ -143,7 +142,7 @@ func TestFullDisk(t *testing.T) {
 		return // no limit to set there
 	}
 	var total int
-	for _, limit := range []uint64{5, 20, 300, 700, 1000, 1300, 1700, 2000} {
+	for _, limit := range []uint64{5, 20, 200, 400, 600, 800, 1000, 1200, 1400} {
 		server := start(t, emulator.Options{})
 		path := file(t, collection(squares(6, numbered)...))
 		o := order{Ready: server.Ready(), Timeout: time.Minute, Input: path, Settle: 50 * time.Millisecond, BatchFeatures: 2,
@@ -168,7 +167,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 // In a folder where nothing can be written the run goes on without a journal,
-// and says so; what is there already stops the next one.
+// and says so.
 func TestReadOnlyFolder(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Getuid() == 0 {
 		return // the permissions of the folder mean nothing there
@@ -179,12 +178,14 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Chmod(filepath.Dir(path), 0o700) })
-	got := run(t, server, register.Options{Input: path})
-	if got.err != nil || got.outcomes() != "a registered" || got.Journal != "" || !strings.Contains(strings.Join(got.notices, "\n"), "no journal can be kept") {
-		t.Fatal(got.outcomes(), got.err, got.notices)
+	for range 2 {
+		got := run(t, server, register.Options{Input: path})
+		if got.err != nil || got.outcomes() != "a registered" || got.Journal != "" || !strings.Contains(strings.Join(got.notices, "\n"), "no journal can be kept") {
+			t.Fatal(got.outcomes(), got.err, got.notices)
+		}
 	}
-	if got := run(t, server, register.Options{Input: path}); !errors.Is(got.err, register.ErrExists) {
-		t.Fatal(got.outcomes(), got.err)
+	if n := len(stored(t, server)); n != 1 {
+		t.Error(n)
 	}
 	// A journal that was asked for is not done without.
 	if got := run(t, server, register.Options{Input: path, Journal: path + ".j"}); !errors.Is(got.err, os.ErrPermission) {
@@ -201,50 +202,140 @@ func waitFor(t *testing.T, done func() bool) {
 	}
 }
 
-// A journal lives as long as its input: what version 1 wrote is read by every
-// later one, and means that nothing is left to send.
-func TestJournalOfVersion1(t *testing.T) {
-	folder := t.TempDir()
-	for from, to := range map[string]string{"fields.geojson": "fields.geojson", "journal-1.txt": "journal"} {
-		data, err := os.ReadFile(filepath.Join("..", "testdata", "register", from))
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(folder, to), string(data))
+// withLine adds a line to a journal, with its sum.
+func withLine(t *testing.T, journal, text string) string {
+	t.Helper()
+	return journal + fmt.Sprintf("%08x %s\n", crc32.ChecksumIEEE([]byte(text)), text)
+}
+
+// What registered nothing leaves no journal behind, and a plan changes none.
+func TestNoJournalLeftBehind(t *testing.T) {
+	server := start(t, emulator.Options{})
+	path := file(t, collection(square("a", 1)))
+	left := func() bool {
+		_, err := os.Stat(path + ".meti-journal")
+		return err == nil
 	}
-	client, err := api.New(
-		api.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "x"})), api.WithBaseURL("https://meti.example"),
-		api.WithHTTPClient(&http.Client{Transport: nobody{t}}))
+	if got := plan(t, server, register.Options{Input: path}); got.err != nil || got.New != 1 || left() {
+		t.Error("plan:", got.err, got.Counts, left())
+	}
+	if err := server.SetFaults([]emulator.Fault{{Operation: "listSources", Kind: emulator.FaultStatus, Status: 404}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, server, register.Options{Input: path}); got.err == nil || left() {
+		t.Error("no account:", got.err, left())
+	}
+	if err := server.SetFaults(nil); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, collection(bowtie("a")))
+	if got := run(t, server, register.Options{Input: path}); got.err != nil || got.Invalid != 1 || left() {
+		t.Error("invalid:", got.err, left())
+	}
+	write(t, path, collection(square("a", 1)))
+	if got := run(t, server, register.Options{Input: path}); got.err != nil || !left() {
+		t.Error("registered:", got.err, left())
+	}
+	before, err := os.ReadFile(path + ".meti-journal")
 	if err != nil {
 		t.Fatal(err)
 	}
-	year := 2026
-	o := register.Options{
-		Client: client, Server: "https://meti.example/", Account: "demo",
-		Input: filepath.Join(folder, "fields.geojson"), Journal: filepath.Join(folder, "journal"),
-		Shared: api.SourceCreateFeatures{OutcomeReportingYear: &year},
+	write(t, path, collection(square("a", 1), square("b", 2)))
+	first := plan(t, server, register.Options{Input: path})
+	second := plan(t, server, register.Options{Input: path})
+	if first.outcomes() != "a registered, b new" || second.outcomes() != first.outcomes() || first.Counts != second.Counts {
+		t.Error(first.outcomes(), second.outcomes())
 	}
-	var got []string
-	o.Result = func(r register.Result) error {
-		got = append(got, fmt.Sprintf("%s %s %s %v", r.AltID, r.Outcome, r.ID, r.ConflictWith))
-		return nil
-	}
-	if _, err := register.Run(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"north registered src_JmxY7puFuxP1U []", "south registered src_yO7RaMpXVYNjw [src_JmxY7puFuxP1U]", "bad refused  []",
-		"old existed src_4XA7UZw3OB3rH []", "crossed invalid  []",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+	if after, err := os.ReadFile(path + ".meti-journal"); err != nil || string(after) != string(before) {
+		t.Error("a plan wrote to the journal")
 	}
 }
 
-// nobody answers.
-type nobody struct{ t *testing.T }
+// A journal is one by each of its names: a copy only knows what the account
+// tells, and registers nothing twice either.
+func TestJournalByOtherNames(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return
+	}
+	server := start(t, emulator.Options{Faults: []emulator.Fault{{Operation: "createSources", Kind: emulator.FaultHang, Skip: 1}}})
+	path := file(t, collection(squares(3, numbered)...))
+	journal, link := path+".meti-journal", path+".link"
+	if err := os.Symlink(journal, link); err != nil { // before there is one
+		t.Fatal(err)
+	}
+	o := order{Ready: server.Ready(), Timeout: time.Minute, Input: path, Journal: link, Settle: time.Second, Results: path + ".results", BatchFeatures: 1}
+	cmd := command(t, o)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return server.Requests()["createSources"] >= 2 })
+	hard := path + ".hard"
+	if err := os.Link(journal, hard); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{journal, link, hard} {
+		if got := run(t, server, register.Options{Input: path, Journal: name}); !errors.Is(got.err, register.ErrLocked) {
+			t.Error(name, got.err)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	data, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path+".copy", string(data))
+	write(t, path+".empty", "")
+	if err := server.SetFaults(nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path + ".copy", hard, link, journal, path + ".empty"} {
+		if got := run(t, server, register.Options{Input: path, Journal: name, Settle: 300 * time.Millisecond}); got.err != nil || got.Registered != 3 {
+			t.Error(name, got.outcomes(), got.err)
+		}
+	}
+	if n := len(stored(t, server)); n != 3 {
+		t.Error(n, "sources")
+	}
+}
 
-func (n nobody) RoundTrip(r *http.Request) (*http.Response, error) {
-	n.t.Errorf("%s %s", r.Method, r.URL)
-	return nil, errBroken
+// Two files of one account are not sent at the same time: the second waits,
+// says for whom, and can be interrupted.
+func TestSecondRunWaits(t *testing.T) {
+	server := start(t, emulator.Options{Faults: []emulator.Fault{{Operation: "createSources", Kind: emulator.FaultHang}}})
+	path, other := file(t, collection(square("a", 1))), file(t, collection(square("b", 2)))
+	cmd := command(t, order{Ready: server.Ready(), Timeout: time.Minute, Input: path, Settle: time.Second, Results: path + ".results"})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return server.Requests()["createSources"] == 1 })
+	ctx, stop := context.WithCancelCause(t.Context())
+	var o register.Options
+	var a attempt
+	defer ready(&o, server, &a)()
+	o.Input = other
+	o.Notice = func(text string) {
+		if want := fmt.Sprintf("process %d, which registers %s", cmd.Process.Pid, path); strings.Contains(text, want) {
+			stop(errors.New("enough"))
+		} else {
+			t.Error(text)
+		}
+	}
+	if _, err := register.Plan(ctx, o); err == nil || err.Error() != "enough" {
+		t.Error(err)
+	}
+	done := make(chan attempt)
+	go func() { done <- run(t, server, register.Options{Input: other}) }()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if err := server.SetFaults(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got.err != nil || got.outcomes() != "b registered" {
+		t.Error(got.outcomes(), got.err)
+	}
 }

@@ -1,389 +1,357 @@
 package register
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/ledger"
-	"github.com/meti-go/meti/wire"
 )
 
-// finding is what became of a lost request.
-type finding int
-
-const (
-	present     finding = iota // registered, and journaled
-	absent                     // not registered, after the settling time
-	uncertain                  // neither is certain; it is reported as unknown
-	interrupted                // the run is stopping
-)
-
-// lose settles a batch whose answer was lost. claimed says that METI answered
-// with success, in a way that does not fit: then it is not sent again, even if
-// it is not to be found.
-func (r *run) lose(batch []int, features []*feature, cause error, claimed bool) effect {
-	at := time.Now()
-	line, err := r.journal.append(record{Kind: kindLost, At: at, Content: r.content, Claimed: claimed, Reason: clip(cause.Error(), 500), Marks: r.marks(batch)})
-	if err != nil {
-		r.fail(err)
-		r.move(batch, lost, -1)
-		return halted
-	}
-	r.move(batch, lost, line)
-	switch r.settle(batch, features, at.Add(r.Settle)) {
-	case present:
-		return accepted
-	case absent:
-		if claimed {
-			return unclear
-		}
-		if !r.nothing(batch, "not found after the settling time") {
-			return halted
-		}
-		r.move(batch, sent, 0)
-		return again
-	case interrupted:
-		return halted
-	case uncertain:
-	}
-	return unclear
+// lookup is what one look for lost requests gave.
+type lookup struct {
+	begin   time.Time
+	entries []int
+	whole   bool
+	sources []*api.Source
+	gone    []string
+	err     error
 }
 
-// settle looks a batch up until it is found or cannot come any more.
-func (r *run) settle(batch []int, features []*feature, deadline time.Time) finding {
-	r.changeSettling(1)
-	defer r.changeSettling(-1)
-	failures, absences := 0, 0
-	pause := r.Settle / 20
-	for {
-		final := !time.Now().Before(deadline)
-		ctx := r.ctx
-		stopping := r.stopped()
-		if stopping {
-			ctx = r.last // one more look, as the request may just have been carried out
-		}
-		sources, verdict, err := r.look(ctx, features)
-		switch {
-		case err != nil:
-			failures++
-			if errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrForbidden) {
-				r.fail(err)
-				return interrupted
-			}
-		case verdict == present:
-			if r.done(batch, sources) != accepted {
-				return interrupted
-			}
-			return present
-		case final && verdict == uncertain:
-			return uncertain
-		case final && verdict == absent:
-			// One answer may come from a copy that lags behind.
-			if absences++; absences == 2 {
-				return absent
-			}
-		}
-		if stopping {
-			return interrupted
-		}
-		if failures >= maxAttempts && final {
-			return uncertain
-		}
-		wait := pause
-		if left := time.Until(deadline); !final && left < wait {
-			wait = left
-		}
-		pause = min(pause*2, r.Settle/4, 10*time.Second)
-		sleep(r.ctx, max(wait, time.Millisecond))
+// lookUp looks for what was lost, when it is time for it.
+func (r *run) lookUp() {
+	if r.looking || r.ctx.Err() != nil {
+		return
 	}
+	now := time.Now()
+	var entries []int
+	final := false
+	for _, l := range r.limbo {
+		if len(l.entries) > 0 && !now.Before(l.next) {
+			entries = append(entries, l.entries...)
+			final = final || !now.Before(l.deadline)
+		}
+	}
+	if len(entries) == 0 {
+		return
+	}
+	entries = unique(entries)
+	var ids []string
+	for _, i := range entries {
+		if r.entries[i].known >= 0 {
+			id, _ := r.ssidOf(i)
+			ids = append(ids, id)
+		}
+	}
+	names := r.altIDsOf(entries)
+	r.looking = true
+	go func() { r.looked <- r.lookFor(entries, names, ids, final) }()
 }
 
-func (r *run) changeSettling(by int) {
-	r.mu.Lock()
-	r.settling += by
-	r.mu.Unlock()
-	r.progress()
-}
-
-// look searches the account for a batch that may have been registered: present
-// when each feature is found once, absent when none is and nothing resembles
-// one.
-func (r *run) look(ctx context.Context, features []*feature) ([]*api.Source, finding, error) {
-	byName := map[string][]int{}
-	for k, f := range features {
-		byName[f.altID] = append(byName[f.altID], k)
+// lookFor asks METI for some entries. What is about to be given up is asked
+// for by its alt_id too, for that is another question with another answer.
+func (r *run) lookFor(entries []int, names, ids []string, final bool) lookup {
+	l := lookup{begin: time.Now(), entries: entries}
+	wanted := map[string]bool{}
+	for _, name := range names {
+		wanted[name] = true
 	}
-	seen := map[string]*api.Source{}
-	err := r.sources(ctx, byName, func(s *api.Source) error {
-		if !r.knows(s.ID) {
-			seen[s.ID] = s
+	seen := map[string]bool{}
+	keep := func(s *api.Source) {
+		if wanted[s.AltID] && !seen[s.ID] {
+			seen[s.ID] = true
+			l.sources = append(l.sources, s)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, uncertain, err
 	}
-	owners := map[string][]int{} // the features that a source may be
-	of := make([][]*api.Source, len(features))
-	resembling := false
-	for id, s := range seen {
-		for _, k := range byName[s.AltID] {
-			switch c := r.compare(features[k], s); {
-			case c == same && (r.foreign(s) || r.another(s, features)):
-				resembling = true
-			case c == same:
-				of[k] = append(of[k], s)
-				owners[id] = append(owners[id], k)
-			case c == near:
-				resembling = resembling || !r.another(s, nil)
+	if l.whole, l.err = r.fetch(r.ctx, names, false, keep); l.err != nil {
+		return l
+	}
+	if l.whole && final && !r.account.unfiltered.Load() {
+		found := map[string]bool{}
+		for _, s := range l.sources {
+			found[s.AltID] = true
+		}
+		var absent []string
+		for _, name := range names {
+			if !found[name] {
+				absent = append(absent, name)
 			}
 		}
-	}
-	sources, count := make([]*api.Source, len(features)), 0
-	for k := range features {
-		if len(of[k]) > 0 {
-			count++
+		var more []*api.Source
+		filter := api.Filter{}
+		if r.Attributes.AccountID != nil {
+			filter.AccountID = *r.Attributes.AccountID
 		}
-		if len(of[k]) == 1 && len(owners[of[k][0].ID]) == 1 {
-			sources[k] = of[k][0]
+		if more, l.err = r.fetchNamed(r.ctx, absent, filter); l.err != nil && !errors.Is(l.err, errUnfiltered) {
+			return l
+		}
+		for _, s := range more {
+			keep(s)
 		}
 	}
-	switch {
-	case !slices.Contains(sources, nil):
-		return sources, present, nil
-	case count == 0 && !resembling:
-		return nil, absent, nil
+	var missing []string
+	for _, id := range ids {
+		if !seen[id] {
+			missing = append(missing, id)
+		}
 	}
-	return nil, uncertain, nil
+	var again []*api.Source
+	again, l.err = r.get(r.ctx, missing, func(int) {})
+	for k, s := range again {
+		if s == nil {
+			l.gone = append(l.gone, missing[k])
+		} else {
+			keep(s)
+		}
+	}
+	return l
 }
 
-// another reports whether a source may just as well be a feature of the input
-// other than these.
-func (r *run) another(s *api.Source, than []*feature) bool {
-	for _, i := range r.index.named(s.AltID) {
-		e := &r.index.entries[i]
-		r.mu.Lock()
-		accounted := e.state == registered || e.state == existed
-		r.mu.Unlock()
-		if accounted {
-			continue // by a source of its own
-		}
-		if slices.ContainsFunc(than, func(f *feature) bool { return f.altID == s.AltID && f.period == e.period && f.form == e.form }) {
+// overdue reports whether something should be known by now.
+func (r *run) overdue() bool {
+	return slices.ContainsFunc(r.limbo, func(l *limbo) bool { return !time.Now().Before(l.deadline) })
+}
+
+// postpone says when what was looked for is looked for again.
+func (r *run) postpone() {
+	now := time.Now()
+	for _, l := range r.limbo {
+		if now.Before(l.next) {
 			continue
 		}
-		f, err := r.loadOne(i)
-		if err == nil && r.compare(f, s) == same {
-			return true
+		l.pause = max(l.pause, time.Millisecond)
+		l.next = now.Add(l.pause)
+		if now.Before(l.deadline) && l.deadline.Before(l.next) {
+			l.next = l.deadline
 		}
+		l.pause = min(2*l.pause, r.Settle/4, 10*time.Second)
 	}
-	return false
 }
 
-// likeness is how much a source resembles a feature of its alt_id.
-type likeness int
-
-const (
-	other likeness = iota
-	near           // a period within a day and an area within a thousandth
-	same
-)
-
-const (
-	day          = 24 * time.Hour
-	sameHectares = 1e-6
-	nearHectares = 1e-3
-)
-
-// compare compares a feature with a source of its alt_id. What the source does
-// not say does not tell them apart.
-func (r *run) compare(f *feature, s *api.Source) likeness {
-	apart := max(timeApart(f.period.Start, s.StartAt), timeApart(f.period.End, s.EndAt))
-	if apart > day {
-		return other
-	}
-	form := compareForms(f, s)
-	if apart > time.Microsecond {
-		form = min(form, near)
-	}
-	return form
-}
-
-func timeApart(a ledger.Time, b wire.Time) time.Duration {
-	switch {
-	case b.Text() != "" && b.Text() == a.String():
-		return 0
-	case b.Text() != "":
-		return math.MaxInt64
-	case b.IsZero():
-		return 0
-	}
-	return a.Std().Sub(b.Time).Abs()
-}
-
-func compareForms(f *feature, s *api.Source) likeness {
-	raw := s.Boundary()
-	if err := f.parse(); err != nil {
-		return near // it was read before, so this cannot be; no proof in any case
-	}
-	if !isNull(raw) {
-		if shape, err := ledger.ParseGeometry(raw); err == nil {
-			switch {
-			case f.outline.same(outlineOf(shape)):
-				return same
-			case sameArea(f.shape.Hectares(), shape.Hectares(), nearHectares):
-				return near
-			}
-			return other
-		}
-	}
-	if s.Hectares == nil {
-		return same
-	}
-	ours, theirs := f.shape.Hectares(), float64(*s.Hectares)
-	switch {
-	case sameArea(ours, theirs, sameHectares):
-		return same
-	case sameArea(ours, theirs, nearHectares):
-		return near
-	}
-	return other
-}
-
-// fit pairs the sources of an answer with the features that were sent: in
-// order, as METI answers, or by identity.
-func fit(features []*feature, sources []*api.Source) ([]*api.Source, error) {
-	if len(sources) != len(features) {
-		return nil, fmt.Errorf("%d features were sent, and %d sources came back", len(features), len(sources))
-	}
-	ids := map[string]bool{}
-	for _, s := range sources {
-		if s == nil || s.ID == "" || ids[s.ID] {
-			return nil, errors.New("the answer has a source without an id of its own")
-		}
-		ids[s.ID] = true
-	}
-	is := func(f *feature, s *api.Source) bool {
-		return s.AltID == f.altID && max(timeApart(f.period.Start, s.StartAt), timeApart(f.period.End, s.EndAt)) <= time.Microsecond
-	}
-	// Only what has the same alt_id and period needs its geometry to be told apart.
-	type name struct {
-		altID  string
-		period ledger.Period
-	}
-	named := map[name]int{}
-	for _, f := range features {
-		named[name{f.altID, f.period}]++
-	}
-	inOrder := true
-	for k, f := range features {
-		inOrder = inOrder && is(f, sources[k]) && (named[name{f.altID, f.period}] == 1 || compareForms(f, sources[k]) != other)
-	}
-	if inOrder {
-		return sources, nil
-	}
-	paired, taken := make([]*api.Source, len(features)), map[string]bool{}
-	for k, f := range features {
-		for _, s := range sources {
-			if !is(f, s) || compareForms(f, s) != same {
-				continue
-			}
-			if paired[k] != nil || taken[s.ID] {
-				return nil, fmt.Errorf("the answer has more than one source that %q may be", f.altID)
-			}
-			paired[k], taken[s.ID] = s, true
-		}
-		if paired[k] == nil {
-			return nil, fmt.Errorf("the answer has no source for %q as it was sent", f.altID)
-		}
-	}
-	return paired, nil
-}
-
-// foreign reports whether a source belongs to another account than ours: an
-// admin's token sees all.
-func (r *run) foreign(s *api.Source) bool {
-	ours := r.Account
-	if r.Shared.AccountID != nil {
-		ours = *r.Shared.AccountID
-	}
-	return s.AccountID != "" && len(ours) == len("6f1f6d7e-4c3b-4a55-9d5a-0d9f3b0c2a11") && s.AccountID != ours
-}
-
-// filterUpTo is how many alt_ids are looked up one by one; more are cheaper to
-// find in a listing of the account.
-const filterUpTo = 500
-
-var errUnfiltered = errors.New("the server ignores the filter by alt_id")
-
-// sources calls each for the sources of some alt_ids, for some more than once.
-func (r *run) sources(ctx context.Context, names map[string][]int, each func(*api.Source) error) error {
-	filter := api.Filter{}
-	if r.Shared.AccountID != nil {
-		filter.AccountID = *r.Shared.AccountID
-	}
-	r.mu.Lock()
-	unfiltered := r.unfiltered
-	r.mu.Unlock()
-	if !unfiltered && len(names) <= filterUpTo {
-		var mu sync.Mutex
-		var found []*api.Source
-		group, inner := errgroup.WithContext(ctx)
-		group.SetLimit(8)
-		for name := range names {
-			group.Go(func() error {
-				filter := filter
-				filter.AltID = name
-				return r.list(inner, api.AllParams{Filter: filter, PageSize: 100, InFlight: 1}, func(s *api.Source) error {
-					if s.AltID != name {
-						return errUnfiltered
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					found = append(found, s)
-					return nil
-				})
-			})
-		}
-		switch err := group.Wait(); {
-		case err == nil:
-			for _, s := range found {
-				if err := each(s); err != nil {
-					return err
+// closeLimbo notes what became of requests that are all found, or that a
+// reading shows to have had no effect: it began after the deadline.
+func (r *run) closeLimbo(begin time.Time) error {
+	var left []*limbo
+	for n, l := range r.limbo {
+		ids, all, none := make([]string, len(l.marks)), true, true
+		for k, m := range l.marks {
+			ids[k] = l.found[k]
+			if i := l.at[k]; i >= 0 {
+				e := &r.entries[i]
+				if (e.state == Registered || e.state == Differs) && r.account.id(e.source) != m.Replaces {
+					ids[k] = r.account.id(e.source)
 				}
 			}
-			return nil
-		case !errors.Is(err, errUnfiltered):
+			all, none = all && ids[k] != "", none && ids[k] == ""
+		}
+		switch late := !l.deadline.After(begin); {
+		case !late && (!all || l.intent == 0):
+			left = append(left, l)
+			continue
+		case l.intent == 0:
+			continue
+		case l.taken && !all:
+			r.leave(l, ids)
+			continue
+		case none:
+			if err := r.write(record{Intent: l.intent, Void: "not found after the settling time"}); err != nil {
+				r.limbo = append(left, r.limbo[n:]...)
+				return err
+			}
+			continue
+		}
+		if err := r.write(record{Intent: l.intent, Result: ids}); err != nil {
+			r.limbo = append(left, r.limbo[n:]...)
 			return err
 		}
-		r.mu.Lock()
-		r.unfiltered = true
-		r.mu.Unlock()
-	}
-	return r.list(ctx, api.AllParams{Filter: filter}, func(s *api.Source) error {
-		if _, wanted := names[s.AltID]; !wanted {
-			return nil
+		var marks []mark
+		var of []int
+		for k, m := range l.marks {
+			i := l.at[k]
+			if i < 0 || ids[k] == "" {
+				continue
+			}
+			r.maps(i, ids[k], time.Now())
+			if m.Replaces != "" && r.Changed == Renew {
+				marks, of = append(marks, m), append(of, i)
+			} else if m.Replaces != "" {
+				r.reasons[i] = m.Replaces + " was to be deleted once this replaced it, and was not"
+			}
 		}
-		return each(s)
-	})
+		r.replaced(marks, of)
+	}
+	r.limbo = left
+	return nil
 }
 
-// list lists sources.
-func (r *run) list(ctx context.Context, params api.AllParams, each func(*api.Source) error) error {
-	for s, err := range r.Client.Sources.All(ctx, params) {
-		if err != nil {
-			return err
+// leave gives up a request that METI answered with success and whose features
+// are not to be found: they are not sent again by this run.
+func (r *run) leave(l *limbo, ids []string) {
+	for k, i := range l.at {
+		if i < 0 || ids[k] != "" {
+			continue
 		}
-		if err := each(s); err != nil {
-			return err
+		e := &r.entries[i]
+		e.state, e.send = Unknown, false
+		r.reasons[i] = "METI answered success, and it is not to be found: " + l.cause
+	}
+	if r.canary == untried {
+		r.stop(fmt.Errorf("%w: it answered success, and what was sent is not to be found; nothing more was sent (%s)", ErrAltered, l.cause))
+	}
+}
+
+// abandon ends the looking: what is not known stays so.
+func (r *run) abandon() {
+	r.limbo = nil
+}
+
+// finish reads again what the run may have changed: what it sent, and what of
+// ours METI says that it conflicts with.
+func (r *run) finish() error {
+	if r.ctx.Err() != nil || r.target.Sandbox {
+		return nil
+	}
+	r.stage = StageClosing
+	read := map[int]bool{}
+	entries := unique(r.changed)
+	for try := 0; len(entries) > 0 && try < 5; try++ {
+		for _, i := range entries {
+			read[i] = true
+		}
+		reading, err := r.look(r.ctx, entries, false)
+		if err != nil {
+			return fmt.Errorf("reading again what was registered: %w", err)
+		}
+		r.decide(reading, entries)
+		var again []int
+		wait := time.Time{}
+		for _, i := range entries {
+			if r.entries[i].state == Unknown { // not visible yet
+				again = append(again, i)
+				_, at := r.ssidOf(i)
+				if at = at.Add(r.Settle); at.After(wait) {
+					wait = at
+				}
+			}
+		}
+		if len(again) > 0 {
+			r.progress(Progress{Stage: r.stage, Wait: fmt.Sprintf("%d sources to be seen", len(again)), Until: wait})
+			if !sleep(r.ctx, time.Until(wait)) {
+				return nil
+			}
+		}
+		entries = append(again, r.partners(read)...)
+	}
+	return r.adopt()
+}
+
+// partners are the features that METI says are in conflict with some, and that
+// were not read again.
+func (r *run) partners(read map[int]bool) (list []int) {
+	owner := map[int32]int{}
+	for i := range r.entries {
+		if e := &r.entries[i]; e.source >= 0 && (e.state == Registered || e.state == Differs) {
+			owner[e.source] = i
 		}
 	}
-	return nil
+	for i := range read {
+		e := &r.entries[i]
+		if e.source < 0 || r.account.sources[e.source].with < 0 {
+			continue
+		}
+		for _, id := range r.account.partners[r.account.sources[e.source].with] {
+			k, known := r.account.byID[r.key(id)]
+			if o, ours := owner[k]; known && ours && !read[o] {
+				list = append(list, o)
+			}
+		}
+	}
+	return unique(list)
+}
+
+// adopt notes what was found in the account without the journal's help, where
+// there is a journal: by this alone it may be replaced later.
+func (r *run) adopt() error {
+	if r.journal == nil || r.journal.created && !r.journal.written {
+		return nil
+	}
+	rec := record{Attributes: nil}
+	flush := func() error {
+		if len(rec.Features) == 0 {
+			return nil
+		}
+		err := r.write(rec)
+		rec = record{}
+		return err
+	}
+	for i := range r.entries {
+		e := &r.entries[i]
+		if e.known >= 0 || e.state != Registered && e.state != Differs {
+			continue
+		}
+		id := r.account.id(e.source)
+		r.maps(i, id, time.Now())
+		rec.Features = append(rec.Features, mark{Identity: r.identity(i).String(), AltID: r.altID(i), StartAt: e.period.Start.String(), EndAt: e.period.End.String(), Box: e.box})
+		if rec.Result = append(rec.Result, id); len(rec.Result) == 500 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// settle takes in what a look gave: the table of the package documentation,
+// "looked for".
+func (r *run) settle(l lookup) {
+	if l.err != nil {
+		if r.ctx.Err() != nil {
+			return
+		}
+		r.unread++
+		if errors.Is(l.err, api.ErrUnauthorized) || errors.Is(l.err, api.ErrForbidden) || r.unread >= unreadInARow && r.overdue() {
+			r.stop(fmt.Errorf("what became of requests cannot be looked up: %w", l.err))
+			r.abandon()
+			return
+		}
+		r.postpone()
+		return
+	}
+	r.unread = 0
+	r.account.readings++
+	reading := &reading{begin: l.begin, whole: l.whole, gone: map[string]bool{}, number: r.account.readings, of: make([]bool, len(r.entries))}
+	for _, id := range l.gone {
+		reading.gone[id] = true
+	}
+	was, replacing := map[int]State{}, r.replacing()
+	for _, i := range l.entries {
+		was[i] = r.entries[i].state
+		r.entries[i].source, reading.of[i] = -1, true
+	}
+	for _, s := range l.sources {
+		r.see(reading, s)
+	}
+	r.decide(reading, l.entries)
+	for _, i := range l.entries {
+		e := &r.entries[i]
+		if e.state == Registered || e.state == Differs {
+			if was[i] == Unknown && replacing[i] != r.account.id(e.source) {
+				r.became(i, e.source)
+				r.lost = 0
+				if r.canary == untried {
+					r.canary = found // it was read
+				}
+				continue
+			}
+		}
+		if e.state != Unknown {
+			r.chooseOne(i)
+			r.first = min(r.first, i)
+		}
+	}
+	if err := r.closeLimbo(l.begin); err != nil {
+		r.stop(err)
+	}
+	r.postpone()
 }
