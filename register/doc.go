@@ -1,95 +1,118 @@
 // Package register registers many features with METI: nothing is lost and
 // nothing is registered twice, at whatever moment the program is killed.
 //
-// METI has no idempotency key, alt_id is not unique, and one bad feature
-// refuses a whole collection [D]. So [Run] is a transaction log, not a loop: it
-// checks the input, writes to a journal what it is about to do, does it, and
-// writes down what came of it. Run again, it goes on where it stopped; when
-// all is done it sends nothing.
+// METI has no idempotency key, alt_id is not unique, one bad feature refuses a
+// whole collection [D], and sources change hands without us. So each job reads
+// the account, and says only what it read. A journal keeps the two things that
+// the account cannot tell: what is under way, and which SSID belongs to which
+// feature.
 //
-// # Identity
+//	job, err := register.Plan(ctx, options)  // reads, and sends nothing
+//	summary, err := job.Run(ctx)             // sends what the plan says
+//	for row, err := range job.Rows() { … }   // what is known of each feature
 //
-// A feature is its alt_id, its start_at, its end_at (to the microsecond) and
-// its geometry. The same field is registered again each season under the same
-// alt_id. Two geometries are the same when their rings hold the same positions,
-// wherever a ring starts, in whichever direction it runs and in whichever order
-// holes and parts stand. Numbers of an answer may differ by 1e-8 degrees, a
-// millimetre, for PostGIS writes nine decimals. Where an answer carries no
-// geometry, its hectares decide, within 1e-6 of the area.
+// # States
 //
-// Beside its identity a feature has a content: the attributes that are shared
-// by all features of a run. Properties of a feature other than its period are
-// not sent.
+// A feature's group is the alt_id and the period, within a day. This table is
+// the whole of it; the functions that take an arrow stand beside it.
 //
-// # What happens to a feature
+//	event                                                     state       in
+//	read from the input
+//	  against the ledger's rules, no id, or there twice       invalid     readInput, judgeTwins
+//	read in the account                                                   settleAs
+//	  a source that is this feature's (see below)             registered
+//	  … and an attribute that was asked for is another one    differs
+//	  none, and a request or a source of it is too young      unknown
+//	  none, and the journal's SSID answers 404                gone
+//	  none, and another source of its group is nobody's       boundary
+//	  none at all                                             new
+//	chosen to be sent: new; by the policies differs,
+//	boundary or gone; what METI refused before comes last     (the same)  chooseOne
+//	its intent is on the disk                                 unknown     post
+//	answered                                                              take
+//	  2xx, and it fits the request                            registered  accept
+//	  400 or 422 of several: halved towards one to blame      (as before) take
+//	  413 of several: smaller requests                        (as before) take
+//	  400, 413 or 422 of one                                  refused     refuse
+//	  429, or never sent: after a wait                        (as before) wait
+//	  any other 4xx: the run stops                            (as before) giveBack, stop
+//	  all else: lost, or taken where it is a 2xx              unknown     lose
+//	looked for, until the settling time after its end has passed          settle
+//	  found                                                   registered  became
+//	  not found by a reading that began later                 (as before) settleAs
+//	  … and METI had said that it took it                     unknown     leave
+//	the run ends, and it was new                              pending     Run
 //
-//	                    ┌──────────────────────── nothing ◄──────────────────────┐
-//	                    ▼                                                        │
-//	read ──► pending ──► intent ──► POST ──┬─ 2xx, as sent ──────► registered    │
-//	  │         │       (on disk)          ├─ 400, 422, alone ───► refused       │
-//	  │         │                          ├─ 400, 422, several ─► (bisected) ───┤
-//	  │         │                          ├─ 413 ───────────────► (halved) ─────┤
-//	  │         │                          ├─ 401, 403, 429, never sent ─────────┤
-//	  │         │                          └─ anything else ─────► lost          │
-//	  │         │                                     ▲             │ look up    │
-//	  │         │        (killed: an intent ──────────┘             │            │
-//	  │         │         without a result)                         ├─ all there ► registered
-//	  │         │                                                   ├─ none, after the settling time ─┘
-//	  │         │                                                   └─ else: unknown
-//	  │         └─ the account has it already ─► existed, or stop
-//	  └─ the ledger's rules refuse it ─► invalid
+// # Which source is whose
 //
-// Each arrow from intent on is a record, flushed to disk before the next step.
-// registered, refused and existed are final: a feature of the same content is
-// never sent again by that journal. unknown is not: the next run looks again.
+// The best evidence counts: the journal's SSID; the same boundary, to a billionth
+// of a degree and wherever its rings start; the same boundary at the decimals
+// that the answer has, six at least; where METI tells no boundary, the hectares,
+// if nothing else could be meant. Attributes count only where they were asked
+// for, lists as sets, and one that the answer lacks is no difference.
 //
-// # Unknown outcomes
+// Each SSID that the journal has of a group must be listed, or answered with 200
+// or 404: one that METI has and the listing lacks means that the listing is
+// incomplete, and nothing is sent ([ErrIncomplete]). Up to ten alt_ids are looked
+// up by the filter, many by a listing.
 //
-// After a lost answer (a timeout, a broken connection, a 5xx, an answer that
-// does not fit the request) the batch's alt_ids are looked up until it is found
-// or the settling time has passed, and at least twice; only then is it sent
-// again. The assumption behind it: no request commits later than the settling
-// time ([Options].Settle, 60 seconds unless set) after its connection ended.
-// For an intent that a killed process left behind, nobody knows when the
-// connection ended: it is taken to be when the journal was opened again, or two
-// minutes (the longest that a request may take) after the intent, whichever is
-// earlier. The journal's times are the wall clock's; a clock that is set forward
-// by hand between two runs shortens the wait.
+// # Order
 //
-// A collection is stored whole or not at all. So a lost batch was registered
-// when each of its features is found exactly once, among sources that the
-// journal does not know; it was not when none is, and nothing resembles one (the
-// same alt_id, a period within a day and an area within a thousandth). All else
-// is unknown: it is reported, and neither repeated nor guessed.
+// Only the newcomer of two is shrunk by 9 metres [D], so that the order decides
+// conflicts. METI decides as if the input had been sent in its order, whatever is
+// under way: a feature is passed over while it would conflict, one way or the
+// other and with a metre to spare, with one before it that is not settled, or
+// with one whose outcome is not known. One that METI refused, and that is tried
+// again by a later run, has lost its place; its row says so.
 //
-// Sources that were there before are told apart by their ids: before a feature
-// is sent for the first time its alt_id is looked up, and what is found stops
-// the run, unless [Options].SkipExisting or [Options].AllowExisting says what
-// to do.
+// # Sending
+//
+// The first success is read back by its alt_id and must be what was sent, else
+// nothing more is ([ErrAltered]). Twenty refused one after another with none
+// accepted between stop the run ([ErrRefused]).
+//
+// With Changed: Renew the new source is registered first, its result and the
+// intention to delete are written down, and only then is the old one deleted; a
+// refusal costs nothing. Only what the journal has is ever deleted. What is
+// registered anew is the newcomer in its conflicts.
 //
 // # The journal
 //
-// A journal is a text file: a head, and one line a record, each its CRC-32 and
-// a JSON object. It holds ids, areas and times, no geometry and no secret, and
-// is kept apart by server and account: one file may serve several. Keep it as
-// long as the input. A last line that is torn was never acknowledged and is cut
-// off; a damaged line before it is an error, for the rest cannot be trusted. The
-// file beside it, with ".lock" at the end, stays; the lock on it ends with its
-// process.
+// A journal is a text file: a head, and one line a record, each its CRC-32 and a
+// JSON object. It holds ids, boxes and times, no geometry and no secret. One file
+// may serve several accounts. An intent is on the disk before its request is
+// made, and a result before anything follows from it. A last line that is torn
+// was never acknowledged and is cut off; a damaged line before it is an error.
+// The lock is on the file itself and ends with its process; a second one, in the
+// user's cache, keeps two inputs of one account apart.
 //
-// # What is not covered
+// A journal that did not exist is trusted to be the first. Without a journal
+// (NoJournal, a folder that cannot be written, standard input) whatever METI lacks
+// waits until the settling time after the start has passed, once; and what is gone
+// looks as if it were new.
 //
-// Two programs that register the same fields at the same moment with different
-// journals, or from different machines, do not see each other. A run whose
-// journal was thrown away within the settling time after it was killed cannot
-// know of a request that commits later. METI itself does not see the conflict
-// of two features whose requests commit at the same moment [D]; InFlight 1
-// avoids that.
+// # Assumptions
+//
+//   - A POST commits, and is visible to what is read later, within
+//     [Options].Settle after its connection ended.
+//   - A reading holds every source that was visible when it began, or fails.
+//   - The connections of a dead process have ended.
+//   - fsync is honest, and the clock is not set forward between runs.
+//   - alt_id comes back as it was sent, and the period within a day; this is
+//     checked at run time.
+//
+// Two programs that register the same fields at the same moment, from different
+// machines, do not see each other; the reading at the end finds the double and
+// names both.
+//
+// # The sandbox
+//
+// A base URL that ends in /sandbox keeps nothing: all is new, nothing is looked up
+// or kept, the rows are the answers, and what is lost stays unknown.
 //
 // # Memory
 //
-// Geometry is never kept: the input is read once to be checked and again,
-// feature by feature, to be sent. About 200 bytes a feature remain, whatever
-// its geometry. What cannot be read twice, such as a pipe, is copied to a
-// private temporary file first.
+// Geometry is never kept: the input is read again, feature by feature, and
+// boundaries of the account that are needed are put into a temporary file. Some
+// two hundred bytes a feature remain, whatever its geometry.
 package register

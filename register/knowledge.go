@@ -300,7 +300,7 @@ func (j *Job) suspend(r record) {
 // describeJournal says what a person should know of it before anything is sent.
 func (j *Job) describeJournal() {
 	if n := j.known.strange; n > 0 {
-		j.notice("%s that this journal registered are not in the input, or not with the same period", features(n))
+		j.notice("the journal has %s that the input does not have, or not with the same period", features(n))
 	}
 	var others []string
 	for content, n := range j.known.began {

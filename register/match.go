@@ -226,7 +226,37 @@ func (j *Job) compare(ctx context.Context) error {
 		}
 	}
 	j.choose()
-	return nil
+	return j.nameParties(ctx)
+}
+
+// mostNamed bounds how many sources are looked up for their names.
+const mostNamed = 1000
+
+// nameParties looks up which sources that others conflict with are the
+// account's own. Where all of it was listed that is known.
+func (j *Job) nameParties(ctx context.Context) error {
+	if j.account.whole {
+		return nil
+	}
+	var ids []string
+	for _, with := range j.account.partners {
+		for _, id := range with {
+			if _, read := j.account.byID[j.key(id)]; read {
+				continue
+			}
+			if _, named := j.account.altIDs[j.key(id)]; !named && len(ids) < mostNamed {
+				j.account.altIDs[j.key(id)] = 0 // nobody's, until it is found
+				ids = append(ids, id)
+			}
+		}
+	}
+	found, err := j.get(ctx, ids, func(int) {})
+	for _, s := range found {
+		if s != nil && !j.foreign(s) {
+			j.account.altIDs[j.key(s.ID)] = j.account.texts.add(s.AltID)
+		}
+	}
+	return err
 }
 
 // patience is how long an incomplete listing is waited for: until the youngest

@@ -202,7 +202,7 @@ func TestSameIDOtherFeature(t *testing.T) {
 	if got.err != nil || got.Registered != 1 || got.Sent != 1 || len(stored(t, server)) != 4 {
 		t.Fatal(got.outcomes(), got.err)
 	}
-	if len(got.notices) == 0 || !strings.Contains(strings.Join(got.notices, "\n"), "3 features that this journal registered are not in the input") {
+	if len(got.notices) == 0 || !strings.Contains(strings.Join(got.notices, "\n"), "the journal has 3 features that the input does not have") {
 		t.Error(got.notices)
 	}
 }

@@ -243,6 +243,9 @@ func (r *run) finish() error {
 		}
 		entries = append(again, r.partners(read)...)
 	}
+	if err := r.nameParties(r.ctx); err != nil {
+		return err
+	}
 	return r.adopt()
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -37,18 +38,17 @@ func (a *app) tokens(scopes []string) (*authn.Source, error) {
 	return authn.New(config)
 }
 
-// client makes the client that the environment describes.
-func (a *app) client() (*api.Client, error) {
+// client makes the client that the environment describes. The hooks are told
+// of each attempt.
+func (a *app) client(hooks ...func(context.Context, api.Attempt)) (*api.Client, error) {
 	source, err := a.tokens(nil)
 	if err != nil {
 		return nil, err
 	}
-	return a.clientOf(source)
-}
-
-// clientOf makes the client that authenticates by a source.
-func (a *app) clientOf(source *authn.Source) (*api.Client, error) {
 	options := []api.Option{api.WithAuth(source), api.WithUserAgent("meti/" + api.Version)}
+	for _, hook := range hooks {
+		options = append(options, api.WithHook(hook))
+	}
 	if a.verbose {
 		log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		options = append(options, api.WithHook(api.LogAttempts(log)))

@@ -333,7 +333,8 @@ func (m member) text(value any) (text string, isText bool, err error) {
 }
 
 // plain is JSON as people write it: a text without quotes, nothing for null, and
-// the elements of an array one after another.
+// the elements of an array and the
+// values of an object one after another.
 func plain(raw []byte) (text string, isText bool) {
 	var list []json.RawMessage
 	switch {
@@ -348,6 +349,14 @@ func plain(raw []byte) (text string, isText bool) {
 			parts[i], _ = plain(one)
 		}
 		return strings.Join(parts, "; "), true
+	case raw[0] == '{':
+		var parts []string
+		scan.Members(raw, func(_, value []byte) bool {
+			part, _ := plain(value)
+			parts = append(parts, part)
+			return true
+		})
+		return strings.Join(parts, " "), true
 	}
 	return string(raw), false
 }

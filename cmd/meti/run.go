@@ -131,7 +131,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"sources", "Sources", []*cobra.Command{a.sourcesCommand(), a.submitCommand(), a.checkCommand(), a.reportCommand()}},
+		{"sources", "Sources", []*cobra.Command{a.sourcesCommand(), a.planCommand(), a.submitCommand(), a.checkCommand(), a.reportCommand()}},
 		{"trying", "Without credentials", []*cobra.Command{a.demoCommand(), a.emulatorCommand()}},
 		{"more", "More", []*cobra.Command{a.tokenCommand(), a.doctorCommand(), a.versionCommand(), exitCodesTopic(), rulesTopic()}},
 	} {

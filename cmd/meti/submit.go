@@ -4,22 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/register"
 )
 
-// submitting is one run of submit.
+// submitting is one run of plan or submit.
 type submitting struct {
-	app            *app
-	options        register.Options
-	attributes     given
-	format         string
-	quiet          bool
-	failOnConflict bool
+	app        *app
+	options    register.Options
+	mapping    *mapping
+	attributes given
+
+	format, countries, against string
+	quiet, all, yes            bool
+	dryRun, failOnConflict     bool
+	replace, again             bool
+	skipExisting, skipGone     bool
+	noJournal                  bool
+	progress                   *submitProgress
+}
+
+const submitExit = `
+  130, 143  interrupted, terminated; run again to go on
+  8         some are unknown: run again to look them up
+  3, 4      no token, or not permitted
+  1         stopped by something else, such as 402 or a full disk; stderr says what
+  9         some need a decision (gone, differs, boundary), or some are done and
+            others invalid, refused or pending
+  6         none is done, and some are invalid or refused
+  7         conflicts, with --fail-on-conflict
+  0         all are done; the rows and the last message tell of conflicts`
+
+func (a *app) planCommand() *cobra.Command {
+	s := &submitting{app: a, dryRun: true}
+	cmd := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Tell what submit would do, and send nothing",
+		Long: `plan reads FILE and the account, as submit does, and says for each feature:
+
+  new         METI has nothing in its place: submit registers it
+  registered  METI has it, as the SSID that is named
+  differs     METI has it, with other attributes than the flags or FILE name
+  boundary    METI has another boundary under its id and period
+  gone        it was registered by this journal, and METI has it no more
+  unknown     an earlier run sent it, and may have been carried out: submit waits
+  invalid     the ledger's rules refuse it, see "meti help rules"
+
+and whether it would conflict with others of FILE, or with sources of the account
+that were read: all of them with --against account. Those of other custodians
+cannot be seen. Nothing is sent, and the journal is not changed; "submit
+--dry-run" is the same.
+
+It ends with 0 when everything left can be sent or nothing is left, with 9 when
+something needs a decision, and with 6 when all features are invalid.`,
+		Example: "  meti plan fields.geojson --methodology Agriculture",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE:    s.command,
+	}
+	s.commonFlags(cmd)
+	return cmd
 }
 
 func (a *app) submitCommand() *cobra.Command {
@@ -27,106 +74,166 @@ func (a *app) submitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit FILE",
 		Short: "Register the features of a file, however many, once each",
-		Long: `submit registers the features of FILE (- for stdin): a GeoJSON FeatureCollection,
-or GeoJSON features one after another, of any size. Each needs an id of your own
-and a period; by default the Feature's id and its properties start_at and
-end_at. Other properties are not sent.
+		Long: `submit registers the features of FILE (- for stdin), of any size and in the forms
+that check reads. Each needs an id of your own and a period; by default the
+Feature's id and its properties start_at and end_at. Other properties are not
+sent.
 
-Features are checked first, by the ledger's rules, and sent in batches. What is
-done is written to a journal beside FILE, so that submit may be killed at any
-moment and run again: it goes on where it stopped, and registers nothing twice.
-Keep the journal as long as you keep the file. Without one, submit looks first
-whether the account has the features already. An answer that is lost is settled
-by looking the features up, until --settle after its connection ended: no request
-may commit later than that.
+It judges the features, reads what the account has of them, says what it is about
+to do and where, and sends what is new, in batches; "meti plan" shows it before.
+METI decides about conflicts as if FILE had been sent in its order, whatever is
+under way at once. At the end it reads again what it sent: hectares, countries and
+conflicts are METI's own.
 
-One line for each feature tells what became of it, in the file's order:
-registered, existed, invalid, refused, unknown or pending. The exit code is the
-first of these that applies:
+What is under way, and which SSID belongs to which feature, is written to a
+journal beside FILE, so that submit may be killed at any moment and run again: it
+goes on where it stopped, and registers nothing twice. Keep the journal as long as
+FILE. A journal that does not exist is trusted to be the first: a job on a disk
+that is thrown away needs --journal on one that lasts, or --journal none, which
+waits for --settle before it sends what METI lacks. No request may commit, or
+become visible, later than --settle after its connection ended.
 
-  130, 143  interrupted, terminated; run again to go on
-  8         some are unknown: run again to look them up
-  3, 4      no token, or not permitted
-  1         stopped by something else, such as features that exist already
-  9         some are done, and others invalid, refused or pending
-  6         none is done, and some are invalid or refused
-  7         all are done and some conflict, with --fail-on-conflict
-  0         all are done; the lines and the last message tell of conflicts`,
-		Args: arguments(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if s.format, err = a.chosen(cmd, s.format, formats...); err != nil {
-				return err
-			}
-			o := &s.options
-			switch {
-			case o.SkipExisting && o.AllowExisting:
-				return usage(cmd, errors.New("give --skip-existing or --allow-existing, not both"))
-			case o.Settle <= 0 || o.InFlight < 1 || o.BatchFeatures < 1:
-				return usage(cmd, errors.New("--settle, --batch and --in-flight are positive"))
-			}
-			o.Input, o.Stdin = args[0], a.stdin
-			if err := s.attributes.into(&o.Shared); err != nil {
-				return err
-			}
-			return s.run(cmd.Context())
-		},
+By default only what is new is sent, and all else reported:
+  --replace  registers a changed boundary, or changed attributes, anew and then
+             deletes the old source. What is registered anew has another SSID and
+             is the newcomer: in a conflict it is the one that came later. Only
+             sources that the journal has are replaced.
+  --again    registers what is gone, and nothing else that was there.
+
+A row for each feature tells what became of it, in the order of FILE: registered,
+invalid, refused, unknown, pending, gone, differs or boundary. On a terminal only
+those that need a look are shown, unless --all is given. The exit code is the first
+of these that applies:
+` + submitExit,
+		Example: "  meti submit fields.geojson --methodology Agriculture --year 2026\n  meti submit fields.geojson --replace --max-replace 10",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE:    s.command,
 	}
-	s.attributes = attributeFlags(cmd)
+	s.commonFlags(cmd)
 	flags, o := cmd.Flags(), &s.options
-	flags.StringVar(&o.IDProperty, "id-property", "", "the property that holds your id (default: the Feature's id)")
-	flags.StringVar(&o.StartProperty, "start", "", "the property that holds the start, or a date for all (default: start_at)")
-	flags.StringVar(&o.EndProperty, "end", "", "the property that holds the end, or a date for all (default: end_at)")
-	flags.StringVar(&o.Journal, "journal", "", "where the journal is (default: FILE.meti-journal)")
-	flags.BoolVar(&o.Strict, "strict", false, "send nothing if one feature is invalid")
-	flags.BoolVar(&o.SkipExisting, "skip-existing", false, "leave out what the account has already, and say what differs")
-	flags.BoolVar(&o.AllowExisting, "allow-existing", false, "register again what the account has already")
-	flags.BoolVar(&s.failOnConflict, "fail-on-conflict", false, "end with 7 when what was registered conflicts")
-	flags.DurationVar(&o.Settle, "settle", time.Minute, "how long after its connection ended a request may still commit")
+	flags.BoolVar(&s.dryRun, "dry-run", false, "plan, and send nothing")
+	flags.BoolVarP(&s.yes, "yes", "y", false, "do not ask before sending; METI_YES=1 does the same")
+	flags.BoolVar(&s.failOnConflict, "fail-on-conflict", false, "send nothing when what is to be sent would conflict, and end with 7; also when METI reports conflicts")
 	flags.IntVar(&o.BatchFeatures, "batch", 100, "features in a request, at most; a request has 1 MiB at most")
-	flags.IntVar(&o.InFlight, "in-flight", 4, "requests under way at once; 1 lets METI see all conflicts within the file")
-	flags.BoolVarP(&s.quiet, "quiet", "q", false, "no progress and no summary")
-	outputFlag(cmd, &s.format, formats...)
+	flags.IntVar(&o.InFlight, "in-flight", 4, "requests under way at once")
+	inGroup(cmd, "Sending", "dry-run", "yes", "fail-on-conflict", "batch", "in-flight")
 	return cmd
 }
 
-func (s *submitting) run(ctx context.Context) error {
+// commonFlags are those of plan and submit.
+func (s *submitting) commonFlags(cmd *cobra.Command) {
+	s.mapping, s.attributes = mappingFlags(cmd), attributeFlags(cmd)
+	flags, o := cmd.Flags(), &s.options
+	flags.BoolVar(&s.replace, "replace", false, "register what changed anew, then delete the old source")
+	flags.IntVar(&o.MaxReplace, "max-replace", 100, "how many sources --replace may replace; above it nothing is sent")
+	flags.BoolVar(&s.skipExisting, "skip-existing", false, "count what differs or has another boundary as done")
+	flags.BoolVar(&s.again, "again", false, "register again what is gone from METI")
+	flags.BoolVar(&s.skipGone, "skip-gone", false, "count what is gone from METI as done")
+	flags.StringVar(&o.Journal, "journal", "", "where the journal is, or none (default: FILE.meti-journal)")
+	flags.DurationVar(&o.Settle, "settle", time.Minute, "how long after its connection ended a request may still commit and become visible")
+	flags.StringVar(&s.against, "against", "", `"account" looks for conflicts with all sources of the account`)
+	flags.StringVar(&s.countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
+	flags.BoolVar(&s.all, "all", false, "on a terminal, show every row")
+	flags.BoolVarP(&s.quiet, "quiet", "q", false, "no progress, no summary, and on a terminal no rows")
+	completeWith(cmd, "against", "account")
+	inGroup(cmd, "What METI has already", "replace", "max-replace", "skip-existing", "again", "skip-gone", "journal", "settle", "against", "countries")
+	outputFlag(cmd, &s.format, formats...)
+}
+
+// command reads the command line.
+func (s *submitting) command(cmd *cobra.Command, args []string) error {
 	a, o := s.app, &s.options
-	tokens, err := a.tokens(nil)
+	shown := s.format == "" && a.terminal
+	var err error
+	if s.format, err = a.chosen(cmd, s.format, formats...); err != nil {
+		return err
+	}
+	s.all = s.all || !shown
+	mapped, err := s.mapping.options(cmd)
 	if err != nil {
 		return err
 	}
-	if o.Client, err = a.clientOf(tokens); err != nil {
+	o.IDProperty, o.StartProperty, o.EndProperty, o.Rules = mapped.IDProperty, mapped.Start, mapped.End, mapped.Rules
+	batch := cmd.Flags().Lookup("batch") == nil || o.BatchFeatures > 0 && o.InFlight > 0
+	switch {
+	case s.replace && s.skipExisting:
+		return usage(cmd, errors.New("give --replace or --skip-existing, not both"))
+	case s.again && s.skipGone:
+		return usage(cmd, errors.New("give --again or --skip-gone, not both"))
+	case o.Settle <= 0 || o.MaxReplace <= 0 || !batch:
+		return usage(cmd, errors.New("--settle, --batch, --in-flight and --max-replace are positive"))
+	case s.against != "" && s.against != "account":
+		return usage(cmd, fmt.Errorf("--against is %q, not account", s.against))
+	}
+	if o.Countries, err = countryTable(s.countries); err != nil {
 		return err
 	}
-	// A token that names nobody is the configured client's.
-	if o.Account, err = o.Client.Account(ctx); errors.Is(err, authn.ErrOpaqueToken) {
-		config, err := authn.FromEnv()
-		if err != nil {
+	o.Rules.Countries, o.AgainstAccount = o.Countries, s.against != ""
+	if o.Journal == "none" {
+		o.Journal, o.NoJournal = "", true
+	}
+	o.Changed, o.Gone = policy(s.replace, s.skipExisting), policy(s.again, s.skipGone)
+	o.Input, o.Stdin, o.LookOnly = args[0], a.stdin, s.dryRun
+	if err := s.attributes.into(&o.Attributes); err != nil {
+		return err
+	}
+	return s.run(cmd)
+}
+
+func policy(renew, accept bool) register.Policy {
+	switch {
+	case renew:
+		return register.Renew
+	case accept:
+		return register.Accept
+	}
+	return register.Report
+}
+
+func (s *submitting) run(cmd *cobra.Command) (err error) {
+	ctx, a, o := cmd.Context(), s.app, &s.options
+	p := newSubmitProgress(a, s.quiet)
+	defer p.stop()
+	messages := a.stderr
+	a.stderr = p // so that a log does not write into the bar
+	defer func() { a.stderr = messages }()
+	s.progress = p
+	if o.Client, err = a.client(p.attempt); err != nil {
+		return err
+	}
+	if sandbox(o.Client.Server()) && (s.replace || s.again) {
+		return usage(cmd, errors.New("the sandbox keeps nothing: there is nothing to --replace, and nothing --again"))
+	}
+	o.Progress, o.Notice = p.show, p.say
+	job, err := register.Plan(ctx, *o)
+	if err != nil {
+		p.stop()
+		return s.judge(ctx, register.Summary{}, err)
+	}
+	defer func() { err = errors.Join(err, job.Close()) }()
+	if !s.quiet {
+		s.describe(job)
+	}
+	counts := job.Counts()
+	switch {
+	case s.dryRun:
+		return s.planned(job)
+	case s.failOnConflict && job.ConflictsToSend() > 0:
+		p.say(fmt.Sprintf("%s would conflict; nothing was sent", plural(job.ConflictsToSend(), "feature", "features")))
+		return errors.Join(s.write(job), silent{exitConflict})
+	case counts.ToSend > 0 && a.asks() && !yes(s.yes) && o.Input != "-":
+		p.pause()
+		if err := a.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
 			return err
 		}
-		o.Account = config.ClientID
-	} else if err != nil {
-		return err
 	}
-	o.Server = o.Client.Server()
-	progress := newSubmitProgress(a, s.quiet)
-	defer progress.stop()
-	o.Progress, o.Notice = progress.show, progress.say
-	var mine whose
-	out := newOutput(a, a.stdout, s.format, resultForm(&mine))
-	out.hold = true
-	o.Result = func(r register.Result) error {
-		progress.stop() // results come last
-		mine.see(r.ID)
-		return out.add(r)
-	}
-	summary, err := register.Run(ctx, *o)
-	progress.stop()
-	if err == nil || out.count > 0 { // a failure without results prints nothing
-		if endErr := out.end(); err == nil {
-			err = endErr
-		}
+	stop := context.AfterFunc(ctx, func() { p.say("stopping; press again to end at once") })
+	defer stop()
+	summary, err := job.Run(ctx)
+	stop()
+	p.stop()
+	if outErr := s.write(job); err == nil {
+		err = outErr
 	}
 	if !s.quiet {
 		s.summarise(summary)
@@ -134,9 +241,62 @@ func (s *submitting) run(ctx context.Context) error {
 	return s.judge(ctx, summary, err)
 }
 
+// describe says where the job goes, and what it is, on one line.
+func (s *submitting) describe(job *register.Job) {
+	target, c := job.Target(), job.Counts()
+	var parts []string
+	for _, one := range []struct {
+		n    int
+		what string
+	}{
+		{c.New, "new"}, {c.Registered, "registered"}, {c.Differs, "with other attributes"}, {c.Boundary, "with another boundary"},
+		{c.Gone, "gone"}, {c.Unknown, "unknown"}, {c.Invalid, "invalid"},
+	} {
+		if one.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.what))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"no features"}
+	}
+	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), strings.Join(parts, ", "))
+	if replacing := c.ToSend - c.New; replacing > 0 {
+		text += fmt.Sprintf("; %d to be registered anew", replacing)
+	}
+	s.progress.say(text)
+	if whole, hidden := job.Compared(); c.ToSend > 0 && !target.Sandbox {
+		switch {
+		case !whole:
+			s.progress.say("conflicts were looked for in the file and with what METI has under its ids; --against account looks at the whole account, and nobody at those of other custodians")
+		case hidden > 0:
+			s.progress.say(fmt.Sprintf("conflicts were looked for in the account, but for %s without a boundary; nobody can look at those of other custodians", plural(hidden, "source", "sources")))
+		default:
+			s.progress.say("conflicts were looked for in the account; nobody can look at those of other custodians")
+		}
+	}
+}
+
+// planned prints a plan, and gives its exit code.
+func (s *submitting) planned(job *register.Job) error {
+	s.progress.stop()
+	if err := s.write(job); err != nil {
+		return err
+	}
+	c := job.Counts()
+	left := c.Features - c.Done - c.ToSend - c.Unknown
+	switch {
+	case c.Features > 0 && c.Invalid == c.Features:
+		return silent{exitInvalid}
+	case left > 0:
+		return silent{exitPartly}
+	}
+	return nil
+}
+
 // judge gives the error with the exit code that the help promises.
 func (s *submitting) judge(ctx context.Context, summary register.Summary, err error) error {
 	code := exitCode(ctx, err)
+	undone := summary.Features - summary.Done
 	switch {
 	case err != nil && (code == exitInterrupted || code == exitTerminated):
 		return err
@@ -145,11 +305,11 @@ func (s *submitting) judge(ctx context.Context, summary register.Summary, err er
 	case err != nil && (code == exitNoToken || code == exitForbidden):
 	case errors.Is(err, register.ErrInput):
 		code = exitInvalid
-	case err != nil:
+	case err != nil && !errors.Is(err, register.ErrRefused):
 		code = exitFailed
-	case summary.Done() < summary.Features && summary.Done() > 0:
+	case summary.Done > 0 && undone > 0, summary.Gone+summary.Differs+summary.Boundary > 0 && undone > 0:
 		code = exitPartly
-	case summary.Done() < summary.Features:
+	case undone > 0:
 		code = exitInvalid
 	case summary.Conflicts > 0 && s.failOnConflict:
 		code = exitConflict
@@ -167,7 +327,7 @@ func (s *submitting) summarise(summary register.Summary) {
 	if summary.Features == 0 {
 		return
 	}
-	text := fmt.Sprintf("%d features: %d registered", summary.Features, summary.Registered)
+	text := fmt.Sprintf("%s: %d registered", plural(summary.Features, "feature", "features"), summary.Registered)
 	if summary.Sent != summary.Registered {
 		text += fmt.Sprintf(" (%d now)", summary.Sent)
 	}
@@ -175,14 +335,21 @@ func (s *submitting) summarise(summary register.Summary) {
 		n    int
 		what string
 	}{
-		{summary.Existed, "existed"}, {summary.Invalid, "invalid"}, {summary.Refused, "refused"},
+		{summary.Deleted, "replaced"}, {summary.Differs, "with other attributes"}, {summary.Boundary, "with another boundary"},
+		{summary.Gone, "gone"}, {summary.Invalid, "invalid"}, {summary.Refused, "refused"},
 		{summary.Unknown, "unknown"}, {summary.Pending, "pending"}, {summary.Conflicts, "in conflict"},
 	} {
 		if one.n > 0 {
 			text += fmt.Sprintf(", %d %s", one.n, one.what)
 		}
 	}
-	if summary.Journal != "" && summary.Done()+summary.Invalid+summary.Refused < summary.Features {
+	if summary.Gone > 0 && s.options.Gone == register.Report {
+		text += "; --again registers again what is gone"
+	}
+	if summary.Differs+summary.Boundary > 0 && s.options.Changed == register.Report {
+		text += "; --replace registers anew what changed"
+	}
+	if summary.Journal != "" && summary.Unknown+summary.Pending > 0 {
 		text += "; run again to go on from " + summary.Journal
 	}
 	s.app.say("%s", text)

@@ -1,39 +1,117 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/meti-go/meti/register"
 )
 
-// resultForm is how the results of submit are written.
-func resultForm(w *whose) form[register.Result] {
-	return form[register.Result]{
-		columns: []column[register.Result]{
-			{head: "ALT ID", cell: func(r register.Result) string { return r.AltID }, least: 8},
-			{head: "OUTCOME", cell: func(r register.Result) string { return string(r.Outcome) }},
-			{head: "SSID", cell: func(r register.Result) string { return orDash(r.ID) }},
-			{head: "HECTARES", cell: func(r register.Result) string {
+// planRow is a row of plan.
+type planRow struct {
+	AltID        string           `json:"alt_id"`
+	State        register.State   `json:"state"`
+	ID           string           `json:"id,omitempty"`
+	Conflict     *bool            `json:"conflict,omitempty"`
+	ConflictWith []register.Party `json:"conflict_with,omitempty"`
+	Reason       string           `json:"reason,omitempty"`
+
+	row register.Row
+}
+
+// resultRow is a row of submit.
+type resultRow struct {
+	AltID        string           `json:"alt_id"`
+	Outcome      register.State   `json:"outcome"`
+	ID           string           `json:"id,omitempty"`
+	Country      string           `json:"country,omitempty"`
+	Hectares     *float64         `json:"hectares,omitempty"`
+	Conflict     *bool            `json:"conflict,omitempty"`
+	ConflictWith []register.Party `json:"conflict_with,omitempty"`
+	Reason       string           `json:"reason,omitempty"`
+
+	row register.Row
+}
+
+// write prints a row for each feature.
+func (s *submitting) write(job *register.Job) error {
+	s.progress.stop()
+	if s.dryRun {
+		return writeRows(s, job, func(r register.Row) planRow {
+			return planRow{r.AltID, r.State, r.ID, r.Conflict, r.ConflictWith, r.Reason, r}
+		}, rowForm("STATE", func(p planRow) register.Row { return p.row }))
+	}
+	return writeRows(s, job, func(r register.Row) resultRow {
+		if r.State == register.New { // nothing was sent
+			r.State = register.Pending
+		}
+		return resultRow{r.AltID, r.State, r.ID, r.Country, r.Hectares, r.Conflict, r.ConflictWith, r.Reason, r}
+	}, rowForm("OUTCOME", func(p resultRow) register.Row { return p.row }))
+}
+
+func writeRows[T any](s *submitting, job *register.Job, of func(register.Row) T, form form[T]) error {
+	if s.quiet && !s.all {
+		return nil
+	}
+	out := newOutput(s.app, s.app.stdout, s.format, form)
+	out.hold = true
+	for row, err := range job.Rows() {
+		if err != nil {
+			return err
+		}
+		if !s.all && (row.State == register.Registered || row.State == register.New) && !inConflict(row) && row.Reason == "" {
+			continue
+		}
+		if err := out.add(of(row)); err != nil {
+			return err
+		}
+	}
+	if out.count == 0 && !s.all {
+		return nil
+	}
+	return out.end()
+}
+
+func inConflict(r register.Row) bool { return r.Conflict != nil && *r.Conflict }
+
+// rowForm is how rows are written.
+func rowForm[T any](state string, row func(T) register.Row) form[T] {
+	cell := func(of func(register.Row) string) func(T) string { return func(v T) string { return of(row(v)) } }
+	return form[T]{
+		columns: []column[T]{
+			{head: "ALT ID", cell: cell(func(r register.Row) string { return r.AltID }), least: 8},
+			{head: state, cell: cell(func(r register.Row) string { return r.State.String() })},
+			{head: "SSID", cell: cell(func(r register.Row) string { return orDash(r.ID) })},
+			{head: "HECTARES", cell: cell(func(r register.Row) string {
 				if r.Hectares == nil {
 					return "-"
 				}
 				return strconv.FormatFloat(*r.Hectares, 'f', 4, 64)
-			}, right: true, drop: 1},
-			{head: "CONFLICT", late: func(r register.Result) func() string {
-				return func() string { return w.conflict(conflicts(r), r.ConflictWith, nil) }
-			}, red: conflicts, least: 12},
-			{head: "REASON", cell: func(r register.Result) string { return r.Reason }, least: 10},
+			}), right: true, drop: 1},
+			{head: "CONFLICT", cell: cell(conflictCell), red: func(v T) bool { return inConflict(row(v)) }, least: 12},
+			{head: "REASON", cell: cell(func(r register.Row) string { return r.Reason }), least: 10},
 		},
-		feature: resultFeature,
+		feature: func(v T) ([]byte, error) { return rowFeature(row(v), v) },
 	}
 }
 
-func conflicts(r register.Result) bool { return r.Conflict != nil && *r.Conflict }
+// conflictCell names what a feature conflicts with.
+func conflictCell(r register.Row) string {
+	if !inConflict(r) {
+		return "-"
+	}
+	var names []string
+	for _, p := range r.ConflictWith {
+		names = append(names, cmp.Or(p.AltID, p.ID))
+	}
+	return cmp.Or(strings.Join(names, ", "), "yes")
+}
 
-// resultFeature is the feature as it was read, with the properties ssid, and
-// meti for all of the result.
-func resultFeature(r register.Result) ([]byte, error) {
+// rowFeature is the feature as it was read, with the properties ssid, and meti
+// for all of the row.
+func rowFeature(r register.Row, value any) ([]byte, error) {
 	raw, err := r.Feature()
 	if err != nil {
 		return nil, err
@@ -46,7 +124,7 @@ func resultFeature(r register.Result) ([]byte, error) {
 	if json.Unmarshal(feature["properties"], &properties) != nil || properties == nil {
 		properties = map[string]json.RawMessage{}
 	}
-	if properties["meti"], err = json.Marshal(r); err != nil {
+	if properties["meti"], err = json.Marshal(value); err != nil {
 		return nil, err
 	}
 	delete(properties, "ssid")
