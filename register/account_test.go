@@ -302,8 +302,7 @@ func TestFilters(t *testing.T) {
 		"case":    func(q string) string { return q },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var server *emulator.Server
-			server = start(t, emulator.Options{Middleware: func(next http.Handler) http.Handler {
+			server := start(t, emulator.Options{Middleware: func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					asked := r.URL.Query().Get("alt_id")
 					if r.Method != http.MethodGet || asked == "" {

@@ -286,7 +286,7 @@ func (g *judging) one(i int32) (v verdicts, err error) {
 			if country == "" {
 				country = j.Countries.Of(shape)
 			}
-			theirs := ""
+			var theirs string
 			if k >= 0 {
 				theirs = j.Countries.Of(other.Shape)
 			} else {

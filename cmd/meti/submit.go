@@ -24,7 +24,6 @@ type submitting struct {
 	dryRun, failOnConflict     bool
 	replace, again             bool
 	skipExisting, skipGone     bool
-	noJournal                  bool
 	progress                   *submitProgress
 }
 
