@@ -89,7 +89,7 @@ func (j *Job) see(r *reading, s *api.Source) {
 	if raw == nil {
 		j.account.shapeless = true
 		for i := range j.live(s.AltID, j.entries[first].period) {
-			if s.Hectares == nil || sameArea(j.hectares(i), float64(*s.Hectares)) {
+			if !j.another(s) && (s.Hectares == nil || sameArea(j.hectares(i), float64(*s.Hectares))) {
 				r.pairs = append(r.pairs, pair{byArea, int32(i), k})
 				exact = true
 			}
@@ -126,6 +126,12 @@ func (j *Job) see(r *reading, s *api.Source) {
 	if j.account.spool != nil {
 		j.account.spool.add(s, shape)
 	}
+}
+
+// another reports whether the journal has a source as that of a feature that is
+// not in the input any more.
+func (j *Job) another(s *api.Source) bool {
+	return slices.ContainsFunc(j.known.others[j.key(s.AltID)], func(o other) bool { return o.id == s.ID })
 }
 
 // adopt notes a source that is what an open intent made of a feature that was
@@ -504,6 +510,11 @@ func (j *Job) match(r *reading) {
 	for _, s := range r.seen {
 		a.sources[s.source].paired = false
 	}
+	for _, p := range r.pairs { // of features that this reading is not about
+		if j.entries[p.entry].source == p.source {
+			a.sources[p.source].paired = true
+		}
+	}
 	waiting := map[int32]bool{} // those that may have been registered by an open intent
 	for _, l := range j.limbo {
 		for _, i := range l.entries {
@@ -563,7 +574,7 @@ type areaPairs struct{ entries, sources map[int32][]int32 }
 func (j *Job) sure(areas areaPairs, p pair, waiting map[int32]bool) bool {
 	free, open, sources := 0, 0, 0
 	for _, i := range areas.entries[p.source] {
-		if e := &j.entries[i]; e.source < 0 && e.known < 0 {
+		if j.entries[i].source < 0 {
 			free++
 			if waiting[i] {
 				open++
@@ -614,10 +625,8 @@ func (j *Job) replaceable(i int) bool {
 			return true
 		}
 	}
-	for _, o := range j.known.others[j.key(j.altID(i))] {
-		if o.id == id {
-			return true
-		}
+	if slices.ContainsFunc(j.known.others[j.key(j.altID(i))], func(o other) bool { return o.id == id }) {
+		return true
 	}
 	j.reasons[i] = "the journal does not have " + id + ", so that it is not replaced; delete it first"
 	return false
