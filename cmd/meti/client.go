@@ -45,6 +45,11 @@ func (a *app) client(hooks ...func(context.Context, api.Attempt)) (*api.Client, 
 	if err != nil {
 		return nil, err
 	}
+	return a.clientOf(source, hooks...)
+}
+
+// clientOf makes the client that authenticates by a source.
+func (a *app) clientOf(source *authn.Source, hooks ...func(context.Context, api.Attempt)) (*api.Client, error) {
 	options := []api.Option{api.WithAuth(source), api.WithUserAgent("meti/" + api.Version)}
 	for _, hook := range hooks {
 		options = append(options, api.WithHook(hook))
