@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/meti-go/meti/ledger/internal/proj"
 )
 
 // allTime is a period that overlaps every other.
@@ -20,7 +22,7 @@ func benchField(rng *rand.Rand, lon, lat, radius float64, n int) string {
 	for i := range n {
 		angle := 2 * math.Pi * (float64(i) + 0.6*rng.Float64()) / float64(n)
 		r := radius * (0.7 + 0.3*rng.Float64()) / 111000
-		p := fmt.Sprintf("[%.9f,%.9f]", lon+r*math.Cos(angle)/math.Cos(lat*rad), lat+r*math.Sin(angle))
+		p := fmt.Sprintf("[%.9f,%.9f]", lon+r*math.Cos(angle)/math.Cos(lat*proj.Rad), lat+r*math.Sin(angle))
 		if i == 0 {
 			first = p
 		}
@@ -90,7 +92,7 @@ func BenchmarkHectares(b *testing.B) {
 	bySize(b, func(b *testing.B, n int) {
 		s := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n))
 		for b.Loop() {
-			s.squareMetres()
+			ringArea(s.polys[0][0])
 		}
 	})
 }
@@ -99,7 +101,7 @@ func BenchmarkShrink(b *testing.B) {
 	bySize(b, func(b *testing.B, n int) {
 		s := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n))
 		for b.Loop() {
-			s.computeShrunk(shrinkBy)
+			_, _ = s.computeShrunk(shrinkBy)
 		}
 	})
 }

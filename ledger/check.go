@@ -27,6 +27,9 @@ type Verdict struct {
 	// PercentOverlap is the share, 0 to 1, of its area that they cover; nil
 	// without a conflict, or without an area.
 	PercentOverlap *float64
+	// Problems say where the geometry library failed on the shape, pointers as
+	// from a feature. The rest of the verdict is then told without the 9 metres.
+	Problems Problems
 }
 
 // Conflict is the source's conflict flag.
@@ -187,6 +190,9 @@ func (j *judging) findConflicts(i int) error {
 	shape, err := j.shapes.get(j.ref(i))
 	if err != nil {
 		return err
+	}
+	if err := shape.Prepare(); err != nil {
+		j.verdicts[i].Problems = Problems{NewProblem(RuleLibrary, "/geometry", err.Error(), "simplify the boundary, and report this as a fault of meti")}
 	}
 	for _, k := range near {
 		other, err := j.shapes.get(j.ref(k))

@@ -8,9 +8,11 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/meti-go/meti/ledger/internal/robust"
+	"github.com/peterstace/simplefeatures/geom"
 )
 
 // crowd draws sources that overlap each other, of two countries and periods.
@@ -153,6 +155,33 @@ func TestCountriesInStrips(t *testing.T) {
 	}
 }
 
+// TestLibraryFails has the geometry library panic: that is a problem of the
+// feature, and the others are judged.
+func TestLibraryFails(t *testing.T) {
+	good := buffer
+	t.Cleanup(func() { buffer = good })
+	buffer = func(g geom.Geometry, by float64, options ...geom.BufferOption) (geom.Geometry, error) {
+		if low, _, _ := g.Envelope().MinMaxXYs(); low.X > -2e5 { // the eastern of the two
+			panic("no such edge")
+		}
+		return good(g, by, options...)
+	}
+	field := func(west float64) Source {
+		return Source{Shape: rectangle(t, [4]float64{west, 47, west + 0.003, 47.003}), Period: allTime, Country: "x"}
+	}
+	west, east := field(0.1), field(0.9)
+	verdicts, err := Check(t.Context(), []Source{west, east, west}, []Source{west, east})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(verdicts[0].Problems) > 0 || len(verdicts[0].With) != 2 {
+		t.Errorf("the western field: %+v", verdicts[0])
+	}
+	if ps := verdicts[1].Problems; len(ps) != 1 || ps[0].Rule != RuleLibrary || !strings.Contains(ps[0].Message, "no such edge") || len(verdicts[1].With) != 1 {
+		t.Errorf("the eastern field: %+v", verdicts[1])
+	}
+}
+
 // TestPartsThatTouch has a sound shape on which the geometry library has
 // panicked: two parts that touch in a vertex, at full double precision.
 func TestPartsThatTouch(t *testing.T) {
@@ -170,7 +199,7 @@ func TestPartsThatTouch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, v := range verdicts {
-		if len(v.With) != 2 || v.PercentOverlap == nil || !near(*v.PercentOverlap, 1, 1e-3) {
+		if len(v.With) != 2 || v.PercentOverlap == nil || !near(*v.PercentOverlap, 1, 1e-9) {
 			t.Errorf("%d: %v, %v of it covered; two others lie right over it", i, v.With, show(v.PercentOverlap))
 		}
 	}

@@ -2,8 +2,10 @@ package ledger
 
 import (
 	"math"
+	"slices"
 
-	"github.com/peterstace/simplefeatures/geom"
+	"github.com/meti-go/meti/ledger/internal/proj"
+	"github.com/meti-go/meti/ledger/internal/robust"
 )
 
 // Source is what the rules about conflicts see of a source. Account,
@@ -50,19 +52,7 @@ func Conflict(newcomer, stored Source) bool {
 // arithmetic may still find.
 func NearConflict(newcomer, stored Source) bool {
 	s, o := newcomer.Shape, stored.Shape
-	if !newcomer.Meets(stored) || s.Empty() || o.Empty() || !s.box.Intersects(o.box) {
-		return false
-	}
-	if o.polys != nil && s.plain() {
-		switch s.reachOf(o, 1) {
-		case deep:
-			return true
-		case shallow:
-			return false
-		}
-	}
-	s.nearOnce.Do(func() { s.nearly = s.computeShrunk(shrinkBy - 1) })
-	return s.nearly.Intersects(o)
+	return newcomer.Meets(stored) && s.box.Intersects(o.box) && s.shrinkNearly().Intersects(o)
 }
 
 // Neighbours gives the indexes of the sources that intersect s, in the same
@@ -82,28 +72,81 @@ func Neighbours(s Source, others []Source) []int {
 }
 
 // Intersects reports whether the shapes share a point, in the plane of
-// degrees; touching counts.
+// degrees; touching counts. The answer is exact.
 func (s *Shape) Intersects(o *Shape) bool {
 	if s.Empty() || o.Empty() || !s.box.Intersects(o.box) {
 		return false
 	}
-	return geom.Intersects(s.g, o.g)
+	near := crossing{window: s.box.intersection(o.box)}
+	near.add(s, 0)
+	near.add(o, 1)
+	return near.found() || s.holdsPartOf(o) || o.holdsPartOf(s)
+}
+
+// crossing looks for edges of two shapes that meet.
+type crossing struct {
+	window Box // where both can be
+	edges  []edge
+	ends   [][2]Point
+}
+
+func (c *crossing) add(s *Shape, of int32) {
+	add := func(p, q Point) {
+		if c.window.Intersects(Box{min(p[0], q[0]), min(p[1], q[1]), max(p[0], q[0]), max(p[1], q[1])}) {
+			c.edges = append(c.edges, newEdge(p, q, 0, of, int32(len(c.ends))))
+			c.ends = append(c.ends, [2]Point{p, q})
+		}
+	}
+	s.each(func(xy []float64) {
+		for i := 0; i+3 < len(xy); i += 2 {
+			add(Point{xy[i], xy[i+1]}, Point{xy[i+2], xy[i+3]})
+		}
+		if len(xy) == 2 { // a point
+			add(Point(xy), Point(xy))
+		}
+	})
+}
+
+func (c *crossing) found() (found bool) {
+	eachPair(c.edges, func(x, y *edge) bool {
+		if x.of != y.of {
+			p, q := c.ends[x.i], c.ends[y.i]
+			_, how := robust.Meet(p[0], p[1], q[0], q[1])
+			found = how != robust.Apart
+		}
+		return !found
+	})
+	return found
+}
+
+// holdsPartOf reports whether a polygon or a line of o lies in one of s, whose
+// boundary it does not meet.
+func (s *Shape) holdsPartOf(o *Shape) bool {
+	holds := func(xy []float64) bool {
+		for _, poly := range s.polys {
+			for i, ring := range poly {
+				if in := robust.Locate(Point(xy[:2]), ring) != robust.Outside; in != (i == 0) {
+					break
+				}
+				if i == len(poly)-1 {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for _, poly := range o.polys {
+		if len(poly) > 0 && len(poly[0]) > 0 && holds(poly[0]) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(o.lines, holds)
 }
 
 // shrinkIntersects reports whether o intersects s less 9 metres.
 func (s *Shape) shrinkIntersects(o *Shape) bool {
-	if box, ok := s.SearchBox(); !ok || o.Empty() || !box.Intersects(o.box) {
-		return false
-	}
-	if o.polys != nil && s.plain() {
-		switch s.reachOf(o, 0) {
-		case deep:
-			return true
-		case shallow:
-			return false
-		}
-	}
-	return s.shrink().Intersects(o)
+	box, ok := s.SearchBox()
+	return ok && box.Intersects(o.box) && s.shrink().Intersects(o)
 }
 
 // SearchBox is where the candidates of a newcomer are: a stored source whose
@@ -131,7 +174,7 @@ func (s *Shape) SearchBox() (box Box, ok bool) {
 		equatorward = box.North
 	}
 	lat := metres / perDegree
-	lon := lat / math.Cos(equatorward*rad)
+	lon := lat / math.Cos(equatorward*proj.Rad)
 	box = Box{box.West + lon, box.South + lat, box.East - lon, box.North - lat}
 	return box, box.West <= box.East && box.South <= box.North
 }
@@ -141,6 +184,6 @@ func (s *Shape) SearchBox() (box Box, ok bool) {
 func (s *Shape) plain() bool {
 	b := s.box
 	const small = 0.018 // degrees of latitude, 2 km
-	return s.polys != nil && b.West >= -180 && b.East <= 180 && b.South > -85 && b.North < 85 &&
-		b.North-b.South < small && (b.East-b.West)*math.Cos(b.South*rad) < small
+	return s.polygonal && b.West >= -180 && b.East <= 180 && b.South > -85 && b.North < 85 &&
+		b.North-b.South < small && (b.East-b.West)*math.Cos(b.South*proj.Rad) < small
 }

@@ -161,9 +161,11 @@ func checkGeometry(geojson []byte) (*Shape, Problems) {
 	}
 	s := newShape(d)
 	v := &judge{problems: append(d.notes, CheckCRS(d.crs)...)}
-	if n := s.count; n > MaxVertices {
+	rings := 0
+	d.rings(func(ring) { rings++ })
+	if s.count > MaxVertices || rings > MaxRings {
 		v.add(RuleTooManyVertices, "", nil,
-			fmt.Sprintf("the geometry has %d positions, more than %d", n, MaxVertices),
+			fmt.Sprintf("the geometry has %d positions in %d rings, and may have %d in %d", s.count, rings, MaxVertices, MaxRings),
 			"simplify it, or register its parts as sources of their own")
 		return s, v.problems
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/meti-go/meti/internal/scan"
-	"github.com/peterstace/simplefeatures/geom"
 )
 
 // ring is one ring of a polygon: longitudes and latitudes in turn, and where
@@ -20,9 +19,8 @@ type ring struct {
 	index []int
 }
 
-func (r ring) len() int              { return len(r.xy) / 2 }
-func (r ring) at(i int) Point        { return Point{r.xy[2*i], r.xy[2*i+1]} }
-func (r ring) line() geom.LineString { return geom.NewLineString(geom.NewSequence(r.xy, geom.DimXY)) }
+func (r ring) len() int       { return len(r.xy) / 2 }
+func (r ring) at(i int) Point { return Point{r.xy[2*i], r.xy[2*i+1]} }
 
 // pointer gives the JSON pointer to position i.
 func (r ring) pointer(i int) string {
@@ -48,14 +46,6 @@ func withoutRepeats(xy []float64) (kept []float64, index []int) {
 // polygon is a shell and its holes.
 type polygon []ring
 
-func (p polygon) geom() geom.Polygon {
-	lines := make([]geom.LineString, len(p))
-	for i, r := range p {
-		lines[i] = r.line()
-	}
-	return geom.NewPolygon(lines)
-}
-
 // decoded is a geometry as it was read, not yet judged.
 type decoded struct {
 	kind  string    // the type, as RFC 7946 spells it
@@ -69,13 +59,6 @@ type decoded struct {
 // polygonal reports whether the rules for areas apply.
 func (d *decoded) polygonal() bool { return d.kind == "Polygon" || d.kind == "MultiPolygon" }
 
-// vertices counts the positions.
-func (d *decoded) vertices() int {
-	n := 0
-	d.rings(func(r ring) { n += r.len() })
-	return n
-}
-
 // polygons visits all polygons, those of nested collections too.
 func (d *decoded) polygons(visit func(polygon)) {
 	for _, p := range d.polys {
@@ -86,68 +69,24 @@ func (d *decoded) polygons(visit func(polygon)) {
 	}
 }
 
-// rings visits all rings and lines, those of nested collections too.
-func (d *decoded) rings(visit func(ring)) {
-	for _, p := range d.polys {
-		for _, r := range p {
-			visit(r)
-		}
-	}
+// strings visits all lines and points, those of nested collections too.
+func (d *decoded) strings(visit func(ring)) {
 	for _, r := range d.lines {
 		visit(r)
 	}
 	for i := range d.parts {
-		d.parts[i].rings(visit)
+		d.parts[i].strings(visit)
 	}
 }
 
-// geom converts without validating.
-func (d *decoded) geom() geom.Geometry {
-	lines := func() []geom.LineString {
-		out := make([]geom.LineString, len(d.lines))
-		for i, r := range d.lines {
-			out[i] = r.line()
+// rings visits all rings, lines and points.
+func (d *decoded) rings(visit func(ring)) {
+	d.polygons(func(p polygon) {
+		for _, r := range p {
+			visit(r)
 		}
-		return out
-	}
-	points := func() []geom.Point {
-		out := make([]geom.Point, 0, len(d.lines))
-		for _, r := range d.lines {
-			if r.len() == 0 {
-				out = append(out, geom.Point{})
-				continue
-			}
-			out = append(out, geom.XY{X: r.xy[0], Y: r.xy[1]}.AsPoint())
-		}
-		return out
-	}
-	switch d.kind {
-	case "Polygon":
-		if len(d.polys) == 0 {
-			return geom.Polygon{}.AsGeometry()
-		}
-		return d.polys[0].geom().AsGeometry()
-	case "MultiPolygon":
-		polys := make([]geom.Polygon, len(d.polys))
-		for i, p := range d.polys {
-			polys[i] = p.geom()
-		}
-		return geom.NewMultiPolygon(polys).AsGeometry()
-	case "LineString":
-		return lines()[0].AsGeometry()
-	case "MultiLineString":
-		return geom.NewMultiLineString(lines()).AsGeometry()
-	case "Point":
-		return points()[0].AsGeometry()
-	case "MultiPoint":
-		return geom.NewMultiPoint(points()).AsGeometry()
-	default:
-		parts := make([]geom.Geometry, len(d.parts))
-		for i := range d.parts {
-			parts[i] = d.parts[i].geom()
-		}
-		return geom.NewGeometryCollection(parts).AsGeometry()
-	}
+	})
+	d.strings(visit)
 }
 
 // syntaxError says why a text is no geometry, and where.

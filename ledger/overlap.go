@@ -5,48 +5,46 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/peterstace/simplefeatures/geom"
+	"github.com/meti-go/meti/ledger/internal/proj"
 )
 
-// planar is a shape in the equal-area plane.
-type planar struct {
-	polys [][][]float64 // nil when the shape is not polygonal
-	area  float64
+// plate is a polygon in the equal-area plane: rings of positions, and the box
+// around them.
+type plate struct {
+	rings [][]float64
 	box   Box
 }
 
-func (s *Shape) equalArea() *planar {
-	s.planeOnce.Do(func() {
-		p := &planar{box: noBox}
-		for _, poly := range s.polys {
-			rings := make([][]float64, len(poly))
-			for i, xy := range poly {
-				flat := make([]float64, len(xy))
-				for k := 0; k < len(xy); k += 2 {
-					flat[k], flat[k+1] = equalArea.forward(xy[k], xy[k+1])
-				}
-				rings[i] = flat
-				area := math.Abs(signedArea(flat))
-				if i == 0 {
-					p.box = p.box.union(boxOf(flat))
-				} else {
-					area = -area
-				}
-				p.area += area
-			}
-			p.polys = append(p.polys, rings)
+// area is the shell's less the holes', in square metres.
+func (p plate) area() float64 {
+	area := 0.0
+	for i, xy := range p.rings {
+		if size := math.Abs(signedArea(xy)); i == 0 {
+			area += size
+		} else {
+			area -= size
 		}
-		s.plane = p
-	})
-	return s.plane
+	}
+	return area
 }
 
-// equalAreaGeom is for the library's overlay.
-func (s *Shape) equalAreaGeom() geom.Geometry {
-	return s.g.TransformXY(func(p geom.XY) geom.XY {
-		x, y := equalArea.forward(p.X, p.Y)
-		return geom.XY{X: x, Y: y}
+// plates are the shape's polygons.
+func (s *Shape) plates() []plate {
+	s.planeOnce.Do(func() {
+		for _, poly := range s.polys {
+			p := plate{box: noBox}
+			for _, xy := range poly {
+				flat := make([]float64, len(xy))
+				for k := 0; k < len(xy); k += 2 {
+					flat[k], flat[k+1] = proj.EqualArea(xy[k], xy[k+1])
+				}
+				p.rings = append(p.rings, flat)
+				p.box = p.box.union(boxOf(flat))
+			}
+			s.plane = append(s.plane, p)
+		}
 	})
+	return s.plane
 }
 
 // Overlap is percent_overlap of a source: the share, 0 to 1, of its area that
@@ -58,50 +56,184 @@ func (s *Shape) equalAreaGeom() geom.Geometry {
 // that is the caller's to see. Where the share is 1 already, one more source
 // cannot change it, and an insert can save the computation.
 func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
-	own := self.equalArea()
-	if self.polys == nil {
-		return overlapByLibrary(self, others)
-	}
-	if own.area == 0 {
-		return 0, false
-	}
-	planes := make([]*planar, 0, len(others))
+	var all []plate
+	at := make(map[Box][]int) // of those, by their boxes
 	for _, o := range others {
-		if o.polys == nil {
-			if len(o.g.Dump()) > 0 && o.g.IsGeometryCollection() {
-				return overlapByLibrary(self, others)
-			}
-			continue // points and lines cover nothing
+		if !self.box.Intersects(o.box) {
+			continue
 		}
-		if self.box.Intersects(o.box) {
-			planes = append(planes, o.equalArea())
+		for _, p := range o.plates() {
+			known := func(i int) bool { return all[i].equal(p) } // registered again
+			if !slices.ContainsFunc(at[p.box], known) {
+				at[p.box] = append(at[p.box], len(all))
+				all = append(all, p)
+			}
 		}
 	}
-	return min(max(coveredArea(own, planes)/own.area, 0), 1), true
-}
-
-// overlapByLibrary is Overlap by the library's overlay, for shapes that the
-// sweep is not made for.
-func overlapByLibrary(self *Shape, others []*Shape) (share float64, ok bool) {
-	own := self.equalAreaGeom()
-	size := own.Area()
+	size, covered := 0.0, 0.0
+	for _, p := range self.plates() {
+		area := p.area()
+		size += area
+		if slices.ContainsFunc(at[p.box], func(i int) bool { return all[i].equal(p) }) {
+			covered += area
+			continue
+		}
+		window := noBox
+		var near []plate
+		for _, o := range all {
+			if o.box.Intersects(p.box) {
+				near = append(near, o)
+				window = window.union(o.box)
+			}
+		}
+		if len(near) > 0 {
+			covered += coveredIn(window.intersection(p.box), p, near, 0, 0)
+		}
+	}
 	if size == 0 {
 		return 0, false
 	}
-	var pieces []geom.Geometry
+	return min(max(covered/size, 0), 1), true
+}
+
+// equal reports whether the polygons are the same, written the same.
+func (p plate) equal(o plate) bool {
+	return slices.EqualFunc(p.rings, o.rings, func(a, b []float64) bool { return slices.Equal(a, b) })
+}
+
+const (
+	// fewEdges are swept at once: cutting the window costs as much. Up to
+	// someEdges are, where they hardly cross.
+	fewEdges, someEdges = 100, 1000
+	// maxVain is how often a window is cut and keeps most of its edges: cutting
+	// on would not help where all run through one place.
+	maxVain = 8
+)
+
+// coveredIn is the area of a polygon that others cover together in a window. The
+// window is halved until one of them covers it wholly, or few edges are left.
+// So it takes about as long as it takes to look at the boundary of what they
+// cover together, and what lies in layers below counts little.
+func coveredIn(window Box, self plate, others []plate, before, vain int) float64 {
+	width, height := window.East-window.West, window.North-window.South
+	if !(width > 0 && height > 0) {
+		return 0
+	}
+	self = self.cut(window)
+	own := self.area()
+	if !(own > 0) {
+		return 0
+	}
+	const all = 1 - 1e-13
+	edges, run := self.edges()
+	kept := make([]plate, 0, len(others))
 	for _, o := range others {
-		if !self.Intersects(o) {
-			continue
-		}
-		if piece, err := geom.Intersection(o.equalAreaGeom(), own); err == nil {
-			pieces = append(pieces, piece)
+		o = o.cut(window)
+		if area := o.area(); area >= width*height*all {
+			return own
+		} else if area > 0 {
+			kept = append(kept, o)
+			n, far := o.edges()
+			edges, run[0], run[1] = edges+n, run[0]+far[0], run[1]+far[1]
 		}
 	}
-	union, err := geom.UnionMany(pieces)
-	if err != nil {
-		return 0, true
+	if vain++; 4*edges < 3*before {
+		vain = 0
 	}
-	return min(max(union.Area()/size, 0), 1), true
+	if len(kept) == 0 {
+		return 0
+	}
+	most := 2 * edges // crossings
+	if edges <= fewEdges || vain > maxVain {
+		most = math.MaxInt
+	}
+	if edges <= someEdges || vain > maxVain {
+		if area, ok := sweep(window, self, kept, most); ok {
+			return area
+		}
+	}
+	one, two := window, window
+	if run[0]*height < run[1]*width { // few edges reach from one half into the other
+		one.East = window.West + width/2
+		two.West = one.East
+	} else {
+		one.North = window.South + height/2
+		two.South = one.North
+	}
+	return coveredIn(one, self, kept, edges, vain) + coveredIn(two, self, kept, edges, vain)
+}
+
+// edges counts the edges, and how far they run along each axis.
+func (p plate) edges() (n int, run [2]float64) {
+	for _, xy := range p.rings {
+		n += len(xy)/2 - 1
+		for i := 2; i < len(xy); i++ {
+			run[i&1] += math.Abs(xy[i] - xy[i-2])
+		}
+	}
+	return n, run
+}
+
+// cut gives what of the polygon lies in a window, by Sutherland and Hodgman
+// (doi:10.1145/360767.360802): where it falls into pieces, lines along the
+// window join them, which add no area.
+func (p plate) cut(window Box) plate {
+	if window.contains(p.box) {
+		return p
+	}
+	out := plate{box: p.box.intersection(window)}
+	for i, xy := range p.rings {
+		if p.box.West < window.West {
+			xy = cutAt(xy, 0, window.West, 1)
+		}
+		if p.box.East > window.East {
+			xy = cutAt(xy, 0, window.East, -1)
+		}
+		if p.box.South < window.South {
+			xy = cutAt(xy, 1, window.South, 1)
+		}
+		if p.box.North > window.North {
+			xy = cutAt(xy, 1, window.North, -1)
+		}
+		if len(xy) >= 8 {
+			out.rings = append(out.rings, xy)
+		} else if i == 0 {
+			return plate{} // without a shell
+		}
+	}
+	return out
+}
+
+// cutAt cuts off what of a closed ring lies below a bound on an axis, or above it
+// when the sign is negative.
+func cutAt(xy []float64, axis int, bound, sign float64) []float64 {
+	var out []float64
+	add := func(p Point) {
+		// Of three in a row on the bound the one between says nothing.
+		if n := len(out); p[axis] == bound && n >= 4 && out[n-2+axis] == bound && out[n-4+axis] == bound {
+			out = out[:n-2]
+		}
+		out = append(out, p[0], p[1])
+	}
+	for i := 0; i+3 < len(xy); i += 2 {
+		p, q := Point(xy[i:i+2]), Point(xy[i+2:i+4])
+		in, next := (p[axis]-bound)*sign >= 0, (q[axis]-bound)*sign >= 0
+		if in {
+			if out == nil {
+				out = make([]float64, 0, len(xy)+4)
+			}
+			add(p)
+		}
+		if in != next {
+			at := Point{bound, bound}
+			at[1-axis] = p[1-axis] + (q[1-axis]-p[1-axis])*(bound-p[axis])/(q[axis]-p[axis])
+			add(at)
+		}
+	}
+	if len(out) > 0 {
+		add(Point(out[:2]))
+	}
+	return out
 }
 
 // sweepEdge is an edge of a shape on its way from y0 up to y1.
@@ -115,35 +247,10 @@ type sweepEdge struct {
 
 func (e *sweepEdge) at(y float64) float64 { return e.x0 + e.slope*(y-e.y0) }
 
-// coveredArea is the area of self that the others cover together.
-func coveredArea(self *planar, others []*planar) float64 {
-	area := 0.0
-	others = slices.Clone(others)
-	for len(others) > 0 {
-		// Those whose boxes keep apart are measured apart.
-		window, n := others[0].box, 1
-		for i := 1; i < len(others); i++ {
-			if others[i].box.Intersects(window) {
-				window = window.union(others[i].box)
-				others[i], others[n] = others[n], others[i]
-				n++
-				i = n - 1
-			}
-		}
-		if window = window.intersection(self.box); window.West < window.East && window.South < window.North {
-			area += coveredIn(window, self, others[:n])
-		}
-		others = others[n:]
-	}
-	return area
-}
-
-// coveredIn is coveredArea in a window. The plane is cut into strips at every
+// sweep is coveredIn without cutting the window. It is cut into strips at every
 // position and every crossing of edges; within a strip no edges cross, so that
 // it falls into trapezoids, each of them wholly inside or outside each shape.
-// The library's overlay agrees to 1e-9, and takes some sixty times as long, and a
-// thousand times for shapes of many spikes.
-func coveredIn(window Box, self *planar, others []*planar) float64 {
+func sweep(window Box, self plate, others []plate, most int) (area float64, ok bool) {
 	room := edgeRoom.Get().(*[]sweepEdge)
 	defer edgeRoom.Put(room)
 	edges := windowEdges((*room)[:0], window, self, 0)
@@ -152,13 +259,14 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 	}
 	*room = edges
 	slices.SortFunc(edges, func(a, b sweepEdge) int { return order(a.y0, b.y0) })
-	cuts := crossings(edges)
-
+	cuts, ok := crossings(edges, most)
+	if !ok {
+		return 0, false
+	}
 	var (
 		active []*sweepEdge
 		next   int
 		in     = make([]bool, len(others)+1)
-		area   float64
 	)
 	for low := 0.0; ; {
 		kept := active[:0]
@@ -176,7 +284,7 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 		if next < len(edges) {
 			high = edges[next].y0
 		} else if len(active) == 0 {
-			return area
+			return area, true
 		}
 		for _, e := range active {
 			high = min(high, e.y1)
@@ -220,22 +328,10 @@ func coveredIn(window Box, self *planar, others []*planar) float64 {
 // edgeRoom is used again and again.
 var edgeRoom = sync.Pool{New: func() any { return new([]sweepEdge) }}
 
-// order is [cmp.Compare] without what that knows of NaN: sorting 200 edges takes
-// a fifth less time.
-func order(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // windowEdges appends the edges of a shape that matter in a window, cut to its
 // height, relative to its corner. What lies right of it closes no trapezoid in
 // it, and of what lies left of it only the heights between which it runs count.
-func windowEdges(edges []sweepEdge, window Box, p *planar, group int32) []sweepEdge {
+func windowEdges(edges []sweepEdge, window Box, p plate, group int32) []sweepEdge {
 	width, height := window.East-window.West, window.North-window.South
 	add := func(x0, y0, x1, y1 float64) {
 		if y0 > y1 {
@@ -250,33 +346,31 @@ func windowEdges(edges []sweepEdge, window Box, p *planar, group int32) []sweepE
 		}
 		edges = append(edges, e)
 	}
-	for _, poly := range p.polys {
-		for _, xy := range poly {
-			if len(xy) < 2 {
-				continue
-			}
-			x0, y0 := xy[0]-window.West, xy[1]-window.South
-			left := y0 // where the run of edges to the left began
-			for i := 2; i < len(xy); i += 2 {
-				x1, y1 := xy[i]-window.West, xy[i+1]-window.South
-				if max(x0, x1) >= 0 {
-					add(-1, left, -1, y0)
-					if min(x0, x1) <= width {
-						add(x0, y0, x1, y1)
-					}
-					left = y1
-				}
-				x0, y0 = x1, y1
-			}
-			add(-1, left, -1, y0)
+	for _, xy := range p.rings {
+		if len(xy) < 2 {
+			continue
 		}
+		x0, y0 := xy[0]-window.West, xy[1]-window.South
+		left := y0 // where the run of edges to the left began
+		for i := 2; i < len(xy); i += 2 {
+			x1, y1 := xy[i]-window.West, xy[i+1]-window.South
+			if max(x0, x1) >= 0 {
+				add(-1, left, -1, y0)
+				if min(x0, x1) <= width {
+					add(x0, y0, x1, y1)
+				}
+				left = y1
+			}
+			x0, y0 = x1, y1
+		}
+		add(-1, left, -1, y0)
 	}
 	return edges
 }
 
 // crossings gives the heights at which edges of different shapes cross, in
-// order; the edges are sorted by y0.
-func crossings(edges []sweepEdge) (cuts []float64) {
+// order; the edges are sorted by y0. ok is false where there are more than most.
+func crossings(edges []sweepEdge, most int) (cuts []float64, ok bool) {
 	var active []*sweepEdge
 	for i := range edges {
 		e := &edges[i]
@@ -295,8 +389,10 @@ func crossings(edges []sweepEdge) (cuts []float64) {
 				cuts = append(cuts, low+(high-low)*before/(before-after))
 			}
 		}
-		active = append(kept, e)
+		if active = append(kept, e); len(cuts) > most {
+			return nil, false
+		}
 	}
 	slices.Sort(cuts)
-	return cuts
+	return cuts, true
 }

@@ -1,9 +1,13 @@
 package ledger
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/meti-go/meti/ledger/internal/proj"
+	"github.com/peterstace/simplefeatures/geom"
 )
 
 // scatter draws fields, three at a time, on and around each other, all over the globe.
@@ -24,10 +28,27 @@ func scatter(t *testing.T, n int, each func(a, b, c *Shape)) {
 			return s
 		}
 		beside := func() *Shape {
-			return draw(lon+off()/math.Cos(lat*rad), lat+off(), radius*math.Pow(10, rng.Float64()-0.5))
+			return draw(lon+off()/math.Cos(lat*proj.Rad), lat+off(), radius*math.Pow(10, rng.Float64()-0.5))
 		}
 		each(draw(lon, lat, radius), beside(), beside())
 	}
+}
+
+// overlapByLibrary is Overlap by the geometry library's overlay.
+func overlapByLibrary(self *Shape, others []*Shape) (share float64, ok bool) {
+	own := self.geom(proj.EqualArea)
+	size := own.Area()
+	if size == 0 {
+		return 0, false
+	}
+	var pieces []geom.Geometry
+	for _, o := range others {
+		if piece, err := geom.Intersection(o.geom(proj.EqualArea), own); err == nil {
+			pieces = append(pieces, piece)
+		}
+	}
+	union, err := geom.UnionMany(pieces)
+	return union.Area() / size, err == nil
 }
 
 func TestSweepAgreesWithTheOverlay(t *testing.T) {
@@ -37,7 +58,7 @@ func TestSweepAgreesWithTheOverlay(t *testing.T) {
 			got, ok1 := Overlap(a, others)
 			want, ok2 := overlapByLibrary(a, others)
 			if ok1 != ok2 || math.Abs(got-want) > 1e-9 {
-				t.Errorf("%v of %s by %d shapes, the overlay says %v", got, a.g.AsText(), len(others), want)
+				t.Errorf("%v of %v by %d shapes, the overlay says %v", got, a.polys, len(others), want)
 			}
 			if got > 0 {
 				covered++
@@ -78,48 +99,36 @@ func TestSweepOfMany(t *testing.T) {
 	}
 }
 
-func TestClearConflictsNeedNoShrinking(t *testing.T) {
-	count := map[reach]int{}
-	scatter(t, 1500, func(a, b, _ *Shape) {
-		if !a.plain() || !a.box.Intersects(b.box) {
-			return
+// TestStacks has others that lie on each other in layers, at random, moved by
+// next to nothing, and the same again.
+func TestStacks(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for _, spread := range []float64{0, 1e-3, 1, 30, 300} { // metres
+		var stack []*Shape
+		for range 40 {
+			x, y := spread*(2*rng.Float64()-1), spread*(2*rng.Float64()-1)
+			shape := rng
+			if spread == 1e-3 {
+				shape = newRand() // the same one
+			}
+			s, err := ParseGeometry([]byte(benchField(shape, 2+x/76000, 47+y/111000, 300, 12)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stack = append(stack, s, s)
 		}
-		answer := a.reachOf(b, 0)
-		count[answer]++
-		if want := a.shrink().Intersects(b); answer == deep && !want || answer == shallow && want {
-			t.Errorf("%v is taken for %v, the shrunk shape says %v: %s, %s", a.box, answer, want, a.g.AsText(), b.g.AsText())
+		for i := 0; i < 10; i += 2 {
+			others := stack[i+2 : i+60]
+			got, _ := Overlap(stack[i], others)
+			if want, _ := overlapByLibrary(stack[i], others); math.Abs(got-want) > 1e-9 {
+				t.Errorf("within %v m: %v, the overlay says %v", spread, got, want)
+			}
+			if got, _ := Overlap(stack[i], stack); got != 1 {
+				t.Errorf("with itself: %v", got)
+			}
 		}
-	})
-	if count[deep] < 100 || count[shallow] < 20 {
-		t.Errorf("answers %v: too few are clear", count)
-	}
-}
-
-// What conflicts is near to a conflict too, and so is what comes within a metre
-// of it; neighbours who share a boundary are not.
-func TestNearConflict(t *testing.T) {
-	near, apart := 0, 0
-	scatter(t, 300, func(a, b, _ *Shape) {
-		x, y := Source{Shape: a, Country: "A"}, Source{Shape: b, Country: "A"}
-		x.Period.End, y.Period.End = 1, 1
-		got := NearConflict(x, y)
-		if want := a.computeShrunk(8).Intersects(b); want && !got {
-			t.Errorf("%s and %s", a.g.AsText(), b.g.AsText())
-		} else if got != want {
-			apart++ // by centimetres
-		}
-		if got && !Conflict(x, y) {
-			near++
-		}
-	})
-	if t.Logf("%d only near, %d judged by less than 8 m", near, apart); apart > 30 {
-		t.Fail()
-	}
-	strip := func(west, east float64) Source {
-		return Source{Shape: rectangle(t, [4]float64{west, 50, east, 50.01}), Country: "A", Period: Period{0, 1}}
-	}
-	if NearConflict(strip(10, 10.01), strip(10.01, 10.02)) || !NearConflict(strip(10, 10.01), strip(10.01-0.00012, 10.02)) {
-		t.Error("strips")
 	}
 }
 
@@ -157,8 +166,8 @@ func TestShapesSurviveTheirBinaryForm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back.g.AsText() != s.g.AsText() || back.box != s.box && !s.Empty() || back.Vertices() != s.Vertices() || back.Hectares() != s.Hectares() {
-			t.Errorf("%s came back as %s", s.g.AsText(), back.g.AsText())
+		if fmt.Sprint(back.polys, back.lines, back.polygonal) != fmt.Sprint(s.polys, s.lines, s.polygonal) || back.box != s.box || back.Vertices() != s.Vertices() || back.Hectares() != s.Hectares() {
+			t.Errorf("%s came back as %v %v", text, back.polys, back.lines)
 		}
 		for n := range wkb {
 			if _, err := ShapeFromBinary(wkb[:n]); err == nil {

@@ -57,6 +57,7 @@ const (
 	RuleInteriorCut      Rule = "interior-cut"
 	RulePartsOverlap     Rule = "parts-overlap"
 	RuleAntipodalEdge    Rule = "antipodal-edge"
+	RuleLibrary          Rule = "library"
 	RuleAntimeridian     Rule = "antimeridian"
 	RuleWinding          Rule = "winding"
 	RuleRepeatedPoint    Rule = "repeated-point"
@@ -103,7 +104,7 @@ var allRules = []RuleInfo{
 	{RuleGeometrySyntax, Error, true, "not a GeoJSON geometry"},
 	{RuleCoordinate, Error, true, "a coordinate that is not a finite number"},
 	{RuleTooFewPoints, Error, true, "fewer than three distinct positions in a ring, two in a line"},
-	{RuleTooManyVertices, Error, true, fmt.Sprintf("more than %d positions in one geometry", MaxVertices)},
+	{RuleTooManyVertices, Error, true, fmt.Sprintf("more than %d positions or %d rings in one geometry", MaxVertices, MaxRings)},
 	{RuleRingOpen, Error, true, "a ring whose first and last position differ"},
 	{RuleSelfIntersection, Error, true, "a ring that crosses or touches itself"},
 	{RuleRingsCross, Error, true, "two rings of a polygon that cross or share a line"},
@@ -125,6 +126,7 @@ var allRules = []RuleInfo{
 	{RuleRange, Error, false, "a longitude beyond 180 or a latitude beyond 90 degrees"},
 	{RuleSwapped, Error, false, "a latitude beyond 90 degrees where the other order is in range"},
 	{RuleCRS, Error, false, "coordinates in another system than WGS84 longitude and latitude"},
+	{RuleLibrary, Error, false, "a geometry that the geometry library fails on; its conflicts are told without the 9 metres"},
 	{RuleRepeatedFeature, Error, false, "the same id, period and boundary as another feature of the file"},
 	{RuleMeasurement, Error, false, "a DEVICE without measurement_point_id"},
 	{RuleConstituents, Error, false, "a PROGRAM or JURISDICTIONAL source without constituent_ssids"},

@@ -2,20 +2,26 @@ package ledger
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 
 	"github.com/meti-go/meti/internal/scan"
+	"github.com/meti-go/meti/ledger/internal/proj"
 	"github.com/peterstace/simplefeatures/geom"
+	"github.com/tidwall/geodesic"
 )
 
-// MaxVertices is how many positions a geometry may have here. The database
-// knows no such bound, but the cost of shrinking a shape by 9 metres grows
-// faster than its size: tens of thousands of positions take many seconds, and
-// one feature must not stop the others. A feature past it is refused with [RuleTooManyVertices].
-const MaxVertices = 10000
+// MaxVertices is how many positions a geometry may have here, and MaxRings how
+// many rings and lines. The database knows no such bounds, but the cost of
+// shrinking a shape by 9 metres grows faster than its size, and most of all
+// where many rings lie within 9 metres of each other: one feature must not stop
+// the others. A feature past them is refused with [RuleTooManyVertices].
+const (
+	MaxVertices = 10000
+	MaxRings    = 1000
+)
 
 // Box is a rectangle in degrees.
 type Box struct {
@@ -61,21 +67,18 @@ func boxOf(xy []float64) Box {
 // that is [CheckGeometry]'s and [ParseFeature]'s part. Judging an invalid
 // shape gives no sensible answer, but no panic either.
 type Shape struct {
-	g     geom.Geometry
-	polys [][][]float64 // polygons, rings, positions; nil when not polygonal
-	box   Box
-	count int
+	polygonal bool          // a Polygon or a MultiPolygon
+	polys     [][][]float64 // polygons, rings, positions; those of collections too
+	lines     [][]float64   // lines, and points as lines of one position
+	box       Box
+	count     int
 
-	areaOnce   sync.Once
-	hectares   float64
-	shrinkOnce sync.Once
-	shrunk     *Shape // never nil after shrinkOnce
-	nearOnce   sync.Once
-	nearly     *Shape // less one metre less; never nil after nearOnce
-	localOnce  sync.Once
-	local      *local
-	planeOnce  sync.Once
-	plane      *planar
+	areaOnce  sync.Once
+	hectares  float64
+	less9     shrunken
+	less8     shrunken
+	planeOnce sync.Once
+	plane     []plate
 }
 
 // ParseGeometry reads a GeoJSON geometry without validating it: it is for
@@ -93,63 +96,51 @@ func ParseGeometry(geojson []byte) (*Shape, error) {
 }
 
 func newShape(d *decoded) *Shape {
-	s := &Shape{g: d.geom(), count: d.vertices()}
-	if d.polygonal() {
-		s.polys = make([][][]float64, 0, len(d.polys))
-		for _, p := range d.polys {
-			rings := make([][]float64, len(p))
-			for i, r := range p {
-				rings[i] = r.xy
-			}
-			s.polys = append(s.polys, rings)
+	s := &Shape{polygonal: d.polygonal()}
+	d.polygons(func(p polygon) {
+		rings := make([][]float64, len(p))
+		for i, r := range p {
+			rings[i] = r.xy
 		}
-	}
-	s.box = noBox
-	d.rings(func(r ring) { s.box = s.box.union(boxOf(r.xy)) })
+		s.polys = append(s.polys, rings)
+	})
+	d.strings(func(r ring) {
+		if r.len() > 0 {
+			s.lines = append(s.lines, r.xy)
+		}
+	})
+	return s.bounded()
+}
+
+// bounded counts the positions and finds the box.
+func (s *Shape) bounded() *Shape {
+	s.box, s.count = noBox, 0
+	s.each(func(xy []float64) {
+		s.count += len(xy) / 2
+		s.box = s.box.union(boxOf(xy))
+	})
 	return s
 }
 
-// shapeOf wraps a geometry.
-func shapeOf(g geom.Geometry) *Shape {
-	s := &Shape{g: g, box: noBox}
-	add := func(p geom.Polygon) {
-		if p.IsEmpty() {
-			return
+// each visits all rings and lines.
+func (s *Shape) each(visit func(xy []float64)) {
+	for _, poly := range s.polys {
+		for _, xy := range poly {
+			visit(xy)
 		}
-		var rings [][]float64
-		for _, seq := range p.Coordinates() {
-			xy := make([]float64, 0, 2*seq.Length())
-			for i := range seq.Length() {
-				at := seq.GetXY(i)
-				xy = append(xy, at.X, at.Y)
-			}
-			s.count += seq.Length()
-			s.box = s.box.union(boxOf(xy))
-			rings = append(rings, xy)
-		}
-		s.polys = append(s.polys, rings)
 	}
-	switch g.Type() {
-	case geom.TypePolygon:
-		s.polys = [][][]float64{}
-		add(g.MustAsPolygon())
-	case geom.TypeMultiPolygon:
-		s.polys = [][][]float64{}
-		m := g.MustAsMultiPolygon()
-		for i := range m.NumPolygons() {
-			add(m.PolygonN(i))
-		}
-	default:
-		seq := g.DumpCoordinates()
-		s.count = seq.Length()
-		xy := make([]float64, 0, 2*seq.Length())
-		for i := range seq.Length() {
-			at := seq.GetXY(i)
-			xy = append(xy, at.X, at.Y)
-		}
-		s.box = boxOf(xy)
+	for _, xy := range s.lines {
+		visit(xy)
 	}
-	return s
+}
+
+// Polygons are the rings of each polygon, longitudes and latitudes in turn, nil
+// for types other than Polygon and MultiPolygon. They are not to be changed.
+func (s *Shape) Polygons() [][][]float64 {
+	if !s.polygonal {
+		return nil
+	}
+	return s.polys
 }
 
 // Box is the shape's bounding box in degrees; ok is false for an empty shape.
@@ -162,120 +153,238 @@ func (s *Shape) Empty() bool { return s.count == 0 }
 // Vertices is how many positions the shape has.
 func (s *Shape) Vertices() int { return s.count }
 
-// Polygons are the rings of each polygon, longitudes and latitudes in turn, nil
-// for other types. They are not to be changed.
-func (s *Shape) Polygons() [][][]float64 { return s.polys }
-
-// Prepare computes what judging the shape as a newcomer may need, so that it
-// need not be done later, under a lock: call it on all cores before a
-// transaction. It does nothing that the other methods would not do when asked.
-func (s *Shape) Prepare() {
-	s.Hectares()
-	s.SearchBox()
-	if s.count > 200 {
-		s.shrink()
-	}
-}
-
 // Centroid is the centre of mass in the plane of degrees, as ST_Centroid gives
 // it [D]; ok is false for an empty shape.
 func (s *Shape) Centroid() (at Point, ok bool) {
-	xy, ok := s.g.Centroid().XY()
-	return Point{xy.X, xy.Y}, ok
+	if s.Empty() {
+		return Point{}, false
+	}
+	xy, err := library(func() (geom.XY, error) {
+		xy, ok := s.geom(keep).Centroid().XY()
+		if !ok {
+			return xy, errors.New("no centroid")
+		}
+		return xy, nil
+	})
+	return Point{xy.X, xy.Y}, err == nil
 }
+
+// library calls the geometry library, whose panics become errors.
+func library[T any](call func() (T, error)) (result T, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("the geometry library failed: %v", fault)
+		}
+	}()
+	return call()
+}
+
+func keep(lon, lat float64) (x, y float64) { return lon, lat }
+
+// geom gives the shape to the geometry library, in a plane.
+func (s *Shape) geom(to func(lon, lat float64) (x, y float64)) geom.Geometry {
+	line := func(xy []float64) geom.LineString {
+		flat := make([]float64, len(xy))
+		for i := 0; i < len(xy); i += 2 {
+			flat[i], flat[i+1] = to(xy[i], xy[i+1])
+		}
+		return geom.NewLineString(geom.NewSequence(flat, geom.DimXY))
+	}
+	polys := make([]geom.Polygon, len(s.polys))
+	for i, poly := range s.polys {
+		rings := make([]geom.LineString, len(poly))
+		for k, xy := range poly {
+			rings[k] = line(xy)
+		}
+		polys[i] = geom.NewPolygon(rings)
+	}
+	all := geom.NewMultiPolygon(polys).AsGeometry()
+	if len(s.lines) == 0 {
+		return all
+	}
+	parts := []geom.Geometry{all}
+	for _, xy := range s.lines {
+		if len(xy) == 2 {
+			x, y := to(xy[0], xy[1])
+			parts = append(parts, geom.XY{X: x, Y: y}.AsPoint().AsGeometry())
+		} else {
+			parts = append(parts, line(xy).AsGeometry())
+		}
+	}
+	return geom.NewGeometryCollection(parts).AsGeometry()
+}
+
+// Hectares is the shape's geodesic area on the WGS84 ellipsoid, its edges
+// taken as geodesics, as ST_Area(geography, true) computes it [D] with
+// GeographicLib (Karney 2013). It is 0 for lines and points. Below a square
+// metre or so the rounding of both shows.
+func (s *Shape) Hectares() float64 {
+	s.areaOnce.Do(func() {
+		const squareMetres = 10000
+		for _, poly := range s.polys {
+			for i, xy := range poly {
+				if area := ringArea(xy); i == 0 {
+					s.hectares += area / squareMetres
+				} else {
+					s.hectares -= area / squareMetres
+				}
+			}
+		}
+	})
+	return s.hectares
+}
+
+// ringArea gives square metres.
+func ringArea(xy []float64) float64 {
+	if len(xy) < 6 {
+		return 0
+	}
+	p := geodesic.WGS84.PolygonInit(false)
+	for i := 0; i < len(xy)-2; i += 2 { // the last position repeats the first
+		lon, lat := proj.OnGlobe(xy[i], xy[i+1])
+		p.AddPoint(lat, lon)
+	}
+	var area float64
+	p.Compute(false, true, &area, nil)
+	return math.Abs(area)
+}
+
+// signedArea is positive for a counter-clockwise ring, in square degrees.
+func signedArea(xy []float64) float64 {
+	if len(xy) < 8 {
+		return 0
+	}
+	// Relative to the first position, so that small rings keep their digits.
+	x0, y0 := xy[0], xy[1]
+	sum := 0.0
+	for i := 2; i+3 < len(xy); i += 2 {
+		sum += (xy[i]-x0)*(xy[i+3]-y0) - (xy[i+2]-x0)*(xy[i+1]-y0)
+	}
+	return sum / 2
+}
+
+// The types of well-known binary (OGC 06-103r4, 8.2.3) that shapes are stored
+// as.
+const (
+	wkbPoint = 1 + iota
+	wkbLine
+	wkbPolygon
+	_
+	_
+	wkbMultiPolygon
+	wkbCollection
+)
 
 // AppendBinary appends the shape in a compact form that [ShapeFromBinary]
 // reads several times faster than [ParseGeometry] reads the text, for those who
-// store shapes. The form is well-known binary (OGC 06-103r4), two dimensions.
-func (s *Shape) AppendBinary(b []byte) ([]byte, error) { return s.g.AppendWKB(b), nil }
+// store shapes. The form is well-known binary (OGC 06-103r4), little-endian and
+// in two dimensions; what is neither Polygon nor MultiPolygon becomes a
+// GeometryCollection.
+func (s *Shape) AppendBinary(b []byte) ([]byte, error) {
+	head := func(kind, count int) {
+		b = binary.LittleEndian.AppendUint32(append(b, 1), uint32(kind))
+		if kind != wkbPoint {
+			b = binary.LittleEndian.AppendUint32(b, uint32(count))
+		}
+	}
+	positions := func(xy []float64) {
+		for _, v := range xy {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
+	}
+	switch {
+	case !s.polygonal:
+		head(wkbCollection, len(s.polys)+len(s.lines))
+	case len(s.polys) != 1:
+		head(wkbMultiPolygon, len(s.polys))
+	}
+	for _, poly := range s.polys {
+		head(wkbPolygon, len(poly))
+		for _, xy := range poly {
+			b = binary.LittleEndian.AppendUint32(b, uint32(len(xy)/2))
+			positions(xy)
+		}
+	}
+	for _, xy := range s.lines {
+		if len(xy) == 2 {
+			head(wkbPoint, 1)
+		} else {
+			head(wkbLine, len(xy)/2)
+		}
+		positions(xy)
+	}
+	return b, nil
+}
 
 // MarshalBinary is [Shape.AppendBinary] into a new slice.
 func (s *Shape) MarshalBinary() ([]byte, error) { return s.AppendBinary(nil) }
 
 // ShapeFromBinary reads what [Shape.AppendBinary] wrote.
 func ShapeFromBinary(wkb []byte) (*Shape, error) {
-	if s := polygonsFromWKB(wkb); s != nil {
-		return s, nil
+	r := binaryReader{rest: wkb, all: make([]float64, 0, len(wkb)/8)}
+	s := &Shape{}
+	kind := r.geometry(s, 0)
+	s.polygonal = kind == wkbPolygon || kind == wkbMultiPolygon
+	if r.short || len(r.rest) > 0 {
+		return nil, errors.New("the stored shape is damaged")
 	}
-	g, err := geom.UnmarshalWKB(wkb, geom.NoValidate{})
-	if err != nil {
-		return nil, fmt.Errorf("reading a stored shape: %w", err)
-	}
-	return shapeOf(g.Force2D()), nil
+	return s.bounded(), nil
 }
 
-// polygonsFromWKB is the short way for what nearly all shapes are, little
-// endian polygons: it reads the positions once, into one slice. It gives nil
-// for whatever else.
-func polygonsFromWKB(wkb []byte) *Shape {
-	const polygonType, multiPolygonType = 3, 6
-	header := func() (typ, n uint32, ok bool) {
-		if len(wkb) < 9 || wkb[0] != 1 {
-			return 0, 0, false
-		}
-		typ, n = binary.LittleEndian.Uint32(wkb[1:]), binary.LittleEndian.Uint32(wkb[5:])
-		wkb = wkb[9:]
-		return typ, n, true
-	}
-	all := make([]float64, 0, len(wkb)/8)
-	rings := func(n uint32) (out [][]float64) {
-		for range n {
-			if len(wkb) < 4 {
-				return nil
-			}
-			size := uint64(binary.LittleEndian.Uint32(wkb)) * 16
-			wkb = wkb[4:]
-			if uint64(len(wkb)) < size {
-				return nil
-			}
-			start := len(all)
-			for i := uint64(0); i < size; i += 8 {
-				all = append(all, math.Float64frombits(binary.LittleEndian.Uint64(wkb[i:])))
-			}
-			wkb = wkb[size:]
-			out = append(out, slices.Clip(all[start:]))
-		}
-		return out
-	}
-	polygonOf := func(rings [][]float64) geom.Polygon {
-		lines := make([]geom.LineString, len(rings))
-		for i, xy := range rings {
-			lines[i] = geom.NewLineString(geom.NewSequence(xy, geom.DimXY))
-		}
-		return geom.NewPolygon(lines)
-	}
-	typ, n, ok := header()
-	if !ok || n == 0 {
+type binaryReader struct {
+	rest  []byte
+	all   []float64 // room for all positions
+	short bool      // the text ended too early, or makes no sense
+}
+
+func (r *binaryReader) take(n uint64) []byte {
+	if uint64(len(r.rest)) < n {
+		r.short, r.rest = true, nil
 		return nil
 	}
-	s := &Shape{}
-	switch typ {
-	case polygonType:
-		poly := rings(n)
-		if poly == nil {
-			return nil
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *binaryReader) number() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *binaryReader) positions(n uint32) []float64 {
+	start := len(r.all)
+	b := r.take(16 * uint64(n))
+	for i := 0; i < len(b); i += 8 {
+		r.all = append(r.all, math.Float64frombits(binary.LittleEndian.Uint64(b[i:])))
+	}
+	return r.all[start:len(r.all):len(r.all)]
+}
+
+func (r *binaryReader) geometry(to *Shape, depth int) (kind uint32) {
+	if order := r.take(1); order == nil || order[0] != 1 || depth > 1 {
+		r.short = true
+		return 0
+	}
+	switch kind = r.number(); kind {
+	case wkbPoint:
+		to.lines = append(to.lines, r.positions(1))
+	case wkbLine:
+		to.lines = append(to.lines, r.positions(r.number()))
+	case wkbPolygon:
+		var poly [][]float64
+		for n := r.number(); n > 0 && !r.short; n-- {
+			poly = append(poly, r.positions(r.number()))
 		}
-		s.polys = [][][]float64{poly}
-		s.g = polygonOf(poly).AsGeometry()
-	case multiPolygonType:
-		var parts []geom.Polygon
-		for range n {
-			typ, n, ok := header()
-			if !ok || typ != polygonType || n == 0 {
-				return nil
-			}
-			poly := rings(n)
-			if poly == nil {
-				return nil
-			}
-			s.polys = append(s.polys, poly)
-			parts = append(parts, polygonOf(poly))
+		to.polys = append(to.polys, poly)
+	case wkbMultiPolygon, wkbCollection:
+		for n := r.number(); n > 0 && !r.short; n-- {
+			r.geometry(to, depth+1)
 		}
-		s.g = geom.NewMultiPolygon(parts).AsGeometry()
 	default:
-		return nil
+		r.short = true
 	}
-	s.count = len(all) / 2
-	s.box = boxOf(all)
-	return s
+	return kind
 }

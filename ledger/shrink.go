@@ -1,8 +1,11 @@
 package ledger
 
 import (
+	"fmt"
 	"math"
+	"sync"
 
+	"github.com/meti-go/meti/ledger/internal/proj"
 	"github.com/peterstace/simplefeatures/geom"
 )
 
@@ -11,61 +14,98 @@ import (
 // conflict [D].
 const shrinkBy = 9
 
-// shrink gives the shape less 9 metres, as ST_Buffer(geography, -9) computes
-// it [D]: in the plane that suits the shape best, with 8 segments to a quarter
-// circle, and back to degrees vertex by vertex. It may be empty.
-func (s *Shape) shrink() *Shape {
-	s.shrinkOnce.Do(func() { s.shrunk = s.computeShrunk(shrinkBy) })
-	return s.shrunk
+// shrunken is a shape that has lost some metres, once it was asked for.
+type shrunken struct {
+	once  sync.Once
+	shape *Shape
+	err   error
 }
 
-func (s *Shape) computeShrunk(metres float64) *Shape {
-	empty := shapeOf(geom.Polygon{}.AsGeometry())
-	if s.polys == nil && !s.g.IsGeometryCollection() || s.Empty() {
-		return empty // a point or a line has nothing within 9 metres of its edge
+// Prepare shrinks the shape by 9 metres, as judging it as a newcomer may need,
+// so that it need not be done later, under a lock. It fails where the geometry
+// library does; such a shape is then judged as if it lost nothing.
+func (s *Shape) Prepare() error {
+	s.less9.once.Do(func() { s.less9.shape, s.less9.err = s.computeShrunk(shrinkBy) })
+	return s.less9.err
+}
+
+// shrink gives the shape less 9 metres. It may be empty.
+func (s *Shape) shrink() *Shape {
+	_ = s.Prepare()
+	return s.less9.shape
+}
+
+// shrinkNearly gives the shape less one metre less.
+func (s *Shape) shrinkNearly() *Shape {
+	s.less8.once.Do(func() { s.less8.shape, s.less8.err = s.computeShrunk(shrinkBy - 1) })
+	return s.less8.shape
+}
+
+// buffer is the geometry library's.
+var buffer = geom.Buffer
+
+// computeShrunk shrinks the shape as ST_Buffer(geography, -metres) computes it
+// [D]: in the plane that suits the shape best, with 8 segments to a quarter
+// circle, and back to degrees vertex by vertex.
+func (s *Shape) computeShrunk(metres float64) (*Shape, error) {
+	empty := (&Shape{polygonal: true}).bounded()
+	if len(s.polys) == 0 {
+		return empty, nil // a point or a line has nothing within metres of its edge
 	}
 	best := s.bestPlane()
-	// Without simplification, which the library does by default: it moves the
-	// edge by up to 0.2 m, GEOS's by a millimetre or so.
-	inPlane := s.g.TransformXY(func(p geom.XY) geom.XY {
-		lat, lon := onGlobe(p.X, p.Y)
-		x, y := best.forward(lon, lat)
-		return geom.XY{X: x, Y: y}
+	small, err := library(func() (geom.Geometry, error) {
+		plane := (&Shape{polys: s.polys}).geom(func(lon, lat float64) (x, y float64) { return best.Forward(proj.OnGlobe(lon, lat)) })
+		// Without simplification, which the library does by default: it moves
+		// the edge by up to 0.2 m, GEOS's by a millimetre or so.
+		return buffer(plane, -metres, geom.BufferQuadSegments(8), geom.BufferSimplifyFactor(0))
 	})
-	small, err := geom.Buffer(inPlane, -metres, geom.BufferQuadSegments(8), geom.BufferSimplifyFactor(0))
-	if err != nil || small.IsEmpty() {
-		return empty
+	if err != nil {
+		return s, fmt.Errorf("shrinking a shape by %v metres: %w", metres, err)
 	}
-	return shapeOf(small.TransformXY(func(p geom.XY) geom.XY {
-		lon, lat := best.inverse(p.X, p.Y)
-		return geom.XY{X: lon, Y: lat}
-	}))
+	out := empty
+	for _, part := range small.Dump() {
+		poly, ok := part.AsPolygon()
+		if !ok {
+			continue
+		}
+		var rings [][]float64
+		for _, seq := range poly.Coordinates() {
+			xy := make([]float64, 0, 2*seq.Length())
+			for i := range seq.Length() {
+				at := seq.GetXY(i)
+				lon, lat := best.Inverse(at.X, at.Y)
+				xy = append(xy, lon, lat)
+			}
+			rings = append(rings, xy)
+		}
+		out.polys = append(out.polys, rings)
+	}
+	return out.bounded(), nil
 }
 
 // bestPlane chooses the projection as PostGIS's _ST_BestSRID does: polar
 // azimuthal above 70 degrees, the UTM zone of the middle (without the
 // exceptions of Norway and Svalbard) below 6 degrees of width, an azimuthal
 // one for larger shapes, Mercator for the largest.
-func (s *Shape) bestPlane() plane {
+func (s *Shape) bestPlane() proj.Plane {
 	box := s.globeBox()
 	middle := box.middle()
 	width, height := box.width(), box.height()
 	switch {
 	case middle.Lat() > 70 && height < 45:
-		return newLAEA(-40, 90)
+		return proj.LAEA(-40, 90)
 	case middle.Lat() < -70 && height < 45:
-		return newLAEA(0, -90)
+		return proj.LAEA(0, -90)
 	case width < 6:
-		zone := min(59, math.Floor((middle.Lon()+180)/6))
-		return utm{meridian: zone*6 - 177}
+		return proj.UTM(1 + int(min(59, math.Floor((middle.Lon()+180)/6))))
 	case height < 25:
 		band := 3 + math.Floor(middle.Lat()/30)
 		wide := map[float64]float64{0: 90, 1: 45, 2: 30, 3: 30, 4: 45, 5: 90}[band]
 		if wide > 0 && width < wide {
-			return newLAEA((math.Floor(middle.Lon()/wide)+0.5)*wide, (band-3+0.5)*30)
+			return proj.LAEA((math.Floor(middle.Lon()/wide)+0.5)*wide, (band-3+0.5)*30)
 		}
 	}
-	return mercator{}
+	return proj.Mercator()
 }
 
 // globeBox is a box around a shape on the unit sphere, x to the point at
@@ -79,7 +119,7 @@ func (s *Shape) globeBox() globeBox {
 			box[i][0], box[i][1] = min(box[i][0], v), max(box[i][1], v)
 		}
 	}
-	line := func(xy []float64) {
+	s.each(func(xy []float64) {
 		var last [3]float64
 		for i := 0; i < len(xy); i += 2 {
 			p := onSphere(xy[i], xy[i+1])
@@ -89,30 +129,14 @@ func (s *Shape) globeBox() globeBox {
 			}
 			last = p
 		}
-	}
-	if s.polys != nil {
-		for _, poly := range s.polys {
-			for _, xy := range poly {
-				line(xy)
-			}
-		}
-		return box
-	}
-	for _, part := range s.g.Dump() {
-		seq := part.DumpCoordinates()
-		var xy []float64
-		for i := range seq.Length() {
-			xy = append(xy, seq.GetXY(i).X, seq.GetXY(i).Y)
-		}
-		line(xy)
-	}
+	})
 	return box
 }
 
 func onSphere(lon, lat float64) [3]float64 {
-	lat, lon = onGlobe(lon, lat)
-	sinLat, cosLat := math.Sincos(lat * rad)
-	sinLon, cosLon := math.Sincos(lon * rad)
+	lon, lat = proj.OnGlobe(lon, lat)
+	sinLat, cosLat := math.Sincos(lat * proj.Rad)
+	sinLon, cosLon := math.Sincos(lon * proj.Rad)
 	return [3]float64{cosLat * cosLon, cosLat * sinLon, sinLat}
 }
 
@@ -175,14 +199,14 @@ func (b globeBox) middle() Point {
 			sum[i] += p[i]
 		}
 	})
-	return Point{math.Atan2(sum[1], sum[0]) * deg, math.Atan2(sum[2], math.Hypot(sum[0], sum[1])) * deg}
+	return Point{math.Atan2(sum[1], sum[0]) * proj.Deg, math.Atan2(sum[2], math.Hypot(sum[0], sum[1])) * proj.Deg}
 }
 
 // height is the box's extent in degrees of latitude.
 func (b globeBox) height() float64 {
 	low, high := 2.0, -2.0
 	b.corners(func(p [3]float64) { low, high = min(low, p[2]), max(high, p[2]) })
-	return (math.Asin(high) - math.Asin(low)) * deg
+	return (math.Asin(high) - math.Asin(low)) * proj.Deg
 }
 
 // width is the box's extent in degrees of longitude, measured as PostGIS does:
@@ -205,5 +229,5 @@ func (b globeBox) width() float64 {
 		}
 		from = farthest
 	}
-	return widest * deg
+	return widest * proj.Deg
 }

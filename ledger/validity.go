@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/meti-go/meti/ledger/internal/robust"
@@ -119,12 +118,6 @@ type touch struct {
 	at   Point
 }
 
-// edge is an edge of a ring with its extent along one axis and across it.
-type edge struct {
-	low, high, low2, high2 float64
-	ring, i                int32
-}
-
 // The most crossings that are reported of one ring, and of all together.
 const (
 	maxCrossings    = 5
@@ -136,20 +129,20 @@ func (l *layout) meet() {
 	l.crossed, l.overlap = make(map[[2]int]bool), make(map[[2]int]bool)
 	met := make(map[touch]bool)
 	total := 0
-	l.pairs(func(x, y *edge) bool {
-		if x.ring == y.ring {
-			total += l.self(int(x.ring), int(min(x.i, y.i)), int(max(x.i, y.i)))
+	eachPair(l.edges(), func(x, y *edge) bool {
+		if x.of == y.of {
+			total += l.self(int(x.of), int(min(x.i, y.i)), int(max(x.i, y.i)))
 			return total < maxAllCrossings
 		}
-		if x.ring > y.ring {
+		if x.of > y.of {
 			x, y = y, x
 		}
-		a, b := &l.rings[x.ring], &l.rings[y.ring]
+		a, b := &l.rings[x.of], &l.rings[y.of]
 		at, how := robust.Meet(a.at(x.i), a.at(x.i+1), b.at(y.i), b.at(y.i+1))
 		if how == robust.Apart {
 			return true
 		}
-		t := touch{int(x.ring), int(y.ring), at}
+		t := touch{int(x.of), int(y.of), at}
 		if how == robust.Touch {
 			if met[t] {
 				return true // the edges that go on from here
@@ -165,46 +158,28 @@ func (l *layout) meet() {
 	})
 }
 
-// pairs visits all pairs of edges whose boxes meet, until visit returns false.
-func (l *layout) pairs(visit func(x, y *edge) bool) {
-	// Along the axis on which the edges are shorter in all, fewer of them lie
-	// beside each other.
+// edges lists the edges of all rings.
+func (l *layout) edges() []edge {
 	count := 0
-	for _, r := range l.rings {
-		count += len(r.xy)/2 - 1
-	}
-	edges := make([]edge, 0, count)
 	var run [2]float64
 	box := noBox
 	for k := range l.rings {
 		r := &l.rings[k]
+		count += len(r.xy)/2 - 1
 		box = box.union(r.box)
 		for i := 2; i < len(r.xy); i++ {
 			run[i&1] += math.Abs(r.xy[i] - r.xy[i-2])
 		}
-		for i := 0; i+3 < len(r.xy); i += 2 {
-			edges = append(edges, edge{ring: int32(k), i: int32(i / 2)})
+	}
+	axis := axisOf(run, box)
+	edges := make([]edge, 0, count)
+	for k := range l.rings {
+		r := &l.rings[k]
+		for i := range int32(len(r.xy)/2 - 1) {
+			edges = append(edges, newEdge(r.at(i), r.at(i+1), axis, int32(k), i))
 		}
 	}
-	axis := 0
-	if run[1]*(box.East-box.West) < run[0]*(box.North-box.South) {
-		axis = 1
-	}
-	for k := range edges {
-		e := &edges[k]
-		a, b := l.rings[e.ring].at(e.i), l.rings[e.ring].at(e.i+1)
-		e.low, e.high = min(a[axis], b[axis]), max(a[axis], b[axis])
-		e.low2, e.high2 = min(a[1-axis], b[1-axis]), max(a[1-axis], b[1-axis])
-	}
-	slices.SortFunc(edges, func(x, y edge) int { return order(x.low, y.low) })
-	for k := range edges {
-		x := &edges[k]
-		for m := k + 1; m < len(edges) && edges[m].low <= x.high; m++ {
-			if y := &edges[m]; y.low2 <= x.high2 && x.low2 <= y.high2 && !visit(x, y) {
-				return
-			}
-		}
-	}
+	return edges
 }
 
 // self reports edges i < j of a ring that share more than the position between

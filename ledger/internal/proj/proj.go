@@ -1,4 +1,6 @@
-package ledger
+// Package proj holds the map projections that METI's ledger measures in, on the
+// WGS84 ellipsoid: degrees to metres and back.
+package proj
 
 import "math"
 
@@ -11,16 +13,39 @@ const (
 
 var ecc = math.Sqrt(ecc2)
 
+// Radians in a degree, and degrees in a radian.
 const (
-	rad = math.Pi / 180
-	deg = 180 / math.Pi
+	Rad = math.Pi / 180
+	Deg = 180 / math.Pi
 )
 
-// plane is a map projection: degrees to metres and back.
-type plane interface {
-	forward(lon, lat float64) (x, y float64)
-	inverse(x, y float64) (lon, lat float64)
+// Plane is a map projection.
+type Plane interface {
+	Forward(lon, lat float64) (x, y float64)
+	Inverse(x, y float64) (lon, lat float64)
 }
+
+// UTM gives the plane of a UTM zone, 1 to 60, without its false origin.
+func UTM(zone int) Plane { return utm{float64(6*zone - 183)} }
+
+// LAEA gives Lambert's azimuthal equal-area projection around a centre.
+func LAEA(lon, lat float64) Plane { return newLAEA(lon, lat) }
+
+// Mercator gives the ellipsoidal Mercator projection.
+func Mercator() Plane { return mercator{} }
+
+// EqualArea projects to EPSG:6933, the cylindrical equal-area projection with a
+// true parallel at 30 degrees (Snyder 1987, chapter 10).
+func EqualArea(lon, lat float64) (x, y float64) {
+	return equalArea.kx * normalLon(lon), equalArea.ky * authalic(math.Sin(lat*Rad))
+}
+
+var equalArea = func() (c struct{ kx, ky float64 }) {
+	sin, cos := math.Sincos(30 * Rad)
+	k := cos / math.Sqrt(1-ecc2*sin*sin)
+	c.kx, c.ky = semiMajor*k*Rad, semiMajor/(2*k)
+	return c
+}()
 
 // utm is the transverse Mercator projection of a UTM zone by Krüger's series
 // to n^6 (Karney 2011, doi:10.1007/s00190-011-0445-3, equations 7 to 25 and
@@ -58,9 +83,9 @@ var krueger = func() (k struct {
 	return k
 }()
 
-func (p utm) forward(lon, lat float64) (x, y float64) {
-	lam := normalLon(lon-p.meridian) * rad
-	sin, cos := math.Sincos(lat * rad)
+func (p utm) Forward(lon, lat float64) (x, y float64) {
+	lam := normalLon(lon-p.meridian) * Rad
+	sin, cos := math.Sincos(lat * Rad)
 	tau := sin / cos
 	sigma := math.Sinh(ecc * math.Atanh(ecc*sin))
 	conformal := tau*math.Sqrt(1+sigma*sigma) - sigma*math.Sqrt(1+tau*tau)
@@ -72,7 +97,7 @@ func (p utm) forward(lon, lat float64) (x, y float64) {
 	return scale * (eta + deta), scale * (xi + dxi)
 }
 
-func (p utm) inverse(x, y float64) (lon, lat float64) {
+func (p utm) Inverse(x, y float64) (lon, lat float64) {
 	scale := utmScale * krueger.radius
 	xi, eta := y/scale, x/scale
 	dxi, deta := series(krueger.beta, xi, eta)
@@ -80,7 +105,7 @@ func (p utm) inverse(x, y float64) (lon, lat float64) {
 	sinh := math.Sinh(eta)
 	sinXi, cosXi := math.Sincos(xi)
 	conformal := sinXi / math.Hypot(sinh, cosXi)
-	return normalLon(p.meridian + math.Atan2(sinh, cosXi)*deg), geographic(conformal)
+	return normalLon(p.meridian + math.Atan2(sinh, cosXi)*Deg), geographic(conformal)
 }
 
 // series sums c[j]·sin(2j(ξ+iη)) by Clenshaw's rule on complex numbers.
@@ -112,7 +137,7 @@ func geographic(t float64) float64 {
 			break
 		}
 	}
-	return math.Atan(tau) * deg
+	return math.Atan(tau) * Deg
 }
 
 // authalic is q of Snyder 1987 (USGS Professional Paper 1395), equation 3-12.
@@ -139,7 +164,7 @@ func fromAuthalic(q float64) float64 {
 			break
 		}
 	}
-	return phi * deg
+	return phi * Deg
 }
 
 // laea is Lambert's azimuthal equal-area projection (Snyder 1987, chapter 24).
@@ -151,7 +176,7 @@ type laea struct {
 
 func newLAEA(lon0, lat0 float64) laea {
 	p := laea{lon0: lon0, radius: semiMajor * math.Sqrt(authalicPole/2)}
-	sin, cos := math.Sincos(lat0 * rad)
+	sin, cos := math.Sincos(lat0 * Rad)
 	if math.Abs(lat0) == 90 {
 		p.sin1, p.cos1, p.distortion = math.Copysign(1, lat0), 0, 1
 		return p
@@ -162,9 +187,9 @@ func newLAEA(lon0, lat0 float64) laea {
 	return p
 }
 
-func (p laea) forward(lon, lat float64) (x, y float64) {
-	sinLam, cosLam := math.Sincos((lon - p.lon0) * rad)
-	q := authalic(math.Sin(lat * rad))
+func (p laea) Forward(lon, lat float64) (x, y float64) {
+	sinLam, cosLam := math.Sincos((lon - p.lon0) * Rad)
+	q := authalic(math.Sin(lat * Rad))
 	if p.cos1 == 0 {
 		rho := semiMajor * math.Sqrt(max(0, authalicPole-p.sin1*q))
 		return rho * sinLam, -p.sin1 * rho * cosLam
@@ -175,10 +200,10 @@ func (p laea) forward(lon, lat float64) (x, y float64) {
 	return b * p.distortion * cos * sinLam, b / p.distortion * (p.cos1*sin - p.sin1*cos*cosLam)
 }
 
-func (p laea) inverse(x, y float64) (lon, lat float64) {
+func (p laea) Inverse(x, y float64) (lon, lat float64) {
 	if p.cos1 == 0 {
 		rho2 := (x*x + y*y) / (semiMajor * semiMajor)
-		return normalLon(p.lon0 + math.Atan2(x, -p.sin1*y)*deg), fromAuthalic(p.sin1 * (authalicPole - rho2))
+		return normalLon(p.lon0 + math.Atan2(x, -p.sin1*y)*Deg), fromAuthalic(p.sin1 * (authalicPole - rho2))
 	}
 	x, y = x/p.distortion, y*p.distortion
 	rho := math.Hypot(x, y)
@@ -187,32 +212,55 @@ func (p laea) inverse(x, y float64) (lon, lat float64) {
 	}
 	sin, cos := math.Sincos(2 * math.Asin(min(1, rho/(2*p.radius))))
 	q := authalicPole * (cos*p.sin1 + y*sin*p.cos1/rho)
-	return normalLon(p.lon0 + math.Atan2(x*sin, rho*p.cos1*cos-y*p.sin1*sin)*deg), fromAuthalic(q)
+	return normalLon(p.lon0 + math.Atan2(x*sin, rho*p.cos1*cos-y*p.sin1*sin)*Deg), fromAuthalic(q)
 }
 
 // mercator is the ellipsoidal Mercator projection (Snyder 1987, chapter 7).
 type mercator struct{}
 
-func (mercator) forward(lon, lat float64) (x, y float64) {
-	sin := math.Sin(lat * rad)
-	return semiMajor * lon * rad, semiMajor * (math.Atanh(sin) - ecc*math.Atanh(ecc*sin))
+func (mercator) Forward(lon, lat float64) (x, y float64) {
+	sin := math.Sin(lat * Rad)
+	return semiMajor * lon * Rad, semiMajor * (math.Atanh(sin) - ecc*math.Atanh(ecc*sin))
 }
 
-func (mercator) inverse(x, y float64) (lon, lat float64) {
-	return normalLon(x / semiMajor * deg), geographic(math.Sinh(y / semiMajor))
+func (mercator) Inverse(x, y float64) (lon, lat float64) {
+	return normalLon(x / semiMajor * Deg), geographic(math.Sinh(y / semiMajor))
 }
 
-// equalArea is EPSG:6933, the plane in which percent_overlap is measured [D]:
-// the cylindrical equal-area projection with a true parallel at 30 degrees
-// (Snyder 1987, chapter 10).
-var equalArea = func() cylinder {
-	sin, cos := math.Sincos(30 * rad)
-	k := cos / math.Sqrt(1-ecc2*sin*sin)
-	return cylinder{kx: semiMajor * k * rad, ky: semiMajor / (2 * k)}
-}()
+// OnGlobe brings longitude and latitude into range as PostGIS does for a
+// geography.
+func OnGlobe(lon, lat float64) (float64, float64) {
+	return normalLon(lon), normalLat(lat)
+}
 
-type cylinder struct{ kx, ky float64 }
+func normalLon(lon float64) float64 {
+	if lon > 360 || lon < -360 {
+		lon = math.Remainder(lon, 360)
+	}
+	if lon > 180 {
+		lon -= 360
+	}
+	if lon < -180 {
+		lon += 360
+	}
+	return lon
+}
 
-func (c cylinder) forward(lon, lat float64) (x, y float64) {
-	return c.kx * normalLon(lon), c.ky * authalic(math.Sin(lat*rad))
+func normalLat(lat float64) float64 {
+	if lat > 360 || lat < -360 {
+		lat = math.Remainder(lat, 360)
+	}
+	if lat > 180 {
+		lat = 180 - lat
+	}
+	if lat < -180 {
+		lat = -180 - lat
+	}
+	if lat > 90 {
+		lat = 180 - lat
+	}
+	if lat < -90 {
+		lat = -180 - lat
+	}
+	return lat
 }
