@@ -4,8 +4,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"runtime"
 	"slices"
 	"time"
@@ -149,6 +151,9 @@ func (r region) judge(news []newcomer, first, seen int64) (map[int64]*stored, er
 	changed := make(map[int64]*stored)
 	var touched []*stored // of the older ones
 	for i, v := range verdicts {
+		if err := v.Problems.Err(); err != nil {
+			return nil, &refusal{status: http.StatusBadRequest, detail: fmt.Sprintf("feature %d: %v", i, err)}
+		}
 		if !v.Conflict() {
 			continue
 		}

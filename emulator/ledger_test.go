@@ -220,6 +220,46 @@ func TestValidity(t *testing.T) {
 	}
 }
 
+// TestStack registers a hundred sources that lie on two hundred others, all of
+// them on each other, and deletes one: some twenty thousand conflicts, and each
+// source lies under hundreds.
+func TestStack(t *testing.T) {
+	server := start(t, emulator.Options{Countries: everywhere(t)})
+	c := as(t, server, north)
+	rng := rand.New(rand.NewPCG(3, 3))
+	stack := func(name string) string {
+		var features []string
+		for i := range 100 {
+			// A star of twelve corners within 300 metres, moved by up to 20.
+			var ring []string
+			lon, lat := 2+20*(2*rng.Float64()-1)/76000, 47+20*(2*rng.Float64()-1)/111000
+			for k := range 12 {
+				sin, cos := math.Sincos(2 * math.Pi * (float64(k) + 0.6*rng.Float64()) / 12)
+				r := 300 * (0.7 + 0.3*rng.Float64())
+				ring = append(ring, fmt.Sprintf("[%.9f,%.9f]", lon+r*cos/76000, lat+r*sin/111000))
+			}
+			ring = append(ring, ring[0])
+			features = append(features, fmt.Sprintf(`{"type":"Feature","id":"%s-%d","properties":{"start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z"},`+
+				`"geometry":{"type":"Polygon","coordinates":[[%s]]}}`, name, i, strings.Join(ring, ",")))
+		}
+		return `{"type":"FeatureCollection","features":[` + strings.Join(features, ",") + `]}`
+	}
+	c.create(stack("a"))
+	c.create(stack("b"))
+	top := c.create(stack("c"))
+	for i, s := range top {
+		if len(s.ConflictWith) != 299 || s.PercentOverlap == nil || *s.PercentOverlap < 0.99 || *s.PercentOverlap > 1 {
+			t.Fatalf("source %d of the top conflicts with %d others, %v of it covered", i, len(s.ConflictWith), s.PercentOverlap)
+		}
+	}
+	c.do(http.StatusNoContent, "DELETE", "/sources/"+top[0].ID, "")
+	for _, s := range c.list("") {
+		if len(s.ConflictWith) != 298 || s.PercentOverlap == nil || *s.PercentOverlap < 0.99 || *s.PercentOverlap > 1 {
+			t.Fatalf("%s conflicts with %d others, %v of it covered", s.AltID, len(s.ConflictWith), s.PercentOverlap)
+		}
+	}
+}
+
 // TestTwins posts the same field from many clients at once: the first is clear,
 // and no other.
 func TestTwins(t *testing.T) {

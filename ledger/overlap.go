@@ -102,12 +102,12 @@ func (p plate) equal(o plate) bool {
 }
 
 const (
-	// fewEdges are swept at once: cutting the window costs as much. Up to
-	// someEdges are, where they hardly cross.
-	fewEdges, someEdges = 100, 1000
-	// maxVain is how often a window is cut and keeps most of its edges: cutting
-	// on would not help where all run through one place.
-	maxVain = 8
+	// fewEdges are swept at once: cutting the window costs as much.
+	fewEdges = 100
+	// A window may be cut and keep most of its edges. After someVain times up to
+	// someEdges are swept where they hardly cross, and so lie along each other;
+	// after maxVain times all are, for they run through one place.
+	someVain, someEdges, maxVain = 2, 1000, 8
 )
 
 // coveredIn is the area of a polygon that others cover together in a window. The
@@ -147,7 +147,7 @@ func coveredIn(window Box, self plate, others []plate, before, vain int) float64
 	if edges <= fewEdges || vain > maxVain {
 		most = math.MaxInt
 	}
-	if edges <= someEdges || vain > maxVain {
+	if edges <= someEdges && vain > someVain || edges <= fewEdges || vain > maxVain {
 		if area, ok := sweep(window, self, kept, most); ok {
 			return area
 		}

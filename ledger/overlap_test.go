@@ -122,7 +122,7 @@ func TestStacks(t *testing.T) {
 		for i := 0; i < 10; i += 2 {
 			others := stack[i+2 : i+60]
 			got, _ := Overlap(stack[i], others)
-			if want, _ := overlapByLibrary(stack[i], others); math.Abs(got-want) > 1e-9 {
+			if want, _ := overlapByLibrary(stack[i], others); math.Abs(got-want) > 1e-8 { // it snaps what lies so close
 				t.Errorf("within %v m: %v, the overlay says %v", spread, got, want)
 			}
 			if got, _ := Overlap(stack[i], stack); got != 1 {

@@ -161,6 +161,12 @@ func (c *checking) result(f *finding, verdicts []ledger.Verdict) (checkResult, e
 	if f.err == nil {
 		r.Problems = append(r.Problems, in.repeats.Problems(f.Index, c.rules)...)
 	}
+	if f.candidate >= 0 {
+		problems := c.rules.Apply(verdicts[f.candidate].Problems)
+		r.Problems = append(r.Problems, problems...)
+		f.invalid = f.invalid || problems.Invalid()
+		r.Valid = !f.invalid
+	}
 	r.own = len(r.Problems)
 	r.Problems = append(r.Problems, in.problems...)
 	if r.Valid {
