@@ -87,7 +87,7 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 type listing struct {
 	ctx    context.Context
 	leave  context.CancelCauseFunc
-	client *Client
+	client *client
 	params AllParams
 	yield  func(*Source, error) bool
 

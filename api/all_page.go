@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // page is what a page has told so far.
@@ -21,9 +22,6 @@ type page struct {
 var (
 	errGap   = errors.New("the page begins with a source that is not known")
 	errMoved = errors.New("sources come in another order than before")
-	// errAbandoned tells the request loop too that an answer is not wanted any
-	// more, which is no failure.
-	errAbandoned = errors.New("abandoned")
 )
 
 // consume yields what is new of the page at the offset, and has others fetched
@@ -61,7 +59,7 @@ func (l *listing) consume() error {
 		return err
 	case l.ctx.Err() != nil:
 		e := l.fail("the caller ended it: " + l.ctx.Err().Error())
-		e.cause = ended(l.ctx)
+		e.cause = safehttp.Ended(l.ctx)
 		return e
 	}
 	return l.stream(limit) // it cannot be read: again, where the request loop judges it

@@ -107,7 +107,7 @@ func clientOf(t testing.TB, handler http.Handler) *Client {
 		WithBaseURL(server.URL+"/prefix"),
 		WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})),
 		WithHTTPClient(&http.Client{Transport: transport}),
-		WithRetryPolicy(RetryPolicy{Delay: time.Millisecond, MaxDelay: time.Millisecond}),
+		WithRetryPolicy(RetryPolicy{Within: time.Second}),
 	)
 	if err != nil {
 		t.Fatal(err)

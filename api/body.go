@@ -14,63 +14,39 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip" // whose errors are those of compress/gzip
+	// Its gzip takes about a fifth less of the CPU of a whole gzipped listing than
+	// net/http's (0.81 to 0.84 of it, medians of 11 listings each), and with the
+	// size on the wire a gzip bomb is told before it is unpacked. Its errors are
+	// those of compress/gzip.
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// How long a server may take, whatever the transport.
-const (
-	// ConnectTimeout bounds reaching the server, and again the TLS handshake,
-	// on the default transport.
-	ConnectTimeout = safehttp.ConnectTimeout
-	// AnswerTimeout bounds the wait for an answer to begin, and each wait for
-	// the server to take more of a request. See [WithAnswerTimeout].
-	AnswerTimeout = 60 * time.Second
-	// StallTimeout bounds the wait for each 16 KiB of an answer. The time that
-	// the consumer of the answer takes is not counted.
-	StallTimeout = 30 * time.Second
-)
-
-// How large an answer may be, in bytes after decompression.
-const (
-	MaxListBytes   = 4 << 30  // a list; 100,000 sources with their boundaries are about a third of a GB
-	MaxCreateBytes = 1 << 30  // the sources that one POST created
-	MaxSourceBytes = 64 << 20 // one source
-	MaxErrorBytes  = 64 << 10 // an error's body; what is longer is cut, not refused
-)
-
-// maxExpansion is how many times larger than what came over the wire an answer
-// may become, beyond expansionFree. Lists of sources reach some 20; a gzip bomb
-// reaches about 1,000.
-const (
-	maxExpansion  = 256
-	expansionFree = 16 << 20
-)
-
-// limits are the bounds above, smaller in tests.
+// limits say how long a server may take, whatever the transport, and how large
+// its answers may be, in bytes after decompression. They are smaller in tests.
 type limits struct {
-	answer     time.Duration
-	stall      time.Duration
+	answer     time.Duration // for an answer to begin, and for each next part of a request to be taken
+	stall      time.Duration // of waiting for each stallBytes of an answer
 	stallBytes int64
 	tail       time.Duration // for what is not needed: an error's body, bytes after an answer
-	list       int64
-	create     int64
-	source     int64
-	free       int64
+	list       int64         // 100,000 sources with their boundaries are about a third of a GB
+	create     int64         // the sources that one POST created
+	other      int64
+	expansion  int64 // how many times an answer may grow by decompression; lists reach some 20, a gzip bomb 1,000
+	free       int64 // how large it may grow all the same
 }
 
 var defaultLimits = limits{
-	answer:     AnswerTimeout,
-	stall:      StallTimeout,
-	stallBytes: 16 << 10,
-	tail:       5 * time.Second,
-	list:       MaxListBytes,
-	create:     MaxCreateBytes,
-	source:     MaxSourceBytes,
-	free:       expansionFree,
+	answer: 60 * time.Second, stall: 30 * time.Second, stallBytes: 16 << 10, tail: 5 * time.Second,
+	list: 4 << 30, create: 1 << 30, other: maxSourceBytes, expansion: 256, free: 16 << 20,
 }
+
+const (
+	maxSourceBytes = 64 << 20 // one source
+	maxErrorBytes  = 64 << 10 // an error's body; what is longer is cut, not refused
+)
 
 func (l *limits) of(operation string) int64 {
 	switch operation {
@@ -79,101 +55,76 @@ func (l *limits) of(operation string) int64 {
 	case gen.OperationCreateSources.ID:
 		return l.create
 	}
-	return l.source
+	return l.other
 }
 
-// timeoutError says that a limit of this package ended an attempt.
-type timeoutError struct{ text string }
+// limitError says that a limit of this package ended an attempt.
+type limitError string
 
-func (e *timeoutError) Error() string { return e.text }
-func (e *timeoutError) Timeout() bool { return true }
+func (e limitError) Error() string { return string(e) }
+func (e limitError) Timeout() bool { return true }
 
-var (
-	errTooLarge = errors.New("answer too large")
-	errBomb     = fmt.Errorf("%w: it grows more than %d times when decompressed", errTooLarge, maxExpansion)
-)
+var errAnswerTooLarge = errors.New("answer too large")
 
-// watch ends an attempt that waits too long for the server, by cancelling the
-// attempt's context: the only way that holds for every transport.
-type watch struct {
+// deadline ends an attempt that waits too long for the server, by cancelling
+// its context: the only way that holds for every transport.
+type deadline struct {
 	cancel context.CancelCauseFunc
-
-	mu      sync.Mutex
-	timer   *time.Timer
-	answer  time.Duration
-	started bool    // the answer has begun
-	reading *limits // of the answer
+	mu     sync.Mutex
+	timer  *time.Timer
+	reason string
+	begun  bool // the answer has
 }
 
-func newWatch(cancel context.CancelCauseFunc, answer time.Duration) *watch {
-	w := &watch{cancel: cancel, answer: answer}
-	w.timer = time.AfterFunc(answer, w.expire)
-	return w
+func newDeadline(cancel context.CancelCauseFunc) *deadline {
+	d := &deadline{cancel: cancel}
+	d.timer = time.AfterFunc(time.Hour, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.cancel(limitError(d.reason))
+	})
+	return d
 }
 
-func (w *watch) expire() {
-	w.mu.Lock()
-	reading := w.reading
-	w.mu.Unlock()
-	text := fmt.Sprintf("no answer within %s", w.answer)
-	if reading != nil {
-		text = fmt.Sprintf("the answer stalled: less than %d bytes in %s", reading.stallBytes, reading.stall)
-	}
-	w.cancel(&timeoutError{text})
-}
-
-// sending is told that the server takes the request's body.
-func (w *watch) sending() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.started {
-		w.timer.Reset(w.answer)
+// renew starts the wait for the server anew. What a transport still reads of
+// the request once the answer has begun is not waited for.
+func (d *deadline) renew(wait time.Duration, answer bool, reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if answer || !d.begun {
+		d.reason = reason
+		d.timer.Reset(wait)
 	}
 }
 
-// begun is told that the answer has begun: nothing is waited for until arm.
-func (w *watch) begun() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.started = true
-	w.timer.Stop()
+func (d *deadline) answered() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.begun = true
+	d.timer.Stop()
 }
 
-// arm bounds one read of the answer.
-func (w *watch) arm(d time.Duration, reading *limits) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.reading = reading
-	w.timer.Reset(d)
+// requestBody gives the server the time for an answer to begin anew with each
+// part that it takes.
+type requestBody struct {
+	io.Reader
+	taken func()
 }
 
-func (w *watch) stop() { w.timer.Stop() }
-
-// upload is a request's body.
-type upload struct {
-	rest  []byte
-	watch *watch
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.taken()
+	return b.Reader.Read(p)
 }
 
-func (u *upload) Read(p []byte) (int, error) {
-	u.watch.sending()
-	if len(u.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, u.rest)
-	u.rest = u.rest[n:]
-	return n, nil
-}
+func (b *requestBody) Close() error { return nil }
 
-func (u *upload) Close() error { return nil }
-
-// stream reads an answer's body as it comes from the server: counted, and cut off
+// wire is an answer's body as it comes from the server: counted, and cut off
 // when it comes too slowly. What is measured is the time spent waiting in Read,
 // so a slow consumer is no slow server.
-type stream struct {
-	body    io.Reader
-	watch   *watch
-	limits  *limits
+type wireBody struct {
+	io.Reader
+	*deadline
+	*limits
 	n       int64
 	waited  time.Duration // in all
 	window  time.Duration // waited for less than stallBytes
@@ -181,34 +132,39 @@ type stream struct {
 	err     error
 }
 
-func (r *stream) Read(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
+func (b *wireBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
 	}
-	r.watch.arm(r.limits.stall-r.window, r.limits)
+	b.renew(b.stall-b.window, true, fmt.Sprintf("the answer stalled: less than %d bytes in %s", b.stallBytes, b.stall))
 	start := time.Now()
-	n, err := r.body.Read(p)
-	r.watch.stop()
+	n, err := b.Reader.Read(p)
 	took := time.Since(start)
-	r.waited += took
-	r.n += int64(n)
-	r.window += took
-	r.arrived += int64(n)
-	if r.arrived >= r.limits.stallBytes {
-		r.window, r.arrived = 0, 0
+	b.timer.Stop()
+	b.err = err
+	b.waited += took
+	b.window += took
+	b.n += int64(n)
+	if b.arrived += int64(n); b.arrived >= b.stallBytes {
+		b.window, b.arrived = 0, 0
 	}
-	r.err = err
 	return n, err
 }
 
-// answer reads an answer's body decompressed and capped.
-type answer struct {
-	stream stream
-	gzip   *unzipper // nil: not compressed
-	limit  int64
-	free   int64
-	n      int64
-	err    error // the reader's own first error, io.EOF included
+// hurry allows the rest no more than so long.
+func (b *wireBody) hurry(d time.Duration) {
+	own := *b.limits
+	own.stall, own.stallBytes = d, math.MaxInt64
+	b.limits, b.window, b.arrived = &own, 0, 0
+}
+
+// answerBody is an answer's body decompressed and capped.
+type answerBody struct {
+	wire     wireBody
+	unzipper *unzipper // nil: not compressed
+	max      int64
+	n        int64
+	err      error // the first, io.EOF included
 }
 
 // unzipper is kept between answers: its window and buffer are 70 KB.
@@ -218,105 +174,87 @@ type unzipper struct {
 	opened bool
 }
 
-var unzippers = sync.Pool{New: func() any {
-	u := new(unzipper)
-	u.buffer = *bufio.NewReaderSize(nil, 32<<10)
-	return u
-}}
-
-// newAnswer prepares the reading of response. The request asks for gzip by
-// itself, so that net/http does not decompress: there the size on the wire,
-// which tells a gzip bomb, would be lost.
-func newAnswer(response *http.Response, w *watch, l *limits, limit int64) (*answer, error) {
-	a := &answer{limit: limit, free: l.free, stream: stream{body: response.Body, watch: w, limits: l}}
-	if response.Uncompressed { // by a transport of the caller's
-		return a, nil
+func (u *unzipper) Read(p []byte) (int, error) {
+	if !u.opened {
+		if err := u.gzip.Reset(&u.buffer); err != nil {
+			return 0, err
+		}
+		u.opened = true
 	}
-	switch encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); encoding {
-	case "", "identity":
-	case "gzip", "x-gzip":
-		a.gzip = unzippers.Get().(*unzipper)
-		a.gzip.buffer.Reset(&a.stream)
-		a.gzip.opened = false
-	default:
-		return a, fmt.Errorf("it is encoded as %q, which was not asked for", printable(encoding, 40))
-	}
-	return a, nil
+	return u.gzip.Read(p)
 }
 
-func (a *answer) Read(p []byte) (int, error) {
-	if a.err != nil {
-		return 0, a.err
-	}
-	n, err := a.read(p)
-	a.n += int64(n)
+var unzippers = sync.Pool{New: func() any { return &unzipper{buffer: *bufio.NewReaderSize(nil, 32<<10)} }}
+
+// newAnswerBody prepares the reading of response, which was asked for in gzip.
+func newAnswerBody(response *http.Response, d *deadline, l *limits, max int64) (*answerBody, error) {
+	b := &answerBody{max: max, wire: wireBody{Reader: response.Body, deadline: d, limits: l}}
+	encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding")))
 	switch {
-	case a.n > a.limit:
-		n, err = 0, fmt.Errorf("%w: more than %d bytes", errTooLarge, a.limit)
-	case a.gzip != nil && a.n > a.free && a.n/maxExpansion > a.stream.n:
-		n, err = 0, errBomb
+	case response.Uncompressed || encoding == "" || encoding == "identity":
+	case encoding == "gzip" || encoding == "x-gzip":
+		b.unzipper = unzippers.Get().(*unzipper)
+		b.unzipper.buffer.Reset(&b.wire)
+		b.unzipper.opened = false
+	default:
+		return b, fmt.Errorf("it is encoded as %q, which was not asked for", safehttp.Line(encoding, 40))
 	}
-	a.err = err
+	return b, nil
+}
+
+func (b *answerBody) Read(p []byte) (n int, err error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.unzipper == nil {
+		n, err = b.wire.Read(p)
+	} else {
+		n, err = b.unzipper.Read(p)
+	}
+	l := b.wire.limits
+	switch b.n += int64(n); {
+	case b.n > b.max:
+		n, err = 0, fmt.Errorf("%w: more than %d bytes", errAnswerTooLarge, b.max)
+	case b.unzipper != nil && b.n > l.free && b.n/l.expansion > b.wire.n:
+		n, err = 0, fmt.Errorf("%w: it grows more than %d times when decompressed", errAnswerTooLarge, l.expansion)
+	}
+	b.err = err
 	return n, err
 }
 
-func (a *answer) read(p []byte) (int, error) {
-	if a.gzip == nil {
-		return a.stream.Read(p)
-	}
-	if !a.gzip.opened {
-		if err := a.gzip.gzip.Reset(&a.gzip.buffer); err != nil {
-			return 0, err
-		}
-		a.gzip.opened = true
-	}
-	return a.gzip.gzip.Read(p)
-}
-
-// release gives back the decompressor.
-func (a *answer) release() {
-	if u := a.gzip; u != nil {
-		a.gzip, a.err = nil, errors.Join(a.err, http.ErrBodyReadAfterClose)
-		u.buffer.Reset(nil)
-		unzippers.Put(u)
-	}
-}
-
-// failed returns what went wrong on the way, and not with the content: nil
-// after a body that came whole.
-func (a *answer) failed() error {
-	if a.err == io.EOF {
+// broken returns what went wrong on the way, and not with the content.
+func (b *answerBody) broken() error {
+	var input flate.CorruptInputError
+	if b.err == io.EOF || errors.Is(b.err, errAnswerTooLarge) || errors.Is(b.err, gzip.ErrHeader) || errors.Is(b.err, gzip.ErrChecksum) || errors.As(b.err, &input) {
 		return nil
 	}
-	return a.err
+	return b.err
+}
+
+// head reads the beginning of a body that is kept for an error.
+func (b *answerBody) head(size int) []byte {
+	b.wire.hurry(b.wire.tail)
+	b.max = math.MaxInt64
+	body, _ := io.ReadAll(io.LimitReader(b, int64(size)))
+	return body
 }
 
 // drain reads a little of what is left, so that the connection can be used
 // again; what does not come soon is not worth the wait.
-func (a *answer) drain() {
-	if a.stream.err != nil {
-		return
+func (b *answerBody) drain() {
+	if b.wire.err == nil {
+		b.wire.hurry(min(b.wire.tail, time.Second))
+		_, _ = io.CopyN(io.Discard, &b.wire, 64<<10)
 	}
-	short := *a.stream.limits
-	short.stall, short.stallBytes = min(short.tail, time.Second), math.MaxInt64
-	a.stream.limits, a.stream.window, a.stream.arrived = &short, 0, 0
-	_, _ = io.CopyN(io.Discard, &a.stream, 64<<10)
 }
 
-// head reads the beginning of a body that is kept for an error: up to size
-// bytes, and for a few seconds at most.
-func (a *answer) head(size int) []byte {
-	short := *a.stream.limits
-	short.stall, short.stallBytes = short.tail, math.MaxInt64
-	a.stream.limits, a.limit = &short, math.MaxInt64
-	body, _ := io.ReadAll(io.LimitReader(a, int64(size)))
-	return body
-}
-
-// corrupt tells a compressed body that is none, or is damaged.
-func corrupt(err error) bool {
-	var input flate.CorruptInputError
-	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &input)
+// release gives back the decompressor.
+func (b *answerBody) release() {
+	if u := b.unzipper; u != nil {
+		b.unzipper, b.err = nil, http.ErrBodyReadAfterClose
+		u.buffer.Reset(nil)
+		unzippers.Put(u)
+	}
 }
 
 // mediaType returns the type of an answer's content, "" where none is stated.
@@ -326,7 +264,7 @@ func mediaType(header http.Header) string {
 	if err != nil {
 		kind, _, _ = strings.Cut(text, ";")
 	}
-	return printable(strings.ToLower(strings.TrimSpace(kind)), 60)
+	return safehttp.Line(strings.ToLower(strings.TrimSpace(kind)), 60)
 }
 
 // isJSON tells the types that JSON is sent under. An answer without a type is

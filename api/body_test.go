@@ -57,50 +57,50 @@ func TestNeverStuck(t *testing.T) {
 		tls    bool
 		text   string
 	}{
-		{"reads nothing", func(conn net.Conn) { time.Sleep(time.Hour) }, AnswerTimeout, false, "no answer within 1m0s"},
-		{"no TLS handshake", func(conn net.Conn) { time.Sleep(time.Hour) }, 15*time.Second + ConnectTimeout, true, "TLS handshake timeout"},
-		{"a TLS handshake that drips", func(conn net.Conn) { drip(conn, "\x16") }, 15*time.Second + ConnectTimeout, true, "TLS handshake timeout"},
-		{"no header", func(conn net.Conn) { readRequest(conn); hang(conn) }, AnswerTimeout, false, "no answer within 1m0s"},
-		{"half a header", func(conn net.Conn) { readRequest(conn); _, _ = io.WriteString(conn, "HTTP/1.1 200"); hang(conn) }, AnswerTimeout, false, "no answer within 1m0s"},
+		{"reads nothing", func(conn net.Conn) { time.Sleep(time.Hour) }, defaultLimits.answer, false, "no answer within 1m0s"},
+		{"no TLS handshake", func(conn net.Conn) { time.Sleep(time.Hour) }, 15*time.Second + safehttp.ConnectTimeout, true, "TLS handshake timeout"},
+		{"a TLS handshake that drips", func(conn net.Conn) { drip(conn, "\x16") }, 15*time.Second + safehttp.ConnectTimeout, true, "TLS handshake timeout"},
+		{"no header", func(conn net.Conn) { readRequest(conn); hang(conn) }, defaultLimits.answer, false, "no answer within 1m0s"},
+		{"half a header", func(conn net.Conn) { readRequest(conn); _, _ = io.WriteString(conn, "HTTP/1.1 200"); hang(conn) }, defaultLimits.answer, false, "no answer within 1m0s"},
 		{"a header that drips", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"X: ")
 			drip(conn, "x")
-		}, AnswerTimeout, false, "no answer within 1m0s"},
+		}, defaultLimits.answer, false, "no answer within 1m0s"},
 		{"interim answers without end", func(conn net.Conn) {
 			readRequest(conn)
 			drip(conn, "HTTP/1.1 103 Early Hints\r\n\r\n")
-		}, AnswerTimeout, false, "no answer within 1m0s"},
+		}, defaultLimits.answer, false, "no answer within 1m0s"},
 		{"no body", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Length: 5\r\n\r\n")
 			hang(conn)
-		}, StallTimeout, false, "stalled"},
+		}, defaultLimits.stall, false, "stalled"},
 		{"half a body", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Length: 5000\r\n\r\n["+oneSource)
 			hang(conn)
-		}, StallTimeout, false, "stalled"},
+		}, defaultLimits.stall, false, "stalled"},
 		{"a body that drips", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Length: 5000000\r\n\r\n[")
 			drip(conn, " ")
-		}, StallTimeout, false, "stalled"},
+		}, defaultLimits.stall, false, "stalled"},
 		{"chunks that drip", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n")
 			drip(conn, "1\r\n \r\n")
-		}, StallTimeout, false, "stalled"},
+		}, defaultLimits.stall, false, "stalled"},
 		{"a body without an end", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n1\r\n]\r\n")
 			hang(conn)
-		}, StallTimeout, false, ""},
+		}, defaultLimits.stall, false, ""},
 		{"gzip that drips", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Encoding: gzip\r\nContent-Length: 5000000\r\n\r\n\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xff")
 			drip(conn, "n") // a file name without end
-		}, StallTimeout, false, "stalled"},
+		}, defaultLimits.stall, false, "stalled"},
 		{"an error whose body hangs", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, "HTTP/1.1 500 No\r\nContent-Length: 5000\r\n\r\n{")
@@ -173,12 +173,12 @@ func TestUploads(t *testing.T) {
 				took := clock()
 				_, err := client.Sources.Create(t.Context(), big)
 				if c.fails {
-					if !errors.Is(err, ErrOutcomeUnknown) || took() > 4*AnswerTimeout {
+					if !errors.Is(err, ErrOutcomeUnknown) || took() > 4*defaultLimits.answer {
 						t.Errorf("%v after %s", err, took())
 					}
 					return
 				}
-				if err != nil || took() < AnswerTimeout {
+				if err != nil || took() < defaultLimits.answer {
 					t.Errorf("%v after %s", err, took())
 				}
 			})
@@ -188,7 +188,7 @@ func TestUploads(t *testing.T) {
 
 // list reads all of a list with the given pause between reads.
 func list(ctx context.Context, c *Client, pause time.Duration) (n int64, err error) {
-	err = c.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(body io.Reader) error {
+	err = c.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(body io.Reader) error {
 		n = 0
 		buffer := make([]byte, 8<<10)
 		for {
@@ -235,7 +235,7 @@ func TestAConsumerThatStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := inMemory(t, listedTwice)
-		err := c.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(io.Reader) error {
+		err := c.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(io.Reader) error {
 			cancel()
 			return errors.New("stopped")
 		}})
@@ -255,7 +255,7 @@ func TestASlowServer(t *testing.T) {
 			for range 100 {
 				_, _ = w.Write(make([]byte, 16<<10))
 				w.(http.Flusher).Flush()
-				time.Sleep(StallTimeout - time.Second)
+				time.Sleep(defaultLimits.stall - time.Second)
 			}
 		}))
 		if n, err := list(t.Context(), c, 0); err != nil || n != 100*16<<10 {
@@ -330,7 +330,7 @@ func TestAGzipBombFails(t *testing.T) {
 		}
 		// In an error, no more than is kept is decompressed.
 		server = answers(says(400, "text/plain", bomb, "Content-Encoding", "gzip"))
-		if e := failure(t, get(t.Context(), inMemory(t, server))); e.Status != 400 || len(e.Body) != MaxErrorBytes {
+		if e := failure(t, get(t.Context(), inMemory(t, server))); e.Status != 400 || len(e.Body) != maxErrorBytes {
 			t.Error(e, len(e.Body))
 		}
 	})
@@ -347,7 +347,7 @@ func TestABodyLargerThanTheCapFails(t *testing.T) {
 				}
 				server := answers(says(200, "application/json", body, headers...))
 				c := inMemory(t, server)
-				c.limits.source = 1000
+				c.client.limits.other = 1000
 				err := get(t.Context(), c)
 				if extra == 0 && err != nil || extra == 1 && (!errors.Is(err, ErrBadAnswer) || !strings.Contains(err.Error(), "more than 1000 bytes") || len(server.requests()) != 1) {
 					t.Errorf("compressed %v, %d bytes over the cap: %v", compressed, extra, err)
@@ -388,12 +388,12 @@ func TestCapsOfOperations(t *testing.T) {
 func TestACallersClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := inMemory(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-		own := &http.Client{Transport: c.transport, Timeout: 2 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+		own := &http.Client{Transport: c.client.http.Transport, Timeout: 2 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 		c = made(t, WithHTTPClient(own))
 		took := clock()
 		err := get(t.Context(), c)
 		// Four attempts of 2 seconds.
-		if err == nil || !strings.Contains(err.Error(), "timeout of 2s") || failure(t, err).Attempts != 4 || took() > 12*time.Second {
+		if err == nil || !strings.Contains(err.Error(), "Client.Timeout") || failure(t, err).Attempts != 4 || took() > 12*time.Second {
 			t.Errorf("%v after %s", err, took())
 		}
 		// Its cookies are kept and sent.
@@ -402,7 +402,7 @@ func TestACallersClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c = made(t, WithHTTPClient(&http.Client{Transport: inMemory(t, server).transport, Jar: jar}))
+		c = made(t, WithHTTPClient(&http.Client{Transport: inMemory(t, server).client.http.Transport, Jar: jar}))
 		for range 2 {
 			if err := get(t.Context(), c); err != nil {
 				t.Fatal(err)

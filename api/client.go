@@ -3,18 +3,18 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
@@ -23,7 +23,7 @@ const Version = "0.1.0"
 
 // The servers that openapi.yaml names.
 const (
-	Production  = "https://api.meti.millpont.com"         // [A][S]
+	Production  = authn.DefaultBaseURL                    // [A][S]
 	Alternative = "https://api.millpont.com"              // [E][L]
 	Sandbox     = "https://api.meti.millpont.com/sandbox" // [S]; always answers "no conflict"
 )
@@ -34,21 +34,15 @@ type Client struct {
 	// Sources are the operations on sources.
 	Sources *SourcesService
 
-	base        *url.URL
-	transport   http.RoundTripper
-	jar         http.CookieJar
-	timeout     time.Duration // of one attempt; 0 is none
-	userAgent   []string      // a header's value, shared by every request
-	tokens      tokens
-	checkScopes bool
-	retry       RetryPolicy
-	budget      *budget
-	hooks       []func(context.Context, Attempt)
-	limits      limits
+	client *client
 }
 
 // settings are what the options say, before New makes a client of it.
-type settings struct{ Client }
+type settings struct {
+	client
+	policy  RetryPolicy
+	fromEnv bool
+}
 
 // An Option changes what [New] makes. An option that is given twice counts as
 // given last, except for hooks, which are all called, and for the three that
@@ -58,74 +52,75 @@ type Option func(*settings) error
 // New makes a client. It makes no request. It needs one option that says where
 // tokens come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
-	s := settings{Client: Client{
-		userAgent:   []string{"meti-go/" + Version},
-		checkScopes: true,
-		limits:      defaultLimits,
+	s := settings{client: client{
+		http:      &http.Client{Transport: safehttp.Transport()},
+		userAgent: []string{"meti-go/" + Version},
+		limits:    defaultLimits,
 	}}
 	for _, option := range options {
 		if err := option(&s); err != nil {
 			return nil, err
 		}
 	}
+	if s.fromEnv {
+		config, err := authn.FromEnv()
+		if err != nil {
+			return nil, err
+		}
+		config.Transport = s.http.Transport
+		source, err := authn.New(config)
+		if err != nil {
+			return nil, err
+		}
+		s.tokens = authSource{source}
+	}
+	if s.tokens == nil {
+		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
+	}
 	if s.base == nil {
 		base := Production
 		if by, ok := s.tokens.(authSource); ok {
-			base = by.source.BaseURL()
+			base = by.BaseURL()
 		}
 		if err := WithBaseURL(base)(&s); err != nil {
 			return nil, err
 		}
 	}
-	if s.tokens == nil {
-		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
+	s.http.Transport = readableRedirects{s.http.Transport}
+	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	s.retries = newRetries(s.policy)
+	return &Client{Sources: &SourcesService{client: &s.client}, client: &s.client}, nil
+}
+
+// readableRedirects takes away a Location that cannot be read: an http.Client
+// fails on it before it asks CheckRedirect, and the status is lost.
+type readableRedirects struct{ http.RoundTripper }
+
+func (t readableRedirects) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err == nil && response != nil && response.Header != nil {
+		if _, err := r.URL.Parse(response.Header.Get("Location")); err != nil {
+			response.Header.Del("Location")
+		}
 	}
-	c := s.Client
-	if c.transport == nil {
-		c.transport = safehttp.Transport()
-	}
-	c.retry = c.retry.withDefaults()
-	c.budget = newBudget(c.retry.Budget)
-	c.Sources = &SourcesService{client: &c}
-	return &c, nil
+	return response, err
 }
 
 // WithBaseURL calls another server than [Production]; a path is kept, as in
 // [Sandbox]. Plain http is refused except to a loopback address.
 func WithBaseURL(base string) Option {
-	return func(s *settings) error {
-		u, err := url.Parse(strings.TrimRight(strings.TrimSpace(base), "/"))
-		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("api: base URL %s must be scheme, host and at most a path, as in %s", redactURL(base), Production)
+	return func(s *settings) (err error) {
+		if s.base, err = safehttp.Base(base); err != nil {
+			return fmt.Errorf("api: the base URL %w", err)
 		}
-		if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-			return fmt.Errorf("api: base URL %s: only https carries tokens safely; plain http is for loopback addresses", redactURL(base))
-		}
-		s.base = u
 		return nil
 	}
 }
 
-// redactURL leaves out what a pasted URL may hold besides its place.
-func redactURL(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(unreadable)"
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
-
 // WithAuth authenticates by an Auth0 source. On a 401 its token is dropped and
 // the call repeated once with a new one; a call whose scope was not granted
-// fails before it is sent, see [WithoutScopeCheck].
+// fails before it is sent. Unless [WithBaseURL] is given, the client calls the
+// source's own [authn.Source.BaseURL].
 func WithAuth(source *authn.Source) Option {
 	return func(s *settings) error {
 		if source == nil {
@@ -150,63 +145,43 @@ func WithTokenSource(source oauth2.TokenSource) Option {
 		if own, ok := source.(*authn.Source); ok {
 			return WithAuth(own)(s)
 		}
-		return s.authenticate(ownSource{source})
+		return s.authenticate(ownSource(source.Token))
 	}
 }
 
-// FromEnv takes the credentials from the environment, as [authn.FromEnv] reads
-// them, and the base URL from METI_BASE_URL where that is set and
-// [WithBaseURL] is not given.
+// FromEnv takes the credentials and the base URL from the environment, as
+// [authn.FromEnv] reads them. [WithBaseURL] goes before METI_BASE_URL.
 func FromEnv() Option {
 	return func(s *settings) error {
-		config, err := authn.FromEnv()
-		if err != nil {
-			return err
-		}
-		source, err := authn.New(config)
-		if err != nil {
-			return err
-		}
-		return s.authenticate(authSource{source})
+		s.fromEnv = true
+		return s.authenticate(nil)
 	}
 }
 
 func (s *settings) authenticate(by tokens) error {
-	if s.tokens != nil {
+	if s.tokens != nil || s.fromEnv && by != nil {
 		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
 	}
 	s.tokens = by
 	return nil
 }
 
-// WithoutScopeCheck sends calls whose scope the token was not granted, as far
-// as Auth0's answer says. It is for a server that grants more than it says.
-func WithoutScopeCheck() Option {
-	return func(s *settings) error {
-		s.checkScopes = false
-		return nil
-	}
-}
-
-// WithHTTPClient sends through the caller's transport, and honours the
-// client's cookie jar and its timeout (for each attempt). The client itself is
-// not changed and its redirect policy plays no part, for no redirect is ever
-// followed. OpenTelemetry's otelhttp is used in this way, see the example.
+// WithHTTPClient sends through the caller's client: its transport, its cookie
+// jar and its timeout, which bounds each attempt with the reading of its
+// answer. The client itself is not changed, and its redirect policy plays no
+// part, for no redirect is ever followed. OpenTelemetry's otelhttp is used in
+// this way, see the example.
 //
-// The limits of this package hold on any transport, but the connect timeout,
-// which belongs to it.
-func WithHTTPClient(client *http.Client) Option {
+// With [FromEnv] the token requests go through its transport too; the source
+// that is given to [WithAuth] or [WithTokenSource] has its own.
+func WithHTTPClient(own *http.Client) Option {
 	return func(s *settings) error {
-		if client == nil {
+		if own == nil {
 			return errors.New("api: WithHTTPClient(nil)")
 		}
-		if client.Timeout < 0 {
-			return errors.New("api: WithHTTPClient: the client's timeout is negative")
-		}
-		s.transport, s.jar, s.timeout = client.Transport, client.Jar, client.Timeout
-		if s.transport == nil {
-			s.transport = http.DefaultTransport
-		}
+		mine := *own
+		mine.Transport = cmp.Or(mine.Transport, http.DefaultTransport)
+		s.http = &mine
 		return nil
 	}
 }
@@ -223,30 +198,98 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithAnswerTimeout changes how long an attempt waits for an answer to begin,
-// once the server has all of the request: [AnswerTimeout] unless set.
-func WithAnswerTimeout(d time.Duration) Option {
+// WithRetryPolicy replaces the bounds of repeats.
+//
+// The one repeat after a 401, with a new token, is not under the policy.
+func WithRetryPolicy(policy RetryPolicy) Option {
 	return func(s *settings) error {
-		if d <= 0 {
-			return fmt.Errorf("api: answer timeout %s must be positive", d)
+		if policy.Attempts < 0 || policy.Within < 0 {
+			return fmt.Errorf("api: retry policy %+v: nothing may be negative", policy)
 		}
-		s.limits.answer = d
+		s.policy = policy
 		return nil
 	}
 }
 
-// CloseIdleConnections closes the connections that no call is using. Clients
-// without [WithHTTPClient] share them. It is rarely needed: they close by
-// themselves after 4 seconds.
-func (c *Client) CloseIdleConnections() {
-	if closer, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
+// WithHook calls hook after each attempt, before the wait that may follow, in
+// the goroutine of the call; calls may be concurrent. The context is the
+// call's own, so a hook finds the span and the values of its caller. A scope
+// that is missing and a token that is not to be had are told as attempts too,
+// with nothing sent.
+func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
+	return func(s *settings) error {
+		if hook == nil {
+			return errors.New("api: WithHook(nil)")
+		}
+		s.hooks = append(s.hooks, hook)
+		return nil
 	}
+}
+
+// A DoOption changes one call of [Client.Do].
+type DoOption func(*call)
+
+// Repeatable says that an operation may be carried out twice, so that a call of
+// it is repeated as a GET of this package is.
+func Repeatable() DoOption { return func(c *call) { c.twice = true } }
+
+// Do carries out an operation that this version does not know, in the same way
+// as the others: with a token, limits, hooks and an [*Error] for everything that
+// is no 2xx answer. It returns the answer's body, which has to be JSON, or nil
+// where there is none.
+//
+// The path is below the base URL and escaped, such as "/sources/"+url.PathEscape(id).
+// The body is sent as JSON: []byte and json.RawMessage as they are, whatever
+// else as encoding/json writes it, nil not at all.
+//
+//	answer, err := client.Do(ctx, "PATCH", "/sources/"+id, nil, map[string]any{"tags": tags})
+//
+// Nothing is repeated, but once after a 401 with a new token, unless the caller
+// says that it is [Repeatable]. Otherwise the error of anything but a GET is
+// [ErrOutcomeUnknown] where the request may have been carried out. Whether the
+// token has the scope that the operation needs is for the caller to know.
+func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, options ...DoOption) (json.RawMessage, error) {
+	operation := gen.Operation{ID: strings.TrimSpace(method + " " + path), Method: method, Path: path}
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || !validMethod(method) {
+		return nil, invalid(operation, "the method has to be one of HTTP's in capitals, and the path to begin with a slash and be without a query", nil)
+	}
+	var answer json.RawMessage
+	call := call{operation: operation, path: path, query: query, unknown: true, read: func(r io.Reader) (err error) {
+		answer, err = io.ReadAll(r)
+		if err == nil && len(answer) > 0 && !json.Valid(answer) {
+			err = errors.New("it is not JSON")
+		}
+		return err
+	}}
+	switch body := body.(type) {
+	case nil:
+	case []byte:
+		call.body = body
+	case json.RawMessage:
+		call.body = body
+	default:
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, invalid(operation, "the body cannot be written as JSON: "+err.Error(), err)
+		}
+		call.body = text
+	}
+	for _, option := range options {
+		option(&call)
+	}
+	if err := c.client.do(ctx, call); err != nil || len(answer) == 0 {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func validMethod(method string) bool {
+	return method != "" && !strings.ContainsFunc(method, func(r rune) bool { return r < 'A' || r > 'Z' })
 }
 
 // Server returns the base URL that the client calls, without a slash at the
 // end: [Production] unless [WithBaseURL] or METI_BASE_URL says otherwise.
-func (c *Client) Server() string { return c.base.String() }
+func (c *Client) Server() string { return c.client.base.String() }
 
 // Account returns the account that the client's token belongs to: the claim
 // account_id [A], or the token's subject where the token does not name an
@@ -256,7 +299,7 @@ func (c *Client) Server() string { return c.base.String() }
 // The error wraps [authn.ErrOpaqueToken] where the token cannot be read, and
 // what the source of tokens said where there is no token.
 func (c *Client) Account(ctx context.Context) (string, error) {
-	who, err := c.tokens.authorize(ctx, http.Header{})
+	who, err := c.client.tokens.authorize(ctx, http.Header{})
 	if err != nil {
 		return "", fmt.Errorf("api: whose account is it? %w", err)
 	}
@@ -269,93 +312,12 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 
 // Require fails, as a call would, where the token was not granted one of the
 // scopes; what for is named in the error. It requests a token if there is none
-// at hand. Where the source of tokens does not tell what was granted, or scopes
-// are not to be checked, it says nothing.
+// at hand. Where the source of tokens does not tell what was granted, it says
+// nothing.
 func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
-	who, err := c.tokens.authorize(ctx, http.Header{})
-	if err != nil || who.grant == nil || !c.checkScopes {
+	who, err := c.client.tokens.authorize(ctx, http.Header{})
+	if err != nil || who.grant == nil {
 		return err
 	}
 	return who.grant.Require(what, scopes...)
 }
-
-// String names the server that the client calls.
-func (c Client) String() string {
-	if c.base == nil {
-		return "client of the METI API"
-	}
-	return "client of the METI API at " + c.base.String()
-}
-
-// Format writes what [Client.String] returns, whatever the verb: a caller's
-// own token source is not printed.
-func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
-
-// tokens is what the request loop asks of a source of tokens.
-type tokens interface {
-	// authorize sets the Authorization header.
-	authorize(ctx context.Context, header http.Header) (credential, error)
-	// refused tells of a 401, and reports whether another token may be had.
-	refused(token string) bool
-}
-
-// credential is the token of one attempt.
-type credential struct {
-	token string
-	grant *authn.Grant // nil where nothing is known but the token
-}
-
-type authSource struct{ source *authn.Source }
-
-func (s authSource) authorize(ctx context.Context, header http.Header) (credential, error) {
-	grant, err := s.source.Grant(ctx)
-	if err != nil {
-		return credential{}, err
-	}
-	header["Authorization"] = grant.Header()
-	return credential{grant.AccessToken(), grant}, nil
-}
-
-func (s authSource) refused(token string) bool {
-	s.source.Invalidate(token)
-	return true
-}
-
-type ownSource struct{ source oauth2.TokenSource }
-
-func (s ownSource) authorize(ctx context.Context, header http.Header) (credential, error) {
-	token, err := s.ask(ctx)
-	if err != nil {
-		return credential{}, err
-	}
-	// A source that has nothing must not become an anonymous call.
-	if token == nil || token.AccessToken == "" {
-		return credential{}, errors.New("the token source returned no token")
-	}
-	header["Authorization"] = []string{token.Type() + " " + token.AccessToken}
-	return credential{token: token.AccessToken}, nil
-}
-
-// ask waits for the token no longer than ctx lasts.
-func (s ownSource) ask(ctx context.Context) (*oauth2.Token, error) {
-	if ctx.Done() == nil {
-		return s.source.Token()
-	}
-	type result struct {
-		token *oauth2.Token
-		err   error
-	}
-	results := make(chan result, 1)
-	go func() {
-		token, err := s.source.Token()
-		results <- result{token, err}
-	}()
-	select {
-	case r := <-results:
-		return r.token, r.err
-	case <-ctx.Done():
-		return nil, ended(ctx)
-	}
-}
-
-func (ownSource) refused(string) bool { return false }

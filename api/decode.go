@@ -19,7 +19,7 @@ func readSources(body io.Reader) (sources []*Source, err error) {
 // readSource reads the answer of a look-up.
 func readSource(body io.Reader) (*Source, error) {
 	s := new(Source)
-	if err := scan.Value(body, MaxSourceBytes, s, "the answer"); err != nil {
+	if err := scan.Value(body, maxSourceBytes, s, "the answer"); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -32,7 +32,7 @@ func readSource(body io.Reader) (*Source, error) {
 // errors of body and of each are handed back as they are.
 func streamSources(body io.Reader, each func(*Source) error) error {
 	var s *Source
-	return scan.Array(body, MaxSourceBytes,
+	return scan.Array(body, maxSourceBytes,
 		func(d *scan.Decoder) {
 			s = new(Source)
 			s.ScanJSON(d)

@@ -2,18 +2,23 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meti-go/meti/gen"
 )
 
 // The classes of an [Error], for errors.Is. An error can be of two: a POST
 // that is answered with 503 is an ErrServer and an ErrOutcomeUnknown.
 var (
 	ErrInvalid        = errors.New("invalid request")       // 400, 422, or refused before sending
-	ErrUnauthorized   = errors.New("unauthorized")          // 401, or no token was to be had
+	ErrUnauthorized   = errors.New("unauthorized")          // 401, or Auth0 refused a token
+	ErrNoToken        = errors.New("no token")              // the source of tokens could not get one
 	ErrForbidden      = errors.New("forbidden")             // 403, or a scope is missing
 	ErrNotFound       = errors.New("not found")             // 404
 	ErrTooLarge       = errors.New("request too large")     // 413
@@ -24,8 +29,9 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome unknown")       // a POST that may have been carried out
 )
 
-// Error is a call that failed. Every error of a method of
-// [SourcesService] is one. No token stands in it, also where the server echoed one.
+// Error is a call that failed. Every error of a method of [SourcesService] and
+// of [Client.Do] is one. No token stands in it, also where the server echoed
+// one.
 //
 // errors.Is finds its classes, and context.Canceled or
 // context.DeadlineExceeded where the caller's context ended it. errors.As
@@ -38,12 +44,12 @@ type Error struct {
 	Path       string        // below the base URL, without query
 	Status     int           // of the last answer; 0 where none came
 	Message    string        // the service's own words, or ours where it has none
-	Fields     []FieldError  // what is wrong with which values of the request
+	Fields     []FieldError  // what the service says is wrong with which values
 	Hint       string        // what to do next, where that is known
 	RequestID  string        // the service's or a proxy's name for the request
 	Attempts   int           // how often the request was sent, or tried to be
 	RetryAfter time.Duration // what the server asks to wait; 0 if it does not
-	Body       []byte        // of the answer, as received, up to MaxErrorBytes
+	Body       []byte        // of the answer, as received, up to 64 KiB
 
 	classes []error
 	cause   error
@@ -61,135 +67,111 @@ type FieldError struct {
 // String writes the path as in JavaScript, and the message:
 // "body.features[3].properties.end_at: too early".
 func (f FieldError) String() string {
-	var b strings.Builder
-	for i, step := range f.Path {
-		switch _, err := strconv.ParseUint(step, 10, 32); {
-		case err == nil:
-			b.WriteString("[" + step + "]")
-		case i > 0:
-			b.WriteString("." + step)
-		default:
-			b.WriteString(step)
+	path := ""
+	for _, step := range f.Path {
+		if _, err := strconv.ParseUint(step, 10, 32); err == nil {
+			path += "[" + step + "]"
+		} else {
+			path += "." + step
 		}
 	}
-	if b.Len() > 0 && f.Message != "" {
-		b.WriteString(": ")
+	if path = strings.TrimPrefix(path, "."); path == "" || f.Message == "" {
+		return path + f.Message
 	}
-	b.WriteString(f.Message)
-	return b.String()
+	return path + ": " + f.Message
 }
 
 // Error says what happened, to which operation, and what to do.
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Operation)
-	if e.is(ErrOutcomeUnknown) {
-		b.WriteString(": outcome unknown")
+	parts := []string{e.Operation}
+	if slices.Contains(e.classes, ErrOutcomeUnknown) {
+		parts = append(parts, ErrOutcomeUnknown.Error())
 	}
 	if e.Status != 0 {
-		b.WriteString(": " + strconv.Itoa(e.Status))
-		if text := http.StatusText(e.Status); text != "" {
-			b.WriteString(" " + text)
-		}
+		parts = append(parts, strings.TrimSpace(fmt.Sprint(e.Status, " ", http.StatusText(e.Status))))
 	}
 	if e.Message != "" {
-		b.WriteString(": " + e.Message)
+		parts = append(parts, e.Message)
 	}
-	if e.Attempts > 1 || e.RequestID != "" {
-		var notes []string
-		if e.Attempts > 1 {
-			notes = append(notes, strconv.Itoa(e.Attempts)+" attempts")
-		}
-		if e.RequestID != "" {
-			notes = append(notes, "request "+e.RequestID)
-		}
-		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
+	text := strings.Join(parts, ": ")
+	switch {
+	case e.Attempts > 1 && e.RequestID != "":
+		text += fmt.Sprintf(" (%d attempts, request %s)", e.Attempts, e.RequestID)
+	case e.Attempts > 1:
+		text += fmt.Sprintf(" (%d attempts)", e.Attempts)
+	case e.RequestID != "":
+		text += fmt.Sprintf(" (request %s)", e.RequestID)
 	}
-	if e.Hint != "" {
-		b.WriteString("; " + e.Hint)
-	}
-	return b.String()
-}
-
-func (e *Error) is(class error) bool {
-	for _, c := range e.classes {
-		if c == class {
-			return true
-		}
-	}
-	return false
+	return join(text, e.Hint)
 }
 
 // Unwrap gives the classes and the cause.
 func (e *Error) Unwrap() []error {
-	list := make([]error, 0, len(e.classes)+1)
-	list = append(list, e.classes...)
-	if e.cause != nil {
-		list = append(list, e.cause)
+	if e.cause == nil {
+		return e.classes
 	}
-	return list
+	return append(slices.Clip(e.classes), e.cause)
 }
 
 // LogValue logs the fields one by one, without the body.
 func (e *Error) LogValue() slog.Value {
 	attributes := []slog.Attr{
-		slog.String("operation", e.Operation),
-		slog.String("method", e.Method),
-		slog.String("path", e.Path),
-		slog.Int("status", e.Status),
-		slog.String("message", e.Message),
-		slog.Int("attempts", e.Attempts),
+		slog.String("operation", e.Operation), slog.String("method", e.Method), slog.String("path", e.Path),
+		slog.Int("status", e.Status), slog.String("message", e.Message), slog.Int("attempts", e.Attempts),
+		slog.String("class", strings.Join(texts(e.classes), ", ")),
+		slog.Any("fields", texts(e.Fields)), slog.String("hint", e.Hint),
+		slog.String("request_id", e.RequestID), slog.Duration("retry_after", e.RetryAfter),
 	}
-	if len(e.classes) > 0 {
-		classes := make([]string, len(e.classes))
-		for i, class := range e.classes {
-			classes[i] = class.Error()
-		}
-		attributes = append(attributes, slog.String("class", strings.Join(classes, ", ")))
-	}
-	if len(e.Fields) > 0 {
-		fields := make([]string, len(e.Fields))
-		for i, field := range e.Fields {
-			fields[i] = field.String()
-		}
-		attributes = append(attributes, slog.Any("fields", fields))
-	}
-	if e.Hint != "" {
-		attributes = append(attributes, slog.String("hint", e.Hint))
-	}
-	if e.RequestID != "" {
-		attributes = append(attributes, slog.String("request_id", e.RequestID))
-	}
-	if e.RetryAfter > 0 {
-		attributes = append(attributes, slog.Duration("retry_after", e.RetryAfter))
-	}
-	return slog.GroupValue(attributes...)
+	return slog.GroupValue(slices.DeleteFunc(attributes, func(a slog.Attr) bool {
+		return a.Value.String() == "" || a.Value.String() == "[]" || a.Value.Equal(slog.DurationValue(0))
+	})...)
 }
 
-// invalid is an error of a call that is refused before sending.
-func invalid(operation, method, path, message string, cause error) *Error {
-	return &Error{Operation: operation, Method: method, Path: path, Message: message, classes: []error{ErrInvalid}, cause: cause}
+// texts writes each item of a list.
+func texts[T any](list []T) []string {
+	var texts []string
+	for _, item := range list {
+		texts = append(texts, fmt.Sprint(item))
+	}
+	return texts
 }
 
-// classOf is the class of a status that is no success.
-func classOf(status int) error {
+// hint adds what to do next.
+func (e *Error) hint(text string) { e.Hint = join(e.Hint, text) }
+
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
+}
+
+// invalid is the error of a call that is refused before it is sent.
+func invalid(operation gen.Operation, message string, cause error) *Error {
+	return &Error{Operation: operation.ID, Method: operation.Method, Path: operation.Path, Message: message, classes: []error{ErrInvalid}, cause: cause}
+}
+
+// classesOf are the classes of a status that is no success.
+func classesOf(status int) []error {
 	switch {
 	case status == http.StatusBadRequest || status == http.StatusUnprocessableEntity:
-		return ErrInvalid
+		return []error{ErrInvalid}
 	case status == http.StatusUnauthorized:
-		return ErrUnauthorized
+		return []error{ErrUnauthorized}
 	case status == http.StatusForbidden:
-		return ErrForbidden
+		return []error{ErrForbidden}
 	case status == http.StatusNotFound:
-		return ErrNotFound
+		return []error{ErrNotFound}
 	case status == http.StatusRequestEntityTooLarge:
-		return ErrTooLarge
+		return []error{ErrTooLarge}
 	case status == http.StatusTooManyRequests:
-		return ErrRateLimited
+		return []error{ErrRateLimited}
 	case status >= 500:
-		return ErrServer
+		return []error{ErrServer}
 	case status >= 300 && status < 400:
-		return ErrRedirect
+		return []error{ErrRedirect}
+	case status < 200:
+		return []error{ErrBadAnswer}
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 )
@@ -19,21 +18,6 @@ type Attempt struct {
 	Repeat    bool          // another attempt follows
 	Wait      time.Duration // before that one
 	Err       error         // what went wrong, nil if nothing did
-}
-
-// WithHook calls hook after each attempt, before the wait that may follow, in
-// the goroutine of the call; calls may be concurrent. The context is the
-// call's own, so a hook finds the span and the values of its caller. A scope
-// that is missing and a token that is not to be had are told as attempts too,
-// with nothing sent.
-func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
-	return func(s *settings) error {
-		if hook == nil {
-			return errors.New("api: WithHook(nil)")
-		}
-		s.hooks = append(s.hooks, hook)
-		return nil
-	}
 }
 
 // LogAttempts makes a hook that logs: attempts that went well at Debug, those

@@ -124,7 +124,7 @@ func echo(code int, kind, body string) http.HandlerFunc {
 
 // No failure shows a token, in no text that can be made of it.
 func TestNoFailureShowsAToken(t *testing.T) {
-	filler := strings.Repeat("x", MaxErrorBytes-10)
+	filler := strings.Repeat("x", maxErrorBytes-10)
 	failures := map[string]http.HandlerFunc{
 		"page":        echo(200, "text/html", "<title>TOKEN</title>"),
 		"entities":    echo(500, "text/html", "<title>&#115;entinel-token-0123456789</title>"),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -14,11 +13,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 func TestBackoffIsFullJitter(t *testing.T) {
-	p := RetryPolicy{}.withDefaults()
-	for attempts, most := range map[int]time.Duration{1: 500 * time.Millisecond, 2: time.Second, 3: 2 * time.Second, 4: 4 * time.Second, 5: 5 * time.Second, 6: 5 * time.Second, 1000: 5 * time.Second} {
+	p := newRetries(RetryPolicy{})
+	for attempts, most := range map[int]time.Duration{1: 500 * time.Millisecond, 2: time.Second, 3: 2 * time.Second, 4: 2 * time.Second, 1000: 2 * time.Second} {
 		var low, high int
 		for range 2000 {
 			wait := p.backoff(attempts)
@@ -59,15 +60,15 @@ func TestRetryAfterIsRead(t *testing.T) {
 			{"-1", "", 0},
 			{"1.5", "", 0},
 			{"soon", "", 0},
-			{"99999999999999999999", "", math.MaxInt64},
-			{"9223372036854775807", "", math.MaxInt64},
+			{"99999999999999999999", "", safehttp.MaxWait},
+			{"9223372036854775807", "", safehttp.MaxWait},
 		} {
 			header := http.Header{}
 			header.Set("Retry-After", c.after)
 			if c.date != "" {
 				header.Set("Date", c.date)
 			}
-			if got := retryAfter(header); got != c.want {
+			if got := safehttp.RetryAfter(header, time.Now()); got != c.want {
 				t.Errorf("Retry-After %q, Date %q: %s, want %s", c.after, c.date, got, c.want)
 			}
 		}
@@ -107,7 +108,7 @@ func TestRetryAfterPastTheCapOrTheDeadlineFailsAtOnce(t *testing.T) {
 		}{
 			{t.Context(), "15", "asks to wait 15s, more than the 15s left for repeats", 15 * time.Second},
 			{t.Context(), "3600", "asks to wait 1h0m0s", time.Hour},
-			{t.Context(), "99999999999999999999", "asks to wait", math.MaxInt64},
+			{t.Context(), "99999999999999999999", "asks to wait", safehttp.MaxWait},
 			{short, "6", "asks to wait 6s, more than the 5s left before the deadline", 6 * time.Second},
 		} {
 			server := answers(status(429, "Retry-After", c.after))
@@ -122,7 +123,7 @@ func TestRetryAfterPastTheCapOrTheDeadlineFailsAtOnce(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		took := clock()
-		err := get(ctx, inMemory(t, answers(status(503)), WithRetryPolicy(RetryPolicy{Delay: 1e6 * time.Hour, MaxDelay: 1e6 * time.Hour, Within: 1e6 * time.Hour})))
+		err := get(ctx, inMemory(t, answers(status(503)), WithRetryPolicy(RetryPolicy{Within: 1e6 * time.Hour})))
 		if failure(t, err).Status != 503 || took() != 0 {
 			t.Errorf("%v after %s", err, took())
 		}
@@ -137,9 +138,8 @@ func TestThePolicyIsReplaced(t *testing.T) {
 	}{
 		{RetryPolicy{}, 4, 3500 * time.Millisecond},
 		{RetryPolicy{Attempts: 1}, 1, 0},
-		{RetryPolicy{Attempts: 7, MaxDelay: time.Second}, 7, 6 * time.Second},
-		{RetryPolicy{Attempts: 30, Delay: time.Nanosecond, MaxDelay: time.Nanosecond}, 30, time.Microsecond},
-		{RetryPolicy{Budget: 2}, 3, 3500 * time.Millisecond},
+		{RetryPolicy{Attempts: 2, Within: 3 * time.Second}, 2, 100 * time.Millisecond},
+		{RetryPolicy{Attempts: 7, Within: time.Hour}, 7, 38 * time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := answers(status(503))
@@ -164,7 +164,7 @@ func TestThePolicyIsReplaced(t *testing.T) {
 			t.Errorf("%v: the last attempt began after %s", err, lastStart)
 		}
 	})
-	for _, policy := range []RetryPolicy{{Attempts: -1}, {Within: -1}, {Delay: -1}, {MaxDelay: -1}, {Budget: -1}} {
+	for _, policy := range []RetryPolicy{{Attempts: -1}, {Within: -1}} {
 		if _, err := New(WithRetryPolicy(policy)); err == nil || !strings.Contains(err.Error(), "negative") {
 			t.Errorf("%+v: %v", policy, err)
 		}
@@ -233,11 +233,12 @@ func TestTheBudgetIsEarnedBack(t *testing.T) {
 			}
 		}
 		// What is earned beyond never exceeds the full budget.
-		if left := c.budget.tenths.Load(); left != 50*aRepeat {
+		if left := c.client.retries.tenths.Load(); left != 10*fullBudget {
 			t.Errorf("%d tenths are left", left)
 		}
 	})
-	b := newBudget(1)
+	b := newRetries(RetryPolicy{})
+	b.tenths.Store(10)
 	if !b.take() || b.take() {
 		t.Error("the budget of one repeat is not one repeat")
 	}
@@ -245,7 +246,7 @@ func TestTheBudgetIsEarnedBack(t *testing.T) {
 		if b.take() {
 			t.Error("earned too early")
 		}
-		b.succeed(0)
+		b.answered(0)
 	}
 	if !b.take() {
 		t.Error("ten calls without a repeat earn one")
@@ -271,8 +272,8 @@ func TestFailuresLeakNothing(t *testing.T) {
 	var group sync.WaitGroup
 	group.Go(func() { _ = server.Serve(listener) })
 	client := defaultOver(t, listener.DialContext)
-	c := made(t, WithHTTPClient(client), WithRetryPolicy(RetryPolicy{Attempts: 2, Delay: 1, MaxDelay: 1, Budget: math.MaxInt32}))
-	c.limits.stall, c.limits.tail, c.limits.source = 20*time.Millisecond, 20*time.Millisecond, 1000
+	c := made(t, WithHTTPClient(client), WithRetryPolicy(RetryPolicy{Attempts: 2, Within: 300 * time.Millisecond}))
+	c.client.limits.stall, c.client.limits.tail, c.client.limits.other = 20*time.Millisecond, 20*time.Millisecond, 1000
 
 	var failed atomic.Int64
 	kinds := make(chan string)
@@ -309,7 +310,7 @@ func TestFailuresLeakNothing(t *testing.T) {
 	if failed.Load() != 10_000 {
 		t.Errorf("%d failures", failed.Load())
 	}
-	c.CloseIdleConnections()
+	client.CloseIdleConnections()
 	_ = server.Shutdown(t.Context())
 	group.Wait()
 	// Shutdown closes connections, and does not wait until the server has noticed.

@@ -8,10 +8,11 @@ import (
 	"strconv"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // SourcesService are the operations on sources.
-type SourcesService struct{ client *Client }
+type SourcesService struct{ client *client }
 
 // Filter says which sources to list. Its zero value is all of the account.
 type Filter = gen.Filter
@@ -37,6 +38,9 @@ func (p ListParams) query() url.Values {
 
 // List gets one page of sources, in no promised order.
 func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source, error) {
+	if params.Limit < 0 || params.Offset < 0 {
+		return nil, invalid(gen.OperationListSources, fmt.Sprintf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset), nil)
+	}
 	var page []*Source
 	err := s.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", query: params.query(), read: func(body io.Reader) (err error) {
 		page, err = readSources(body)
@@ -95,8 +99,7 @@ func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*
 
 // refused is a registration that is not sent.
 func refused(err error) *Error {
-	operation := gen.OperationCreateSources
-	return invalid(operation.ID, operation.Method, "/sources", printable(err.Error(), maxMessage), err)
+	return invalid(gen.OperationCreateSources, safehttp.Line(err.Error(), maxMessage), err)
 }
 
 func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*Source, error) {
@@ -129,7 +132,7 @@ func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
 func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error {
 	operation := gen.OperationDeleteSourcesByAltID
 	if altID == "" {
-		return invalid(operation.ID, operation.Method, "/sources", "alt_id is empty: that might name every source", nil)
+		return invalid(operation, "alt_id is empty: that might name every source", nil)
 	}
 	return s.client.do(ctx, call{operation: operation, path: "/sources", query: url.Values{"alt_id": {altID}}})
 }
@@ -137,7 +140,7 @@ func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error 
 // sourcePath refuses the ids that would name another operation.
 func sourcePath(operation gen.Operation, id SSID) (string, error) {
 	if id == "" || id == "." || id == ".." {
-		return "", invalid(operation.ID, operation.Method, "/sources", "source id "+quoteID(id)+" names no source", nil)
+		return "", invalid(operation, fmt.Sprintf("source id %q names no source", id), nil)
 	}
 	return "/sources/" + url.PathEscape(id), nil
 }

@@ -17,7 +17,7 @@ func TestSurvivesABadService(t *testing.T) {
 	const sources, workers = 60, 8
 	server, options := start(emulator.Options{})
 	defer server.Close()
-	client, err := api.New(append(options, api.WithRetryPolicy(api.RetryPolicy{Attempts: 15, Delay: time.Microsecond, MaxDelay: time.Millisecond, Budget: 1000}))...)
+	client, err := api.New(append(options, api.WithRetryPolicy(api.RetryPolicy{Attempts: 15, Within: 5 * time.Second}))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func connect(o *register.Options, ready emulator.Ready, more ...api.Option) {
 	}
 	o.Client, err = api.New(append([]api.Option{
 		api.WithAuth(source), api.WithBaseURL(ready.URL),
-		api.WithRetryPolicy(api.RetryPolicy{Delay: 20 * time.Millisecond, MaxDelay: 200 * time.Millisecond}),
+		api.WithRetryPolicy(api.RetryPolicy{Within: 3 * time.Second}),
 	}, more...)...)
 	if err != nil {
 		panic(err)

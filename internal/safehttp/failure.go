@@ -40,11 +40,11 @@ func Advice(err error) (advice string, final bool) {
 		return ProxyAdvice, true
 	case atProxy(err):
 		return ProxyAdvice, false
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server does not speak TLS there", true
 	case errors.As(err, &certificate):
 		return "the server's certificate is not trusted here: another server, or a proxy whose certificate this machine does not know?", true
-	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, http.ErrNotSupported):
+	case errors.Is(err, http.ErrNotSupported):
 		return "", true
 	}
 	return "", false
