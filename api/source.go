@@ -1,6 +1,12 @@
 package api
 
-import "github.com/meti-go/meti/gen"
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/meti-go/meti/gen"
+)
 
 // The types of openapi.yaml that callers meet, under this package's name.
 type (
@@ -26,19 +32,52 @@ type (
 	SourceCreate = gen.SourceCreate
 )
 
-// Source is a source as METI answers it: the fields of openapi.yaml, and in
-// AdditionalProperties, as the text that was received, what METI has added since
-// and what does not fit its field; [gen.Source.HasField] tells the two apart. A
-// number where a text was expected fits, and a text that holds a number.
+// Source is a source as METI answers it. Its fields are those of openapi.yaml:
+//
+//	AccountID            string                     account_id
+//	AltID                string                     alt_id: the caller's own id
+//	AttributeType        []AttributeType            attribute_type
+//	Conflict             *bool                      conflict
+//	ConflictWith         []SSID                     conflict_with
+//	ConstituentSSIDs     []SSID                     constituent_ssids
+//	Country              string                     country: the full English name
+//	CreatedAt            Time                       created_at
+//	CreatedBy            string                     created_by
+//	EndAt                Time                       end_at: not included
+//	GeoJSON              json.RawMessage            geojson
+//	Geometry             json.RawMessage            geometry: degrees, WGS84; see Polygons
+//	GeometrySource       GeometrySource             geometry_source
+//	H3Indexes            []string                   h3_indexes
+//	Hectares             *wire.Hectares             hectares: geodesic
+//	ID                   SSID                       id
+//	MeasurementPointID   string                     measurement_point_id
+//	Methodology          Methodology                methodology
+//	OutcomeReportingYear int                        outcome_reporting_year
+//	PADesignation        string                     pa_designation
+//	PAName               string                     pa_name
+//	PercentOverlap       *float64                   percent_overlap: 0 to 1
+//	ProjectID            string                     project_id
+//	SourceType           SourceType                 source_type
+//	StartAt              Time                       start_at
+//	StewardID            string                     steward_id
+//	Tags                 []string                   tags
+//	UNEPOverlap          *bool                      unep_overlap
+//	UpdatedAt            Time                       updated_at
+//	UpdatedBy            string                     updated_by
+//	WDPAID               string                     wdpaid
+//	AdditionalProperties map[string]json.RawMessage what METI has added since
 //
 // A field that METI did not tell, because it was absent or null, is empty: nil,
-// "" or 0. Conflict, UNEPOverlap, Hectares and PercentOverlap are pointers,
-// because false and 0 are answers there. An empty list is not nil. A value that
-// openapi.yaml does not know, of a type such as [Methodology], is kept as it is.
+// "" or 0. Four are pointers, because false and 0 are answers there. An empty
+// list is not nil. A value that openapi.yaml does not know, of a type such as
+// [Methodology], is kept as it is. AdditionalProperties also holds what does not
+// fit its field, as the text that was received; [gen.Source.HasField] tells the
+// two apart. A number where a text was expected fits, and a text that holds a
+// number.
 //
 // A Source is written as it was read: the fields that are not empty in
-// alphabetical order, dates as RFC 3339 in UTC, then AdditionalProperties; geometry
-// and those with their own digits. Texts in Geometry, GeoJSON and
+// alphabetical order, dates as RFC 3339 in UTC, then AdditionalProperties;
+// geometry and those with their own digits. Texts in Geometry, GeoJSON and
 // AdditionalProperties are this source's own copies: keeping one source keeps
 // nothing of the others.
 type Source struct{ gen.Source }
@@ -46,3 +85,26 @@ type Source struct{ gen.Source }
 // InConflict reports whether METI said that the source is in conflict. It is
 // false where METI did not say; look at Conflict to tell the two apart.
 func (s *Source) InConflict() bool { return s.Conflict != nil && *s.Conflict }
+
+// String tells a source from others in a line of text: its ids, its period, and
+// what METI told of its area and conflicts.
+//
+//	src_9fKQ2mZr7TbVw "north-40" 2026-01-01 to 2027-01-01, 25.25 ha, in conflict
+func (s Source) String() string {
+	text := fmt.Sprintf("%s %q %s to %s", s.ID, s.AltID, day(s.StartAt), day(s.EndAt))
+	if s.Hectares != nil {
+		text += fmt.Sprintf(", %.2f ha", float64(*s.Hectares))
+	}
+	if s.InConflict() {
+		text += ", in conflict"
+	}
+	return text
+}
+
+// day is a date without a time of day, where it is a date.
+func day(date Time) string {
+	if date.Text() != "" {
+		return strconv.Quote(date.Text())
+	}
+	return date.UTC().Format(time.DateOnly)
+}

@@ -213,3 +213,19 @@ func SourceTypeValues() []SourceType {
 
 // Known reports whether openapi.yaml knows the value.
 func (v SourceType) Known() bool { return slices.Contains(SourceTypeValues(), v) }
+
+// MarshalText writes Feature, the only value, where none was set.
+func (v FeatureType) MarshalText() ([]byte, error) {
+	if v == "" {
+		v = "Feature"
+	}
+	return []byte(v), nil
+}
+
+// MarshalText writes FeatureCollection, the only value, where none was set.
+func (v FeatureCollectionType) MarshalText() ([]byte, error) {
+	if v == "" {
+		v = "FeatureCollection"
+	}
+	return []byte(v), nil
+}

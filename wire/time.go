@@ -107,3 +107,39 @@ func (t Time) String() string {
 	}
 	return t.UTC().Format(time.RFC3339Nano)
 }
+
+// What follows stands before the methods of the time.Time inside, which know
+// nothing of a text that is no date: every way of writing a Time writes the same.
+
+// AppendText appends what [Time.MarshalText] returns.
+func (t Time) AppendText(b []byte) ([]byte, error) {
+	text, err := t.MarshalText()
+	return append(b, text...), err
+}
+
+// MarshalText writes as MarshalJSON does, without the quotes.
+func (t Time) MarshalText() ([]byte, error) {
+	if t.text != "" {
+		return []byte(t.text), nil
+	}
+	text, err := t.MarshalJSON()
+	return bytes.Trim(text, `"`), err
+}
+
+// UnmarshalText reads as UnmarshalJSON does.
+func (t *Time) UnmarshalText(text []byte) error { *t = TimeFromText(string(text)); return nil }
+
+// AppendBinary appends the text.
+func (t Time) AppendBinary(b []byte) ([]byte, error) { return t.AppendText(b) }
+
+// MarshalBinary writes the text.
+func (t Time) MarshalBinary() ([]byte, error) { return t.MarshalText() }
+
+// UnmarshalBinary reads the text.
+func (t *Time) UnmarshalBinary(text []byte) error { return t.UnmarshalText(text) }
+
+// GobEncode writes the text.
+func (t Time) GobEncode() ([]byte, error) { return t.MarshalText() }
+
+// GobDecode reads the text.
+func (t *Time) GobDecode(text []byte) error { return t.UnmarshalText(text) }

@@ -1,7 +1,10 @@
 package wire_test
 
 import (
+	"bytes"
+	"encoding/gob"
 	"encoding/json"
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -141,4 +144,32 @@ func FuzzHectares(f *testing.F) {
 			t.Errorf("%q is %v, written %s and read as %v, %v", text, got, written, back, err)
 		}
 	})
+}
+
+// A text that is no date survives every way of writing and reading a Time, and
+// is forgotten when another is read into it.
+func TestTimeKeepsItsText(t *testing.T) {
+	for _, kept := range []wire.Time{wire.TimeFromText("infinity"), wire.Date(2026, time.January, 1)} {
+		text, err := kept.MarshalText()
+		if string(text) != kept.String() || err != nil {
+			t.Errorf("%s, %v", text, err)
+		}
+		read := wire.TimeFromText("-infinity")
+		if err := read.UnmarshalText(text); err != nil || read != kept {
+			t.Error(read, err)
+		}
+		if text, err := read.MarshalJSON(); string(text) != `"`+kept.String()+`"` || err != nil {
+			t.Errorf("%s, %v", text, err)
+		}
+		var b bytes.Buffer
+		read = wire.TimeFromText("-infinity")
+		if err := errors.Join(gob.NewEncoder(&b).Encode(kept), gob.NewDecoder(&b).Decode(&read)); err != nil || read != kept {
+			t.Error(read, err)
+		}
+		binary, err := kept.MarshalBinary()
+		read = wire.TimeFromText("-infinity")
+		if err := errors.Join(err, read.UnmarshalBinary(binary)); err != nil || read != kept {
+			t.Error(read, err)
+		}
+	}
 }

@@ -66,6 +66,7 @@ func tables(spec *openapi3.T) ([]byte, error) {
 		Operations          []operation
 		Scopes              []string
 		Sets                []set
+		Tags                []value
 		Attributes, Filters []field
 		Sum                 string
 	}
@@ -105,6 +106,9 @@ func tables(spec *openapi3.T) ([]byte, error) {
 
 	for _, name := range slices.Sorted(maps.Keys(spec.Components.Schemas)) {
 		schema := spec.Components.Schemas[name].Value
+		if tag := schema.Properties["type"]; tag != nil && len(tag.Value.Enum) == 1 {
+			data.Tags = append(data.Tags, value{Name: name + "Type", Text: fmt.Sprint(tag.Value.Enum[0])})
+		}
 		values, ok := schema.Extensions["x-extensible-enum"].([]any)
 		if !ok {
 			continue
@@ -268,4 +272,13 @@ func {{.Name}}Values() []{{.Name}} {
 
 // Known reports whether openapi.yaml knows the value.
 func (v {{.Name}}) Known() bool { return slices.Contains({{.Name}}Values(), v) }
+{{end}}
+{{- range .Tags}}
+// MarshalText writes {{.Text}}, the only value, where none was set.
+func (v {{.Name}}) MarshalText() ([]byte, error) {
+	if v == "" {
+		v = {{printf "%q" .Text}}
+	}
+	return []byte(v), nil
+}
 {{end}}`))

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/meti-go/meti/wire"
+)
+
+// ParseFeatures reads GeoJSON as people have it, for [SourcesService.Create]: a
+// FeatureCollection, or one Feature. Of each feature it takes
+//
+//   - id: a text, or a number as it is written;
+//   - properties.start_at and properties.end_at: ISO 8601, in UTC where there is
+//     no zone; what is absent or null is left for the caller to fill in;
+//   - geometry: as the bytes it is.
+//
+// Other properties and members are left alone. What is no GeoJSON, an id of
+// another kind and a date that is none are errors, which name the feature by its
+// index. Whether a boundary or a period is good is for the ledger to say.
+//
+// Files whose ids and dates go by other names are for package register and the
+// command "meti submit".
+func ParseFeatures(geojson []byte) (FeatureCollection, error) {
+	geojson = bytes.TrimPrefix(geojson, []byte("\ufeff"))
+	var top struct {
+		Type     string            `json:"type"`
+		Features []json.RawMessage `json:"features"`
+	}
+	if err := json.Unmarshal(geojson, &top); err != nil {
+		return FeatureCollection{}, fmt.Errorf("api: this is no GeoJSON: %w", err)
+	}
+	switch top.Type {
+	case "FeatureCollection":
+	case "Feature":
+		top.Features = []json.RawMessage{geojson}
+	default:
+		return FeatureCollection{}, fmt.Errorf("api: the GeoJSON is of type %q, not FeatureCollection or Feature", top.Type)
+	}
+	list := FeatureCollection{Features: make([]Feature, len(top.Features))}
+	for i, text := range top.Features {
+		var err error
+		if list.Features[i], err = parseFeature(text); err != nil {
+			return FeatureCollection{}, fmt.Errorf("api: features[%d]: %w", i, err)
+		}
+	}
+	return list, nil
+}
+
+func parseFeature(text []byte) (Feature, error) {
+	var raw struct {
+		Type       string          `json:"type"`
+		ID         json.RawMessage `json:"id"`
+		Geometry   json.RawMessage `json:"geometry"`
+		Properties struct {
+			StartAt json.RawMessage `json:"start_at"`
+			EndAt   json.RawMessage `json:"end_at"`
+		} `json:"properties"`
+	}
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return Feature{}, err
+	}
+	if raw.Type != "Feature" {
+		return Feature{}, fmt.Errorf("the type is %q, not Feature", raw.Type)
+	}
+	feature := Feature{Geometry: raw.Geometry}
+	var err error
+	if feature.ID, err = parseID(raw.ID); err != nil {
+		return Feature{}, err
+	}
+	if feature.Properties.StartAt, err = parseDate("start_at", raw.Properties.StartAt); err != nil {
+		return Feature{}, err
+	}
+	feature.Properties.EndAt, err = parseDate("end_at", raw.Properties.EndAt)
+	return feature, err
+}
+
+// parseID reads a text, or a number as it is written.
+func parseID(raw json.RawMessage) (string, error) {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	_ = decoder.Decode(&value) // an id that is absent leaves nil
+	switch value := value.(type) {
+	case string:
+		return value, nil
+	case json.Number:
+		return value.String(), nil
+	case nil:
+		return "", errors.New("the id is missing")
+	}
+	return "", fmt.Errorf("the id is %.40s, not a text or a number", raw)
+}
+
+func parseDate(name string, raw json.RawMessage) (wire.Time, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return wire.Time{}, nil
+	}
+	var text string
+	err := json.Unmarshal(raw, &text)
+	if err != nil {
+		return wire.Time{}, fmt.Errorf("properties.%s is %.40s, not a date in a text", name, raw)
+	}
+	date, err := wire.ParseTime(text)
+	if err != nil {
+		return wire.Time{}, fmt.Errorf("properties.%s: %w", name, err)
+	}
+	return date, nil
+}
