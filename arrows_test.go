@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/scan"},
 	"emulator/internal/httpapi":         {"gen", "wire", "internal/scan"},
 	"internal/specgen":                  {},
+	"internal/specgen/sourcedoc":        {"gen", "wire", "internal/scan"},
 	"internal/features":                 {},
 	"internal/fields":                   {"ledger", "internal/scan"},
 	"internal/safehttp":                 {},

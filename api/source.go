@@ -35,32 +35,35 @@ type (
 // Source is a source as METI answers it. Its fields are those of openapi.yaml:
 //
 //	AccountID            string                     account_id
-//	AltID                string                     alt_id: the caller's own id
+//	AltID                string                     alt_id
 //	AttributeType        []AttributeType            attribute_type
+//	Centroid             json.RawMessage            centroid
 //	Conflict             *bool                      conflict
-//	ConflictWith         []SSID                     conflict_with
-//	ConstituentSSIDs     []SSID                     constituent_ssids
-//	Country              string                     country: the full English name
+//	ConflictWith         []string                   conflict_with
+//	ConstituentSSIDs     []string                   constituent_ssids
+//	Country              string                     country
 //	CreatedAt            Time                       created_at
 //	CreatedBy            string                     created_by
-//	EndAt                Time                       end_at: not included
+//	EncryptedGeometry    string                     encrypted_geometry
+//	EndAt                Time                       end_at
 //	GeoJSON              json.RawMessage            geojson
-//	Geometry             json.RawMessage            geometry: degrees, WGS84; see Polygons
+//	Geometry             json.RawMessage            geometry
 //	GeometrySource       GeometrySource             geometry_source
 //	H3Indexes            []string                   h3_indexes
-//	Hectares             *wire.Hectares             hectares: geodesic
-//	ID                   SSID                       id
+//	Hectares             *wire.Hectares             hectares
+//	ID                   string                     id
 //	MeasurementPointID   string                     measurement_point_id
 //	Methodology          Methodology                methodology
 //	OutcomeReportingYear int                        outcome_reporting_year
 //	PADesignation        string                     pa_designation
 //	PAName               string                     pa_name
-//	PercentOverlap       *float64                   percent_overlap: 0 to 1
+//	PercentOverlap       *float64                   percent_overlap
 //	ProjectID            string                     project_id
 //	SourceType           SourceType                 source_type
 //	StartAt              Time                       start_at
 //	StewardID            string                     steward_id
 //	Tags                 []string                   tags
+//	ToDelete             bool                       to_delete
 //	UNEPOverlap          *bool                      unep_overlap
 //	UpdatedAt            Time                       updated_at
 //	UpdatedBy            string                     updated_by

@@ -38,7 +38,7 @@ func TestSourceShowsItsFields(t *testing.T) {
 	var shown [][]string
 	for line := range strings.Lines(text) {
 		if words := strings.Fields(line); strings.HasPrefix(line, "\t") && len(words) > 2 {
-			shown = append(shown, []string{words[0], words[1], strings.TrimSuffix(words[2], ":")})
+			shown = append(shown, words[:3])
 		}
 	}
 	fields := reflect.TypeFor[gen.Source]()
@@ -46,17 +46,11 @@ func TestSourceShowsItsFields(t *testing.T) {
 		field := fields.Field(i)
 		kind := strings.NewReplacer("gen.", "", "wire.Time", "Time").Replace(field.Type.String())
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if strings.HasSuffix(field.Name, "ID") && field.Name == "ID" {
-			kind = "SSID"
-		}
-		if field.Name == "ConflictWith" || field.Name == "ConstituentSSIDs" {
-			kind = "[]SSID"
-		}
-		if field.Name == "AdditionalProperties" {
+		if name == "-" {
 			name = "what"
 		}
 		if want := []string{field.Name, kind, name}; i >= len(shown) || !slices.Equal(shown[i], want) {
-			t.Errorf("field %d is %v, and is not shown so", i, want)
+			t.Errorf("field %d is %v, and is not shown so: go generate", i, want)
 		}
 	}
 	if len(shown) != fields.NumField() {
