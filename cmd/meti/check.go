@@ -18,7 +18,7 @@ func (a *app) checkCommand() *cobra.Command {
 	var fix bool
 	var mapped *mapping
 	var attributes given
-	c := &checking{app: a}
+	c := &checking{app: a, broken: map[int]error{}}
 	cmd := &cobra.Command{
 		Use:   "check FILE…",
 		Short: "Tell what METI would say of a file, before anything is sent",
@@ -91,6 +91,7 @@ type checking struct {
 
 	inputs     []*checkInput
 	found      []finding
+	broken     map[int]error // why one of found cannot be read
 	batch      ledger.Batch
 	candidates []int32 // the batch's, as places in found
 	known      knownSources
@@ -106,7 +107,10 @@ type checkInput struct {
 
 // finding is what is kept of a feature.
 type finding struct {
-	fields.Place
+	offset     int64
+	length     int32
+	line       int32
+	index      int32 // in its file
 	input      int32
 	kind       fields.Kind
 	invalid    bool
@@ -116,9 +120,6 @@ type finding struct {
 	altID      string
 	country    string
 	hectares   float64
-	form       fields.Form
-	entry      *ledger.Entry // nil where it cannot conflict
-	err        error         // it cannot be read
 }
 
 func (c *checking) close() {
@@ -137,31 +138,12 @@ func (c *checking) run(ctx context.Context, names []string, against string) erro
 			return err
 		}
 	}
+	if err := c.leaveOut(); err != nil {
+		return err
+	}
 	if against != "" {
 		if err := c.readKnown(ctx, against); err != nil {
 			return err
-		}
-	}
-	for i := range c.found {
-		f := &c.found[i]
-		if f.invalid || f.entry == nil {
-			continue
-		}
-		var err error
-		if f.registered, err = c.itself(f); err != nil {
-			return err
-		}
-		if f.registered >= 0 {
-			c.known.all[f.registered].isOurs = true
-		}
-		f.candidate = int32(c.batch.Add(*f.entry))
-		f.entry = nil // the batch has it
-		c.candidates = append(c.candidates, int32(i))
-	}
-	for i, k := range c.known.all {
-		if !k.isOurs { // else it would conflict with itself
-			c.batch.AddStored(k.entry)
-			c.known.stored = append(c.known.stored, int32(i))
 		}
 	}
 	verdicts, err := c.batch.Judge(ctx, c.shape)
@@ -171,10 +153,37 @@ func (c *checking) run(ctx context.Context, names []string, against string) erro
 	return c.report(verdicts)
 }
 
+// leaveOut makes the batch anew where it has features that turned out to be
+// invalid only once their whole file was read.
+func (c *checking) leaveOut() error {
+	if !slices.ContainsFunc(c.candidates, func(i int32) bool { return c.found[i].invalid }) {
+		return nil
+	}
+	before := c.candidates
+	c.candidates, c.batch = nil, ledger.Batch{}
+	for _, i := range before {
+		f := &c.found[i]
+		if f.candidate = -1; f.invalid {
+			continue
+		}
+		one, err := c.again(int(i))
+		if err != nil {
+			return err
+		}
+		c.add(int(i), ledger.Source{Shape: one.Shape, Period: one.Period, Country: f.country})
+	}
+	return nil
+}
+
+// add puts a feature into the batch.
+func (c *checking) add(i int, source ledger.Source) {
+	c.found[i].candidate = int32(c.batch.Add(ledger.EntryOf(source)))
+	c.candidates = append(c.candidates, int32(i))
+}
+
 // measured is a feature's judgement, while it is on its way into a finding.
 type measured struct {
 	fields.Judged
-	entry    *ledger.Entry
 	country  string
 	hectares float64
 	form     fields.Form
@@ -189,10 +198,7 @@ func (c *checking) measure(item fields.Item) measured {
 	m.form = fields.FormOf(m.Shape)
 	if !m.Invalid() {
 		m.hectares = m.Shape.Hectares()
-		if item.Kind != fields.Geometry {
-			entry := ledger.EntryOf(ledger.Source{Shape: m.Shape, Period: m.Period, Country: m.country})
-			m.entry = &entry
-		}
+		m.Shape.SearchBox() // in parallel, for the batch
 	}
 	return m
 }
@@ -212,18 +218,24 @@ func (c *checking) scan(ctx context.Context, name string) error {
 		if item.Kind == fields.Feature && item.Err == nil {
 			features++
 		}
+		i := len(c.found)
 		c.found = append(c.found, finding{
-			Place: item.Place, input: number, kind: item.Kind, registered: -1, candidate: -1,
-			invalid: m.Invalid(), noted: len(m.Problems) > 0, err: item.Err,
-			altID: m.AltID, country: m.country, hectares: m.hectares, form: m.form, entry: m.entry,
+			offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index), input: number, kind: item.Kind,
+			registered: -1, candidate: -1, invalid: m.Invalid(), noted: len(m.Problems) > 0,
+			altID: m.AltID, country: m.country, hectares: m.hectares,
 		})
+		if item.Err != nil {
+			c.broken[i] = item.Err
+		} else if !m.Invalid() && item.Kind != fields.Geometry {
+			c.add(i, ledger.Source{Shape: m.Shape, Period: m.Period, Country: m.country})
+		}
 		return nil
 	})
 	if errors.As(err, &in.ended) {
-		line := max(in.ended.Line, 1)
+		c.broken[len(c.found)] = in.ended
 		c.found = append(c.found, finding{
-			Place: fields.Place{Line: line, Column: in.ended.Column, Index: len(c.found) - first},
-			input: number, registered: -1, candidate: -1, invalid: true, err: in.ended,
+			line: int32(max(in.ended.Line, 1)), index: int32(len(c.found) - first),
+			input: number, registered: -1, candidate: -1, invalid: true,
 		})
 	} else if err != nil {
 		return unreadable(file, err)
@@ -233,7 +245,7 @@ func (c *checking) scan(ctx context.Context, name string) error {
 	}
 	for i := first; i < len(c.found); i++ {
 		f := &c.found[i]
-		f.invalid = f.invalid || in.problems.Invalid() || f.err == nil && in.repeats.Problems(f.Index, c.rules).Invalid()
+		f.invalid = f.invalid || in.problems.Invalid() || c.repeats(i).Invalid()
 	}
 	if missing := c.judge.Missing(); missing != nil && features > 0 {
 		c.app.say("%s: %s", file.Name, printable(missing.Error()))
@@ -254,28 +266,46 @@ func (c *checking) shape(ref ledger.Ref) (*ledger.Shape, error) {
 	if ref.Stored {
 		return c.known.shape(c.known.stored[ref.Index])
 	}
-	f := &c.found[c.candidates[ref.Index]]
-	in := c.inputs[f.input]
-	raw, err := in.At(f.Place)
+	i := int(c.candidates[ref.Index])
+	item, err := c.item(i)
 	if err != nil {
 		return nil, err
 	}
-	shape, err := ledger.ParseGeometry(fields.GeometryOf(fields.Item{Kind: f.kind, Raw: raw}))
+	shape, err := ledger.ParseGeometry(fields.GeometryOf(item))
 	if err != nil {
-		return nil, fmt.Errorf("%s changed while it was checked: %w", in.Name, err)
+		return nil, fmt.Errorf("%s changed while it was checked: %w", c.inputs[c.found[i].input].Name, err)
 	}
 	return shape, nil
 }
 
-// again judges a feature again, from its text.
-func (c *checking) again(f *finding) (fields.Judged, error) {
-	item := fields.Item{Place: f.Place, Kind: f.kind, Err: f.err}
-	if f.err == nil {
-		raw, err := c.inputs[f.input].At(f.Place)
-		if err != nil {
-			return fields.Judged{}, err
-		}
-		item.Raw = raw
+// item reads a feature again.
+func (c *checking) item(i int) (fields.Item, error) {
+	f := &c.found[i]
+	item := fields.Item{
+		Place: fields.Place{Offset: f.offset, Length: f.length, Line: int(f.line), Index: int(f.index)},
+		Kind:  f.kind, Err: c.broken[i],
+	}
+	var err error
+	if item.Err == nil {
+		item.Raw, err = c.inputs[f.input].At(item.Place)
+	}
+	return item, err
+}
+
+// again judges a feature again.
+func (c *checking) again(i int) (fields.Judged, error) {
+	item, err := c.item(i)
+	if err != nil {
+		return fields.Judged{}, err
 	}
 	return c.judge.Item(item), nil
+}
+
+// repeats says what a feature has in common with others of its file.
+func (c *checking) repeats(i int) ledger.Problems {
+	if c.broken[i] != nil {
+		return nil
+	}
+	f := &c.found[i]
+	return c.inputs[f.input].repeats.Problems(int(f.index), c.rules)
 }

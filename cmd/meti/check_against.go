@@ -26,7 +26,6 @@ type knownSources struct {
 type known struct {
 	id, altID string
 	entry     ledger.Entry
-	isOurs    bool // it is a feature of the files
 	offset    int64
 	length    int32
 }
@@ -45,8 +44,8 @@ func (k *knownSources) shape(i int32) (*ledger.Shape, error) {
 	return ledger.ShapeFromBinary(wkb)
 }
 
-// add takes a source, unless it has no boundary that can be read.
-func (c *checking) add(id, altID string, period ledger.Period, shape *ledger.Shape, err error) error {
+// addKnown takes a source, unless it has no boundary that can be read.
+func (c *checking) addKnown(id, altID string, period ledger.Period, shape *ledger.Shape, err error) error {
 	k := &c.known
 	if err != nil || shape == nil || shape.Empty() {
 		k.left = append(k.left, name(id, altID))
@@ -96,7 +95,7 @@ func (c *checking) readKnown(ctx context.Context, against string) (err error) {
 		c.app.say("%d of %s left out, without a boundary that can be compared: %s%s",
 			len(c.known.left), against, printable(strings.Join(left, ", ")), more)
 	}
-	return nil
+	return c.recognise()
 }
 
 func (c *checking) readKnownFile(ctx context.Context, path string) error {
@@ -130,7 +129,7 @@ func (c *checking) readKnownFile(ctx context.Context, path string) error {
 		if item.Err != nil {
 			return &fields.InputError{Name: file.Name, Line: item.Line, Column: item.Column, Err: item.Err, Rest: true}
 		}
-		return c.add(s.id, s.AltID, s.Period, s.Shape, s.err)
+		return c.addKnown(s.id, s.AltID, s.Period, s.Shape, s.err)
 	})
 	if err != nil {
 		return fmt.Errorf("--against: %w", err)
@@ -150,29 +149,58 @@ func (c *checking) readAccount(ctx context.Context) error {
 		}
 		period := ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)}
 		shape, err := ledger.ParseGeometry(s.Boundary())
-		if err := c.add(s.ID, s.AltID, period, shape, err); err != nil {
+		if err := c.addKnown(s.ID, s.AltID, period, shape, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// itself finds the source that a feature is registered as, -1 where there is
-// none: the same id, the period within a day, and the boundary as METI writes it,
-// which may round.
-func (c *checking) itself(f *finding) (int32, error) {
-	for _, i := range c.known.byAltID[f.altID] {
-		k := &c.known.all[i]
-		apart := max(k.entry.Period.Start-f.entry.Period.Start, f.entry.Period.Start-k.entry.Period.Start,
-			k.entry.Period.End-f.entry.Period.End, f.entry.Period.End-k.entry.Period.End)
-		if apart > 24*60*60*1e6 || !sameBox(k.entry.Box, f.entry.Box) {
+// recognise finds features that are registered already. What they are registered
+// as is not checked against: each would conflict with itself.
+func (c *checking) recognise() error {
+	isOurs := make([]bool, len(c.known.all))
+	for _, i := range c.candidates {
+		f := &c.found[i]
+		if c.known.byAltID[f.altID] == nil {
 			continue
 		}
-		shape, err := c.known.shape(i)
+		one, err := c.again(int(i))
+		if err != nil {
+			return err
+		}
+		if f.registered, err = c.known.find(one); err != nil {
+			return err
+		}
+		if f.registered >= 0 {
+			isOurs[f.registered] = true
+		}
+	}
+	for i, k := range c.known.all {
+		if !isOurs[i] {
+			c.batch.AddStored(k.entry)
+			c.known.stored = append(c.known.stored, int32(i))
+		}
+	}
+	return nil
+}
+
+// find finds the source that a feature is registered as, -1 where there is none:
+// the same id, the period within a day, and the boundary as METI writes it, which
+// may round.
+func (k *knownSources) find(f fields.Judged) (int32, error) {
+	box, _ := f.Shape.Box()
+	for _, i := range k.byAltID[f.AltID] {
+		at := k.all[i].entry
+		apart := max(at.Period.Start-f.Period.Start, f.Period.Start-at.Period.Start, at.Period.End-f.Period.End, f.Period.End-at.Period.End)
+		if apart > 24*60*60*1e6 || !sameBox(at.Box, box) {
+			continue
+		}
+		shape, err := k.shape(i)
 		if err != nil {
 			return -1, err
 		}
-		if fields.FormOf(shape) == f.form || math.Abs(shape.Hectares()-f.hectares) < 1e-4*f.hectares {
+		if hectares := f.Shape.Hectares(); fields.FormOf(shape) == fields.FormOf(f.Shape) || math.Abs(shape.Hectares()-hectares) < 1e-4*hectares {
 			return i, nil
 		}
 	}

@@ -66,7 +66,7 @@ func (c *checking) report(verdicts []ledger.Verdict) error {
 			}
 		}
 		input = f.input
-		r, err := c.result(f, verdicts)
+		r, err := c.result(i, verdicts)
 		if err != nil {
 			return err
 		}
@@ -137,13 +137,14 @@ func (t *tally) add(f *finding, r *checkResult) {
 }
 
 // result is all that is known of one feature.
-func (c *checking) result(f *finding, verdicts []ledger.Verdict) (checkResult, error) {
+func (c *checking) result(i int, verdicts []ledger.Verdict) (checkResult, error) {
+	f := &c.found[i]
 	in := c.inputs[f.input]
 	r := checkResult{
-		File: in.Name, Line: f.Line, Index: f.Index, AltID: f.altID, Valid: !f.invalid,
+		File: in.Name, Line: int(f.line), Index: int(f.index), AltID: f.altID, Valid: !f.invalid,
 		Problems: ledger.Problems{}, With: []checkOther{},
 	}
-	if in.ended != nil && f.err == in.ended {
+	if in.ended != nil && c.broken[i] == error(in.ended) {
 		p := ledger.NewProblem(ledger.RuleJSON, "", in.ended.Err.Error(), "")
 		if in.ended.Rest {
 			p.Advice = "reading ended there, and the rest was not looked at"
@@ -152,15 +153,13 @@ func (c *checking) result(f *finding, verdicts []ledger.Verdict) (checkResult, e
 		return r, nil
 	}
 	if f.noted {
-		judged, err := c.again(f)
+		judged, err := c.again(i)
 		if err != nil {
 			return r, err
 		}
 		r.Problems = append(r.Problems, judged.Problems...)
 	}
-	if f.err == nil {
-		r.Problems = append(r.Problems, in.repeats.Problems(f.Index, c.rules)...)
-	}
+	r.Problems = append(r.Problems, c.repeats(i)...)
 	if f.candidate >= 0 {
 		problems := c.rules.Apply(verdicts[f.candidate].Problems)
 		r.Problems = append(r.Problems, problems...)
@@ -195,8 +194,8 @@ func (c *checking) other(ref ledger.Ref) checkOther {
 		return checkOther{ID: known.id, AltID: known.altID}
 	}
 	f := &c.found[c.candidates[ref.Index]]
-	index := f.Index
-	return checkOther{AltID: f.altID, File: c.inputs[f.input].Name, Line: f.Line, Index: &index}
+	index := int(f.index)
+	return checkOther{AltID: f.altID, File: c.inputs[f.input].Name, Line: int(f.line), Index: &index}
 }
 
 func problemText(p ledger.Problem) string {

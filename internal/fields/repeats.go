@@ -48,23 +48,23 @@ func position(xy []float64) (at [16]byte) {
 }
 
 // Repeats finds features that have the same id and period, and those that have
-// the same boundary too. It keeps some eighty bytes of each.
+// the same boundary too. It keeps some seventy bytes of each.
 type Repeats struct {
 	seen   []seen
-	groups []group
-	of     map[[16]byte]int32 // the group of an id and a period
-	same   map[same]pair      // of groups of several
+	groups []group            // of several
+	first  map[[16]byte]int32 // of an id and a period
+	same   map[same]pair      // of groups
 }
 
-// seen is a feature; its group is -1 where it says nothing.
+// seen is a feature; its group is -1 where it has none.
 type seen struct {
 	form        Form
 	group, line int32
 }
 
-// group is the features of an id and a period: their number, the first one, and
-// the first with another form than that.
-type group struct{ n, first, other int32 }
+// group is several features of an id and a period: the first one, and the first
+// with another form than that.
+type group struct{ first, other int32 }
 
 // same is the features of a group that have one form; pair is the first two.
 type same struct {
@@ -81,26 +81,26 @@ func (r *Repeats) Add(line int, f *Judged, form Form) {
 	if f.Shape == nil || f.Problems.Refused() {
 		return
 	}
-	if r.of == nil {
-		r.of, r.same = map[[16]byte]int32{}, map[same]pair{}
+	if r.first == nil {
+		r.first, r.same = map[[16]byte]int32{}, map[same]pair{}
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", f.Period.Start, f.Period.End, f.AltID))
 	key := [16]byte(sum[:])
-	k, known := r.of[key]
-	if !known {
+	start, again := r.first[key]
+	if !again {
+		r.first[key] = i
+		return
+	}
+	k := r.seen[start].group
+	if k < 0 {
 		k = int32(len(r.groups))
-		r.of[key] = k
-		r.groups = append(r.groups, group{first: i})
+		r.groups = append(r.groups, group{first: start})
+		r.seen[start].group = k
+		r.same[same{k, r.seen[start].form}] = pair{n: 1, first: start}
 	}
 	r.seen[i].group = k
 	g := &r.groups[k]
-	if g.n++; g.n == 1 {
-		return
-	}
 	first := r.seen[g.first].form
-	if g.n == 2 {
-		r.same[same{k, first}] = pair{n: 1, first: g.first}
-	}
 	if form != first && g.other == 0 {
 		g.other = i
 	}
@@ -118,7 +118,7 @@ func (r *Repeats) Add(line int, f *Judged, form Form) {
 // known once all were added.
 func (r *Repeats) Problems(i int, rules ledger.Rules) ledger.Problems {
 	self := r.seen[i]
-	if self.group < 0 || r.groups[self.group].n < 2 {
+	if self.group < 0 {
 		return nil
 	}
 	g := r.groups[self.group]

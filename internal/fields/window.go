@@ -52,7 +52,11 @@ func (w *window) more() error {
 		return errTooLarge
 	}
 	if enough := had + had/4 + 1; enough > cap(w.buf) {
-		w.buf = append(make([]byte, 0, min(2*cap(w.buf), MaxFeature+pieceSize)), w.buf...)
+		size := 2 * cap(w.buf)
+		if size >= MaxFeature {
+			size = MaxFeature + pieceSize
+		}
+		w.buf = append(make([]byte, 0, size), w.buf...)
 	}
 	for idle := 0; len(w.buf) < min(had+had/4+1, cap(w.buf)) && w.err == nil; idle++ {
 		var n int
