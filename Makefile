@@ -4,7 +4,7 @@
 
 GO ?= go
 
-.PHONY: demo test race generate validate lint lint-spec test-peers bench soak vendor-data vendor-leaflet foreign-shapes release test-release compat vulnerabilities secrets licences ci
+.PHONY: demo test race generate validate lint lint-spec test-peers test-browser bench soak vendor-data vendor-leaflet foreign-shapes release test-release compat vulnerabilities secrets licences ci
 
 demo:
 	@$(GO) run ./cmd/meti demo
@@ -34,6 +34,11 @@ lint-spec:
 test-peers:
 	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
 	$(GO) test -count=1 -tags peers -timeout 20m ./test/...
+
+# What only a browser can show. Needs npm and Chromium.
+test-browser:
+	cd test/browser && npm ci --silent --ignore-scripts
+	$(GO) test -count=1 -tags browser ./test/browser
 
 # The SDK beside other clients, on this machine, in a quarter of an hour or so.
 bench:

@@ -11,7 +11,8 @@
 //	/.well-known/jwks.json        the keys that the tokens are signed with
 //	/.well-known/openid-configuration
 //	/openapi.yaml, /openapi.json  the contract that the answers follow
-//	/_emulator/                   faults, counts and reset; off unless asked for
+//	/healthz                      that it is ready
+//	/_emulator/                   faults, requests, clock, tokens, accounts, reset; off unless asked for
 //
 // # What it imitates
 //
@@ -33,10 +34,18 @@
 //   - A list shows what is stored while it is written: sources deleted in the
 //     meantime are left out, sources registered in the meantime are not added.
 //   - Protected areas and H3 cells are not computed: unep_overlap, pa_name,
-//     pa_designation, wdpaid and h3_indexes are always null.
+//     pa_designation, wdpaid and h3_indexes say that there is none.
 //   - There is no rate limit and no token quota, unless asked for.
 //   - An admin's DELETE by alt_id reaches every account's sources.
 //
-// One emulator at a time may use a data file; a lock file beside it,
-// NAME.lock, sees to that.
+// # The same again
+//
+// With [Options].Seed the same requests get the same ids and answers, in every
+// process and after a [Server.Reset], but for what the clock says: stop it with
+// [Server.SetClock], and times are the same too, and so are tokens where the
+// URL is. Requests at the same moment take turns in any order.
+//
+// One emulator at a time may use a data file. Nothing of it is lost when the
+// process is killed; what the machine has not written yet when its power fails
+// may be.
 package emulator

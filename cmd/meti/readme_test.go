@@ -49,7 +49,7 @@ func TestREADMEShowsCompiledGo(t *testing.T) {
 		return b.String()
 	}
 	var compiled string
-	for _, name := range []string{"test/consumer/main.go", "test/consumer/quickstart/main.go", "emulator/example_test.go"} {
+	for _, name := range []string{"test/consumer/main.go", "test/consumer/quickstart/main.go", "test/consumer/own/register_test.go"} {
 		compiled += plain(read(t, name))
 	}
 	for _, block := range blocks(t, "go") {
@@ -135,6 +135,15 @@ func TestREADMEPrograms(t *testing.T) {
 				t.Errorf("%s does not list %s:\n%s", program, id, out)
 			}
 		}
+	}
+}
+
+// The test of a program of one's own is run as it would be.
+func TestREADMEOwnTest(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", ".")
+	cmd.Dir = filepath.Join(top, "test", "consumer", "own")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
