@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +179,31 @@ func TestScopeTableIsTheSpecs(t *testing.T) {
 	}
 	for _, line := range diff(want, got) {
 		t.Errorf("openapi.yaml (-) and gen.Operations (+): %s", line)
+	}
+}
+
+// TestSpecOperationsHaveMethods: what openapi.yaml has, api can do. Tokens are
+// authn's.
+func TestSpecOperationsHaveMethods(t *testing.T) {
+	files, err := filepath.Glob("api/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, name := range files {
+		if !strings.HasSuffix(name, "_test.go") {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Write(text)
+		}
+	}
+	for _, o := range gen.Operations() {
+		variable := "gen.Operation" + strings.ToUpper(o.ID[:1]) + o.ID[1:]
+		if o.ID != gen.OperationRequestToken.ID && !regexp.MustCompile(regexp.QuoteMeta(variable)+`\b`).MatchString(source.String()) {
+			t.Errorf("openapi.yaml has the operation %s, and no method of api carries it out: write one in api/sources.go, by %s", o.ID, variable)
+		}
 	}
 }
 

@@ -3,12 +3,8 @@ package api_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -16,7 +12,6 @@ import (
 
 	"github.com/meti-go/meti"
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/gen"
 )
 
 func spec(t *testing.T) *openapi3.T {
@@ -40,31 +35,6 @@ func TestServersAreThoseOfTheSpec(t *testing.T) {
 	}
 	if len(urls) > 3 {
 		t.Errorf("openapi.yaml has the servers %q too, and api/client.go does not", urls[3:])
-	}
-}
-
-// TestEveryOperationHasAMethod: what openapi.yaml has, api can do. Tokens are
-// authn's.
-func TestEveryOperationHasAMethod(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var source strings.Builder
-	for _, name := range files {
-		if !strings.HasSuffix(name, "_test.go") {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			source.Write(text)
-		}
-	}
-	for _, o := range gen.Operations() {
-		variable := "gen.Operation" + strings.ToUpper(o.ID[:1]) + o.ID[1:]
-		if o.ID != gen.OperationRequestToken.ID && !regexp.MustCompile(regexp.QuoteMeta(variable)+`\b`).MatchString(source.String()) {
-			t.Errorf("openapi.yaml has the operation %s, and no method of api carries it out: write one in api/sources.go, by %s", o.ID, variable)
-		}
 	}
 }
 
