@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/scan":                     {},
 	"internal/doctor":                   {"", "api", "authn", "gen", "wire", "internal/scan", "internal/safehttp"},
 	"internal/release":                  {},
+	"test/onefile":                      {},
 	"internal/report":                   {},
 	"cmd/meti": {"", "api", "authn", "authn/filestore", "internal/safehttp", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
 		"internal/features", "internal/doctor", "internal/fields", "internal/report", "internal/scan", "testdata"},
