@@ -4,10 +4,16 @@
 // much of it they cover.
 //
 // The rules are those of open-meti, MillPont's public ledger database (tag [D]
-// in the comments): PostgreSQL 15 with PostGIS 3.3 on GEOS 3.11. The package
-// agrees with that database, including where it is laxer than its
-// documentation: a Point, a clockwise shell or a longitude of 190 is taken.
-// Such things are reported as warnings, and as errors under [Rules].Strict.
+// in the comments): PostgreSQL 15 with PostGIS 3.3 on GEOS 3.11. What that
+// database refuses is [Problem.Refused]; what is invalid beyond that, because
+// nobody can mean it, and what is worth a look, [AllRules] says.
+//
+// The package is as lax as that database where an API may pass a thing on: a
+// Point, a clockwise shell, a longitude of 190. Times are ISO 8601 and geometry
+// is RFC 7946's, though; the database reads more, such as "tomorrow", infinity
+// and coordinates as text. Two more differences are known: PostGIS fails on some
+// shapes with holes that are written across the antimeridian, past 180 degrees,
+// which are judged here; and below a square metre or so areas are noise in both.
 //
 // # Units and shapes
 //
@@ -25,8 +31,28 @@
 // not fit there.
 //
 // Every value is safe for use by many goroutines at once, unless its comment
-// says otherwise. The package reads no clock but in [ParseFeature] (for words
-// such as "tomorrow", and only when [Rules].Now is zero), opens no file and
-// starts goroutines nowhere but in [Check] and [Batch.Judge], which wait for
-// them.
+// says otherwise. The package reads no clock, opens no file and starts
+// goroutines nowhere but in [Check] and [Batch.Judge], which wait for them.
+//
+// # How it is laid out
+//
+// No file needs one that comes later in this order:
+//
+//	problem     rules, problems and limits
+//	text, time  what METI can hold of JSON, and ISO 8601
+//	geojson     a geometry as it stands in the text
+//	shape       a geometry ready to be judged: box, centroid, hectares
+//	country     the table of countries
+//	edges       the pairs of edges that may meet
+//	validity    whether rings lie as they should
+//	lint        what is judged beyond that
+//	repair      what is mended
+//	feature     the verdict on a feature or a collection
+//	shrink      a shape less 9 metres
+//	conflict    whether two sources conflict
+//	overlap     percent_overlap
+//	check       all of it for a list of sources
+//
+// Below them, internal/robust has the exact predicates and internal/proj the
+// map projections.
 package ledger

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,32 @@ import (
 
 	"github.com/meti-go/meti/internal/scan"
 )
+
+// Rules says how a feature is judged. The zero value gives each rule its own
+// severity.
+type Rules struct {
+	// Strict makes warnings errors, but for [RuleMaybeSwapped].
+	Strict bool
+	// Allow makes an error of these rules a warning, also with Strict, unless
+	// METI's database refuses it.
+	Allow []Rule
+	// Countries, when given, help to suspect exchanged coordinates: a field in
+	// the ocean that would lie in a country the other way round.
+	Countries *Countries
+}
+
+// Apply sets the severity of problems that have their rules' own.
+func (r Rules) Apply(ps Problems) Problems {
+	for i := range ps {
+		switch p := &ps[i]; {
+		case slices.Contains(r.Allow, p.Rule) && !p.Refused():
+			p.Severity = Warning
+		case r.Strict && p.Rule != RuleMaybeSwapped:
+			p.Severity = Error
+		}
+	}
+	return ps
+}
 
 // Feature is a GeoJSON Feature as the ledger reads it.
 type Feature struct {
@@ -26,10 +53,6 @@ type Feature struct {
 	Geometry json.RawMessage
 }
 
-// maxAltID is the length in characters (code points) that an id must stay
-// below [D].
-const maxAltID = 50
-
 // ParseFeature reads and judges one GeoJSON Feature and returns all its
 // problems, with pointers from the feature. The feature is as complete as the
 // problems allow; use it only when they are not [Problems.Refused].
@@ -42,21 +65,6 @@ func ParseFeature(text []byte, rules Rules) (Feature, Problems) {
 	}
 	f, problems := parseFeature(bytes.TrimSpace(text), rules)
 	return f, rules.Apply(problems)
-}
-
-// jsonProblems says why a text is not JSON that METI can hold, nil when it is.
-func jsonProblems(text []byte, what string) Problems {
-	if err := scan.Check(text); err != nil {
-		return jsonProblem("the " + what + " is no JSON: " + err.Error())
-	}
-	if fault := textFault(text); fault != "" {
-		return jsonProblem(fault)
-	}
-	return nil
-}
-
-func jsonProblem(message string) Problems {
-	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
 }
 
 // parseFeature is ParseFeature for text that is known to be JSON.

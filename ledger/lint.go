@@ -1,13 +1,11 @@
 package ledger
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/meti-go/meti/internal/scan"
 )
@@ -125,24 +123,6 @@ func CheckText(value []byte) Problems {
 		return Problems{NewProblem(RuleText, "", fault, "write it in UTF-8")}
 	}
 	return nil
-}
-
-// textFault says why METI cannot hold a text that is JSON otherwise; it is empty
-// when METI can.
-func textFault(text []byte) string {
-	if !utf8.Valid(text) {
-		for at := 0; ; {
-			r, size := utf8.DecodeRune(text[at:])
-			if r == utf8.RuneError && size == 1 {
-				return fmt.Sprintf("the text is not UTF-8: it holds the byte 0x%X", text[at])
-			}
-			at += size
-		}
-	}
-	if bytes.IndexByte(text, '\\') < 0 {
-		return ""
-	}
-	return stringFault(text)
 }
 
 // sameAsWGS84 are the spellings of WGS84 longitude and latitude: names, URNs,

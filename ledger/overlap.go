@@ -8,13 +8,6 @@ import (
 	"github.com/meti-go/meti/ledger/internal/proj"
 )
 
-// plate is a polygon in the equal-area plane: rings of positions, and the box
-// around them.
-type plate struct {
-	rings [][]float64
-	box   Box
-}
-
 // area is the shell's less the holes', in square metres.
 func (p plate) area() float64 {
 	area := 0.0

@@ -6,6 +6,20 @@ import (
 	"strings"
 )
 
+// MaxVertices is how many positions a geometry may have here, and MaxRings how
+// many rings and lines. The database knows no such bounds, but the cost of
+// shrinking a shape by 9 metres grows faster than its size, and most of all
+// where many rings lie within 9 metres of each other: one feature must not stop
+// the others. A feature past them is refused with [RuleTooManyVertices].
+const (
+	MaxVertices = 10000
+	MaxRings    = 1000
+)
+
+// maxAltID is the length in characters (code points) that an id must stay
+// below [D].
+const maxAltID = 50
+
 // Point is a position: longitude, then latitude, in degrees.
 type Point [2]float64
 
@@ -245,30 +259,4 @@ func (e *InvalidError) Error() string {
 		return fmt.Sprintf("%s (and %d more)", first, n)
 	}
 	return first
-}
-
-// Rules says how a feature is judged. The zero value gives each rule its own
-// severity.
-type Rules struct {
-	// Strict makes warnings errors, but for [RuleMaybeSwapped].
-	Strict bool
-	// Allow makes an error of these rules a warning, also with Strict, unless
-	// METI's database refuses it.
-	Allow []Rule
-	// Countries, when given, help to suspect exchanged coordinates: a field in
-	// the ocean that would lie in a country the other way round.
-	Countries *Countries
-}
-
-// Apply sets the severity of problems that have their rules' own.
-func (r Rules) Apply(ps Problems) Problems {
-	for i := range ps {
-		switch p := &ps[i]; {
-		case slices.Contains(r.Allow, p.Rule) && !p.Refused():
-			p.Severity = Warning
-		case r.Strict && p.Rule != RuleMaybeSwapped:
-			p.Severity = Error
-		}
-	}
-	return ps
 }

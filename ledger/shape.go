@@ -13,16 +13,6 @@ import (
 	"github.com/tidwall/geodesic"
 )
 
-// MaxVertices is how many positions a geometry may have here, and MaxRings how
-// many rings and lines. The database knows no such bounds, but the cost of
-// shrinking a shape by 9 metres grows faster than its size, and most of all
-// where many rings lie within 9 metres of each other: one feature must not stop
-// the others. A feature past them is refused with [RuleTooManyVertices].
-const (
-	MaxVertices = 10000
-	MaxRings    = 1000
-)
-
 // Box is a rectangle in degrees.
 type Box struct {
 	West, South, East, North float64
@@ -79,6 +69,20 @@ type Shape struct {
 	less8     shrunken
 	planeOnce sync.Once
 	plane     []plate
+}
+
+// shrunken is a shape that has lost some metres, once it was asked for.
+type shrunken struct {
+	once  sync.Once
+	shape *Shape
+	err   error
+}
+
+// plate is a polygon in the equal-area plane: rings of positions, and the box
+// around them.
+type plate struct {
+	rings [][]float64
+	box   Box
 }
 
 // ParseGeometry reads a GeoJSON geometry without validating it: it is for

@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"math"
-	"sync"
 
 	"github.com/meti-go/meti/ledger/internal/proj"
 	"github.com/peterstace/simplefeatures/geom"
@@ -13,13 +12,6 @@ import (
 // against the stored sources, so that neighbours who share a boundary do not
 // conflict [D].
 const shrinkBy = 9
-
-// shrunken is a shape that has lost some metres, once it was asked for.
-type shrunken struct {
-	once  sync.Once
-	shape *Shape
-	err   error
-}
 
 // Prepare shrinks the shape by 9 metres, as judging it as a newcomer may need,
 // so that it need not be done later, under a lock. It fails where the geometry
@@ -122,7 +114,7 @@ func (s *Shape) globeBox() globeBox {
 	s.each(func(xy []float64) {
 		var last [3]float64
 		for i := 0; i < len(xy); i += 2 {
-			p := onSphere(xy[i], xy[i+1])
+			p := proj.OnSphere(xy[i], xy[i+1])
 			add(p)
 			if i > 0 {
 				bulge(last, p, add)
@@ -131,13 +123,6 @@ func (s *Shape) globeBox() globeBox {
 		}
 	})
 	return box
-}
-
-func onSphere(lon, lat float64) [3]float64 {
-	lon, lat = proj.OnGlobe(lon, lat)
-	sinLat, cosLat := math.Sincos(lat * proj.Rad)
-	sinLon, cosLon := math.Sincos(lon * proj.Rad)
-	return [3]float64{cosLat * cosLon, cosLat * sinLon, sinLat}
 }
 
 // bulge adds the extremes that the great circle from a to b reaches between

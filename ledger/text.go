@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"fmt"
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/meti-go/meti/internal/scan"
 )
@@ -57,6 +59,39 @@ func numberText(number []byte) (text string, ok bool) {
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// jsonProblems says why a text is not JSON that METI can hold, nil when it is.
+func jsonProblems(text []byte, what string) Problems {
+	if err := scan.Check(text); err != nil {
+		return jsonProblem("the " + what + " is no JSON: " + err.Error())
+	}
+	if fault := textFault(text); fault != "" {
+		return jsonProblem(fault)
+	}
+	return nil
+}
+
+func jsonProblem(message string) Problems {
+	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
+}
+
+// textFault says why METI cannot hold a text that is JSON otherwise; it is empty
+// when METI can.
+func textFault(text []byte) string {
+	if !utf8.Valid(text) {
+		for at := 0; ; {
+			r, size := utf8.DecodeRune(text[at:])
+			if r == utf8.RuneError && size == 1 {
+				return fmt.Sprintf("the text is not UTF-8: it holds the byte 0x%X", text[at])
+			}
+			at += size
+		}
+	}
+	if bytes.IndexByte(text, '\\') < 0 {
+		return ""
+	}
+	return stringFault(text)
+}
 
 // stringFault finds the two escapes that METI's database cannot hold: a zero
 // character, and half of a surrogate pair.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/meti-go/meti/ledger/internal/proj"
 	"github.com/meti-go/meti/ledger/internal/robust"
 )
 
@@ -459,7 +460,7 @@ func (v *judge) antipodes(r ring) bool {
 			continue
 		}
 		p, q := r.at(i-1), r.at(i)
-		a, b := onSphere(p[0], p[1]), onSphere(q[0], q[1])
+		a, b := proj.OnSphere(p[0], p[1]), proj.OnSphere(q[0], q[1])
 		const same = 5e-14
 		if math.Abs(a[0]+b[0]) <= same && math.Abs(a[1]+b[1]) <= same && math.Abs(a[2]+b[2]) <= same {
 			v.add(RuleAntipodalEdge, r.pointer(i), &q, "an edge joins two positions that are opposite on the globe",

@@ -264,3 +264,12 @@ func normalLat(lat float64) float64 {
 	}
 	return lat
 }
+
+// OnSphere gives the point of the unit sphere: x to longitude 0 on the equator, z
+// to the north pole.
+func OnSphere(lon, lat float64) [3]float64 {
+	lon, lat = OnGlobe(lon, lat)
+	sinLat, cosLat := math.Sincos(lat * Rad)
+	sinLon, cosLon := math.Sincos(lon * Rad)
+	return [3]float64{cosLat * cosLon, cosLat * sinLon, sinLat}
+}
