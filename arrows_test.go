@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/safehttp":                 {},
 	"internal/scan":                     {},
 	"internal/doctor":                   {"", "api", "authn", "gen", "wire", "internal/scan", "internal/safehttp"},
+	"internal/doctor/factspage":         {"", "api", "authn", "gen", "wire", "internal/doctor", "internal/scan", "internal/safehttp"},
 	"internal/release":                  {},
 	"test/onefile":                      {},
 	"internal/report":                   {},

@@ -12,6 +12,7 @@ import _ "embed"
 //go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config internal/specgen/oapi-codegen.yaml openapi.yaml
 //go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config internal/specgen/httpapi.yaml openapi.yaml
 //go:generate go run ./internal/specgen/sourcedoc
+//go:generate go run ./internal/doctor/factspage docs/facts.md
 
 // OpenAPI is openapi.yaml, the contract that package gen is generated from.
 //

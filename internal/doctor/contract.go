@@ -108,30 +108,29 @@ func (s *spec) operations() map[string]string {
 	return all
 }
 
-// properties lists the members of a schema: of the objects that it is, that its
-// alternatives are, and where it is an array, of the array's items.
-func (s *spec) properties(value any, to map[string]bool) {
-	schema, _ := s.resolve(value).(map[string]any)
-	if schema == nil {
-		return
-	}
+// members gives the places of a schema's members by name: of the object that it
+// is, of its alternatives, and where it is an array, of the array's items.
+func (s *spec) members(pointer string) map[string]string {
+	to := map[string]string{}
+	s.collect(pointer, to)
+	return to
+}
+
+func (s *spec) collect(pointer string, to map[string]string) {
+	schema, _ := s.at(pointer).(map[string]any)
 	inside, _ := schema["properties"].(map[string]any)
 	for name := range inside {
-		to[name] = true
+		to[name] = pointer + "/properties/" + name
 	}
 	for _, word := range []string{"oneOf", "anyOf", "allOf"} {
 		alternatives, _ := schema[word].([]any)
-		for _, alternative := range alternatives {
-			s.properties(alternative, to)
+		for i := range alternatives {
+			s.collect(fmt.Sprintf("%s/%s/%d", pointer, word, i), to)
 		}
 	}
-	s.properties(schema["items"], to)
-}
-
-func (s *spec) members(pointer string) map[string]bool {
-	to := map[string]bool{}
-	s.properties(s.at(pointer), to)
-	return to
+	if schema["items"] != nil {
+		s.collect(pointer+"/items", to)
+	}
 }
 
 // differences says what of a service's own contract, as far as it is about

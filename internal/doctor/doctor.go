@@ -40,4 +40,5 @@ type Fact struct {
 	Provenance string  `json:"provenance"` // where it was seen until now, in openapi.yaml's letters; empty where nowhere
 	Verdict    Verdict `json:"verdict"`
 	Seen       string  `json:"seen"` // what was answered
+	Place      string  `json:"-"`    // the JSON pointer to what it is about, in openapi.yaml
 }

@@ -35,7 +35,7 @@ type asking struct {
 // fact notes what is known now. where is the place in openapi.yaml that says how
 // far the fact was known until now.
 func (a *asking) fact(name, where string, verdict Verdict, seen string, args ...any) {
-	a.facts = append(a.facts, Fact{name, a.spec.provenance(where), verdict, printable(fmt.Sprintf(seen, args...))})
+	a.facts = append(a.facts, Fact{name, a.spec.provenance(where), verdict, printable(fmt.Sprintf(seen, args...)), where})
 }
 
 // printable leaves out what could move a cursor.

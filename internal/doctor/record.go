@@ -162,11 +162,18 @@ func (r *recorder) keep(method, path string, query url.Values, body []byte, got 
 	return r.write(fmt.Sprintf("%02d.json", r.count), e)
 }
 
+// settled is what a recording says of a fact.
+type settled struct {
+	Name    string  `json:"name"`
+	Place   string  `json:"place"`
+	Verdict Verdict `json:"verdict"`
+}
+
 // verdicts keeps what was found, without what was seen.
 func (r *recorder) verdicts(facts []Fact) error {
-	list := []map[string]any{}
+	list := []settled{}
 	for _, fact := range facts {
-		list = append(list, map[string]any{"name": fact.Name, "verdict": fact.Verdict})
+		list = append(list, settled{fact.Name, fact.Place, fact.Verdict})
 	}
 	return r.write("facts.json", list)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/doctor"
 )
 
 const recordings = "../../testdata/recorded"
@@ -96,6 +97,18 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
+// docs/facts.md is what openapi.yaml and the recordings say.
+func TestFactsPage(t *testing.T) {
+	want, err := doctor.Page(meti.OpenAPI, os.DirFS(recordings))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../../docs/facts.md")
+	if err != nil || string(got) != want {
+		t.Errorf("docs/facts.md is not what openapi.yaml says: run make generate (%v)", err)
+	}
+}
+
 // recordEmulator makes the recording that stands there until METI's does.
 func recordEmulator(t *testing.T) {
 	t.Helper()
@@ -112,7 +125,7 @@ func recordEmulator(t *testing.T) {
 	if _, err := q.Ask(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(q.Record, "MADE-BY-THE-EMULATOR"), []byte("No METI answered this: it stands here until a recording of METI does.\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(q.Record, doctor.MadeByEmulator), []byte("No METI answered this: it stands here until a recording of METI does.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
