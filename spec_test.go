@@ -36,6 +36,14 @@ func TestSpecIsGenerated(t *testing.T) {
 	}
 }
 
+// TestSpecIsPure: whoever generates code from openapi.yaml alone gets nothing of Go
+// or of this module; that is the overlay's.
+func TestSpecIsPure(t *testing.T) {
+	if found := regexp.MustCompile(`x-go-|x-oapi|x-omit|meti-go|RawMessage`).FindAll(meti.OpenAPI, -1); found != nil {
+		t.Errorf("openapi.yaml has %q, which belong in internal/specgen/overlay.yaml", found)
+	}
+}
+
 // This is "make validate".
 func TestSpecIsValid(t *testing.T) {
 	if err := loadSpec(t).Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {

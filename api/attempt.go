@@ -46,7 +46,7 @@ type call struct {
 
 // repeatable tells the operations that may be carried out twice.
 func (c *call) repeatable() bool {
-	return c.twice || !c.unknown && c.operation.Method != http.MethodPost
+	return c.twice || !c.unknown && c.operation.Repeatable
 }
 
 // run is a call under way.

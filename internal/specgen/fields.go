@@ -202,6 +202,9 @@ func flagsBeside(offer string) (map[string]bool, error) {
 			beside = append(append(beside, name), called...)
 		}
 		for _, function := range beside {
+			if slices.Contains(calls[function], "Lookup") {
+				continue // it gives way by itself
+			}
 			for _, flag := range declared[function] {
 				taken[flag] = true
 			}
