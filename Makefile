@@ -30,7 +30,7 @@ lint:
 lint-spec:
 	cd test/spec && npm ci --silent && npx spectral lint --fail-severity=hint ../../openapi.yaml && npx redocly lint --extends recommended-strict ../../openapi.yaml
 
-# The SDK against programs that we did not write. Needs npm.
+# The SDK against programs that we did not write. Needs npm and gdal-bin.
 test-peers:
 	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
 	$(GO) test -count=1 -tags peers -timeout 20m ./test/...

@@ -24,12 +24,11 @@ var allowed = map[string][]string{
 	"ledger/internal/robust":            {},
 	"ledger/internal/proj":              {},
 	"ledger/internal/foreign":           {"ledger", "internal/scan"},
-	"register":                          {"api", "gen", "wire", "authn", "internal/safehttp", "ledger", "internal/features", "internal/fields", "internal/scan"},
+	"register":                          {"api", "gen", "wire", "authn", "internal/safehttp", "ledger", "internal/fields", "internal/scan"},
 	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/scan"},
 	"emulator/internal/httpapi":         {"gen", "wire", "internal/scan"},
 	"internal/specgen":                  {},
 	"internal/specgen/sourcedoc":        {"gen", "wire", "internal/scan"},
-	"internal/features":                 {},
 	"internal/fields":                   {"ledger", "internal/scan"},
 	"internal/safehttp":                 {},
 	"internal/scan":                     {},
@@ -39,7 +38,7 @@ var allowed = map[string][]string{
 	"test/onefile":                      {},
 	"internal/report":                   {},
 	"cmd/meti": {"", "api", "authn", "authn/filestore", "internal/safehttp", "gen", "wire", "ledger", "ledger/countries", "register", "emulator",
-		"internal/features", "internal/doctor", "internal/fields", "internal/report", "internal/scan", "testdata"},
+		"internal/doctor", "internal/fields", "internal/report", "internal/scan", "testdata"},
 }
 
 // parts are internal to a package: who may import that has them too.

@@ -51,14 +51,15 @@ func (w *window) more() error {
 	if had > MaxFeature {
 		return errTooLarge
 	}
-	if enough := had + had/4 + 1; enough > cap(w.buf) {
+	enough := min(had+had/4+1, MaxFeature+pieceSize)
+	if enough > cap(w.buf) {
 		size := 2 * cap(w.buf)
 		if size >= MaxFeature {
 			size = MaxFeature + pieceSize
 		}
 		w.buf = append(make([]byte, 0, size), w.buf...)
 	}
-	for idle := 0; len(w.buf) < min(had+had/4+1, cap(w.buf)) && w.err == nil; idle++ {
+	for idle := 0; len(w.buf) < enough && w.err == nil; idle++ {
 		var n int
 		n, w.err = w.in.Read(w.buf[len(w.buf):cap(w.buf)])
 		if w.buf = w.buf[:len(w.buf)+n]; n > 0 {
