@@ -94,15 +94,13 @@ func profile(accountID string) string {
 
 // Accounts are those that may ask for tokens, secrets included.
 func (s *Server) Accounts() []Account {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	return slices.Clone(s.accounts)
 }
 
 // AddAccount lets one more client ask for tokens, until [Server.Reset].
 func (s *Server) AddAccount(a Account) error {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	more := append(slices.Clip(s.accounts), a)
 	if err := checkAccounts(more); err != nil {
 		return err

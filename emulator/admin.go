@@ -15,12 +15,10 @@ const adminPath = "/_emulator/"
 // adminRoutes serves /_emulator/, for processes that cannot call [Server]:
 //
 //	GET    /_emulator/faults     the faults in force: a JSON array of texts
-//	PUT    /_emulator/faults     replaces them by such an array
-//	DELETE /_emulator/faults     ends them all
+//	PUT    /_emulator/faults     replaces them by such an array; DELETE ends them all
 //	GET    /_emulator/requests   requests so far, a JSON object by operation;
 //	                             with ?last=N an array of the last ones
-//	GET    /_emulator/clock      {"now": …, "frozen": …}
-//	PUT    /_emulator/clock      sets what is given of that
+//	GET    /_emulator/clock      {"now": …, "frozen": …}; PUT sets it
 //	POST   /_emulator/token      makes a token, see TokenSpec
 //	POST   /_emulator/accounts   adds an account, see Account
 //	POST   /_emulator/reset      makes everything as it was at the start
@@ -45,14 +43,10 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 	}
 	handle("GET /_emulator/faults", func(*http.Request) (any, error) { return s.Faults(), nil })
 	handle("DELETE /_emulator/faults", func(*http.Request) (any, error) { return nil, s.SetFaults(nil) })
-	handle("PUT /_emulator/faults", func(r *http.Request) (any, error) {
-		var faults []Fault
-		err := readAdmin(r, &faults)
-		if err == nil {
-			err = s.SetFaults(faults)
-		}
+	handle("PUT /_emulator/faults", reading(func(faults []Fault) (any, error) {
+		err := s.SetFaults(faults)
 		return s.Faults(), err
-	})
+	}))
 	handle("GET /_emulator/requests", func(r *http.Request) (any, error) {
 		last := r.URL.Query().Get("last")
 		if last == "" {
@@ -69,36 +63,29 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 		now, frozen := s.now()
 		return clock{now, frozen}, nil
 	})
-	handle("PUT /_emulator/clock", func(r *http.Request) (any, error) {
-		var to clock
-		to.Now, to.Frozen = s.now()
-		err := readAdmin(r, &to)
-		if err == nil {
-			s.SetClock(to.Now, to.Frozen)
+	handle("PUT /_emulator/clock", reading(func(to clock) (any, error) {
+		if to.Now.IsZero() {
+			to.Now = s.Now()
 		}
-		return to, err
-	})
-	handle("POST /_emulator/token", func(r *http.Request) (any, error) {
-		var spec TokenSpec
-		if err := readAdmin(r, &spec); err != nil {
-			return nil, err
-		}
-		return s.grant(spec)
-	})
-	handle("POST /_emulator/accounts", func(r *http.Request) (any, error) {
-		var account Account
-		if err := readAdmin(r, &account); err != nil {
-			return nil, err
-		}
-		return nil, s.AddAccount(account)
-	})
+		s.SetClock(to.Now, to.Frozen)
+		return to, nil
+	}))
+	handle("POST /_emulator/token", reading(func(spec TokenSpec) (any, error) { return s.grant(spec) }))
+	handle("POST /_emulator/accounts", reading(func(account Account) (any, error) { return nil, s.AddAccount(account) }))
 	handle("POST /_emulator/reset", func(r *http.Request) (any, error) { return nil, s.Reset(r.Context()) })
 }
 
-func readAdmin(r *http.Request, to any) error {
-	decoder := json.NewDecoder(r.Body)
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(to)
+// reading reads the JSON body that do wants.
+func reading[T any](do func(T) (any, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var body T
+		decoder := json.NewDecoder(r.Body)
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&body); err != nil {
+			return nil, err
+		}
+		return do(body)
+	}
 }
 
 // fromHere reports whether no page in a browser sends a request, be it by

@@ -4,10 +4,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
-	"net/http"
 	"runtime"
 	"slices"
 	"time"
@@ -151,9 +149,6 @@ func (r region) judge(news []newcomer, first, seen int64) (map[int64]*stored, er
 	changed := make(map[int64]*stored)
 	var touched []*stored // of the older ones
 	for i, v := range verdicts {
-		if err := v.Problems.Err(); err != nil {
-			return nil, &refusal{status: http.StatusBadRequest, detail: fmt.Sprintf("feature %d: %v", i, err)}
-		}
 		if !v.Conflict() {
 			continue
 		}
@@ -183,13 +178,6 @@ func sourcesOf(list []*stored) []ledger.Source {
 	return sources
 }
 
-func pick[T any](list []T, indexes []int) (picked []T) {
-	for _, i := range indexes {
-		picked = append(picked, list[i])
-	}
-	return picked
-}
-
 // measure computes the shares of sources under what they conflict with, or,
 // after some are gone, under their neighbours that are left.
 func (r region) measure(sources []*stored, gone func(id int64) bool) error {
@@ -216,13 +204,11 @@ func (r region) measure(sources []*stored, gone func(id int64) bool) error {
 			return err
 		}
 		group.Go(func() error {
-			others := sourcesOf(list)
-			if gone != nil {
-				others = pick(others, ledger.Neighbours(s.Source, others))
-			}
-			shapes := make([]*ledger.Shape, len(others))
-			for i, o := range others {
-				shapes[i] = o.Shape
+			var shapes []*ledger.Shape
+			for _, o := range list {
+				if gone == nil || len(ledger.Neighbours(s.Source, []ledger.Source{o.Source})) > 0 {
+					shapes = append(shapes, o.Shape)
+				}
 			}
 			if share, ok := ledger.Overlap(s.Shape, shapes); ok && !math.IsNaN(share) {
 				s.share = &share

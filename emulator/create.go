@@ -31,10 +31,6 @@ func (e *refusal) Error() string { return fmt.Sprint(e.detail) }
 
 func invalidBody(detail string) error { return &refusal{http.StatusBadRequest, detail} }
 
-func invalidFields(fields ...fieldError) error {
-	return &refusal{http.StatusUnprocessableEntity, fields}
-}
-
 // members are those of a JSON object, each as it stands; of equal names the last.
 type members map[string]json.RawMessage
 
@@ -52,9 +48,9 @@ func membersOf(text []byte) members {
 }
 
 // attributes takes the contract's attributes out of the members, checks them,
-// and gives them as they stand, but account_id. createdBy is whose profile
-// creates the source.
-func (m members) attributes(createdBy string) (text []byte, err error) {
+// and gives them as they stand. account_id is left out: where it may name
+// another account it changes that.
+func (m members) attributes(account *string, mayName bool) (text []byte, err error) {
 	var faults []fieldError
 	for _, field := range gen.Attributes() {
 		value := m[field.Name]
@@ -66,13 +62,9 @@ func (m members) attributes(createdBy string) (text []byte, err error) {
 		switch {
 		case given && json.Unmarshal(value, to) != nil:
 			fault("Input has the wrong type: it should be "+field.Type, "type_error")
-			continue
-		case field.Name == "account_id":
-			continue // whose a source is, is not for the body to say
+		case field.Name == "account_id" && !mayName: // the token's account decides [L]
 		case field.Name == "source_type" && !given:
 			value = json.RawMessage(`"` + gen.SourceTypeField + `"`)
-		case field.Name == "created_by" && !given:
-			value = json.RawMessage(`"` + createdBy + `"`)
 		case !given:
 			value = json.RawMessage("null")
 		case field.Name == "methodology" && utf8.RuneCountInString(*to.(*string)) > 255: // [D]
@@ -83,26 +75,21 @@ func (m members) attributes(createdBy string) (text []byte, err error) {
 				fault("Input should be a valid UUID", "uuid_parsing")
 			}
 			value = json.RawMessage(`"` + id.String() + `"`)
+			if field.Name == "account_id" {
+				*account = id.String()
+			}
 		}
-		text = scan.AppendCompact(append(text, `,"`+field.Name+`":`...), value)
+		if field.Name == "created_by" && !given {
+			value = json.RawMessage(`"` + profile(*account) + `"`)
+		}
+		if field.Name != "account_id" && len(faults) == 0 {
+			text = scan.AppendCompact(append(text, `,"`+field.Name+`":`...), value)
+		}
 	}
 	if faults != nil {
-		return nil, invalidFields(faults...)
+		return nil, &refusal{http.StatusUnprocessableEntity, faults}
 	}
 	return text, nil
-}
-
-// account is the one that account_id names, or else another.
-func (m members) account(otherwise string) (string, error) {
-	value := m["account_id"]
-	if value == nil || value[0] == 'n' {
-		return otherwise, nil
-	}
-	id, err := uuid.Parse(scan.Unquote(value))
-	if err != nil {
-		return "", invalidFields(fieldError{[]any{"body", "account_id"}, "Input should be a valid UUID", "uuid_parsing"})
-	}
-	return id.String(), nil
 }
 
 // creation is a POST /sources, read but not judged.
@@ -164,10 +151,11 @@ func flat(m members) (c creation, err error) {
 	}}, nil
 }
 
-// judge applies the ledger's rules, on all cores. In the sandbox both dates may
-// be left out.
-func (sv *service) judge(c creation, account, createdBy string) (news []newcomer, err error) {
-	attributes, err := c.members.attributes(createdBy)
+// judge applies the ledger's rules, on all cores, to what an account registers,
+// or another one that the body may name. In the sandbox both dates may be left
+// out.
+func (sv *service) judge(c creation, account string, mayName bool) (news []newcomer, err error) {
+	attributes, err := c.members.attributes(&account, mayName)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +188,6 @@ func (sv *service) judge(c creation, account, createdBy string) (news []newcomer
 // refuse turns the ledger's problems into an answer: 400 for GeoJSON that is
 // not valid, 422 for what breaks another rule.
 func (c creation) refuse(found []ledger.Problems) error {
-	const most = 100 // entries in one answer
 	var fields []fieldError
 	for i, problems := range found {
 		for _, p := range problems {
@@ -225,7 +212,7 @@ func (c creation) refuse(found []ledger.Problems) error {
 	if fields == nil {
 		return nil
 	}
-	return invalidFields(fields[:min(len(fields), most)]...)
+	return &refusal{http.StatusUnprocessableEntity, fields[:min(len(fields), 100)]}
 }
 
 // newcomer computes what is stored of a feature. Its document is what never
@@ -284,20 +271,13 @@ func (sv *service) create(r *http.Request) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The token decides the account, whatever the body says [L], but for admins.
-	account := x.who.AccountID
-	if x.who.Role == admin {
-		if account, err = c.members.account(account); err != nil {
-			return nil, err
-		}
-	}
 	seen := []int64{math.MaxInt64}
 	if x.met.blind {
 		if seen, err = sv.store.ids("SELECT coalesce(max(id), 0) FROM source"); err != nil {
 			return nil, err
 		}
 	}
-	news, err := sv.judge(c, account, profile(x.who.AccountID))
+	news, err := sv.judge(c, x.who.AccountID, x.who.Role == admin)
 	if err != nil {
 		return nil, err
 	}

@@ -34,56 +34,40 @@ const DefaultAudience = "https://api.meti.millpont.com"
 type Options struct {
 	// Listen is where [Start] listens; 127.0.0.1:0, a free port, if empty.
 	Listen string
-	// URL is the address that others reach the server at: the issuer of the
-	// tokens and what [Server.Ready] tells. If it is empty, [Start] takes where
-	// it listens and [New] takes http://127.0.0.1.
+	// URL is the address that others reach the server at, the issuer of tokens;
+	// where [Start] listens, or http://127.0.0.1 for [New], if empty.
 	URL string
 	// Data is the SQLite file that keeps the sources, and the key that tokens are
-	// signed with. If it is empty the sources are in memory, beyond 16 MB in a
-	// temporary file without a name where there is a place for one, and gone when
-	// the emulator ends. Those of the sandbox always are.
-	Data string
-	// Accounts are who may ask for tokens; [DemoAccount] alone if empty.
-	Accounts []Account
-	// Sources are read and registered at the start, unless Data ever held one:
-	// GeoJSON, or what "meti sources list -o ndjson" prints. An account_id says
-	// whose each is; the first account's if not.
-	Sources []io.Reader
-	// Audience is what tokens are for; [DefaultAudience] if empty.
-	Audience string
-	// TokenLifetime is in whole seconds; an hour if zero.
-	TokenLifetime time.Duration
+	// signed with. If it is empty they are in memory, the sources beyond 16 MB in
+	// a temporary file where there can be one. The sandbox's always are.
+	Data     string
+	Accounts []Account // who may ask for tokens; [DemoAccount] alone if empty
+	// Sources are registered at the start, unless Data ever held one: GeoJSON, or
+	// what "meti sources list -o ndjson" prints. An account_id says whose each
+	// is; the first account's if not.
+	Sources       []io.Reader
+	Audience      string        // of tokens; DefaultAudience if empty
+	TokenLifetime time.Duration // in whole seconds; an hour if zero
 	// TokensPerHour is the quota of tokens of each client, told in the header
 	// Auth0-Client-Quota-Limit and answered with 429 when used up; none if zero.
 	TokensPerHour int
 	// Countries is the table that countries are looked up in, by the centroid;
-	// the world's, of package ledger/countries, if nil. Where no country is, the
-	// answer's is null, and nothing conflicts.
-	Countries *ledger.Countries
-	// MaxBody is the largest request body that is taken, in bytes; larger ones
-	// are answered with 413. 64 MiB if zero.
-	MaxBody int64
-	// SandboxConflicts lets the sandbox find conflicts, which METI's never does.
-	SandboxConflicts bool
-	// Faults are in force from the start.
-	Faults []Fault
+	// that of package ledger/countries if nil. Where no country is, the answer's
+	// is null, and nothing conflicts.
+	Countries        *ledger.Countries
+	MaxBody          int64   // bytes of a request; more is answered with 413; 64 MiB if zero
+	SandboxConflicts bool    // lets the sandbox find conflicts, which METI's never does
+	Faults           []Fault // in force from the start
 	// Seed makes ids, tokens and the choice of faults repeatable; random if zero.
 	// A seeded emulator signs with a key that anybody can know.
-	Seed uint64
-	// Clock is when the server's clock starts, to run on from there; the present
-	// if zero.
-	Clock time.Time
-	// Now is what the clock runs by; time.Now if nil.
-	Now func() time.Time
-	// CORS are the origins whose pages may read the answers in a browser, such
-	// as http://localhost:5173, or * for all.
-	CORS []string
+	Seed  uint64
+	Clock time.Time        // when the server's clock starts, to run on from there; the present if zero
+	Now   func() time.Time // what the clock runs by; time.Now if nil
+	CORS  []string         // origins whose pages may read the answers, such as http://localhost:5173, or *
 	// Admin serves /_emulator/, where any program that reaches the port can set
 	// faults, make tokens and delete everything.
 	Admin bool
-	// Log receives one record for each request, without tokens, secrets or
-	// query values; none if nil.
-	Log *slog.Logger
+	Log   *slog.Logger // gets a record of each request, without tokens, secrets or query values; none if nil
 	// Middleware is laid around the whole server: to record requests, or to
 	// misbehave in ways that no Fault does.
 	Middleware func(http.Handler) http.Handler
@@ -283,9 +267,6 @@ func (s *Server) countries() *ledger.Countries {
 	return countries.World() // unpacked when it is first asked for
 }
 
-// grace is how long Close waits for requests under way.
-const grace = 5 * time.Second
-
 // Close stops listening, ends the waits of faults (what was to commit later
 // does not), lets requests under way finish for up to five seconds, and closes
 // the database. No goroutine is left behind. It may be called more than once.
@@ -294,7 +275,7 @@ func (s *Server) Close() error {
 		s.cancel()
 		if s.http != nil {
 			s.unused.Range(func(conn, _ any) bool { conn.(net.Conn).Close(); return true })
-			ctx, cancel := context.WithTimeout(context.Background(), grace)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			if s.http.Shutdown(ctx) != nil {
 				_ = s.http.Close()
@@ -323,10 +304,15 @@ func (s *Server) track(conn net.Conn, state http.ConnState) {
 	}
 }
 
+// lock takes the mutex, and gives what lets go of it.
+func (s *Server) lock() func() {
+	s.mutex.Lock()
+	return s.mutex.Unlock
+}
+
 // begin adds to the work under way; false once the server is closing.
 func (s *Server) begin() bool {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	if !s.closed {
 		s.work.Add(1)
 	}
@@ -341,8 +327,7 @@ func (s *Server) Now() time.Time {
 }
 
 func (s *Server) now() (now time.Time, frozen bool) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	if s.frozen {
 		return s.clockAt, true
 	}
@@ -352,8 +337,7 @@ func (s *Server) now() (now time.Time, frozen bool) {
 // SetClock sets the server's clock. If it is frozen it stays there, or else it
 // runs on.
 func (s *Server) SetClock(at time.Time, frozen bool) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	s.clockAt, s.clockSet, s.frozen = at, s.options.Now(), frozen
 }
 

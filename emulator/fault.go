@@ -223,8 +223,7 @@ func (s *Server) SetFaults(faults []Fault) error {
 		}
 		active = append(active, activeFault{Fault: f, seen: make(map[string]int)})
 	}
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	s.faults = active
 	return nil
 }
@@ -232,8 +231,7 @@ func (s *Server) SetFaults(faults []Fault) error {
 // Faults are those that can still apply, their counts and skips as they are
 // left.
 func (s *Server) Faults() []Fault {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	left := []Fault{}
 	for _, f := range s.faults {
 		if f.Count == 0 || f.Count > f.done {
@@ -306,35 +304,27 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operat
 	case fault.Kind == FaultHang:
 		s.sleep(r.Context(), cmp.Or(fault.Delay, math.MaxInt64))
 		panic(http.ErrAbortHandler)
-	case fault.Kind == FaultHTML:
-		status := cmp.Or(fault.Status, http.StatusBadGateway)
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(status)
-		fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%d %s</title></head><body><h1>%[2]s</h1></body></html>\n", status, http.StatusText(status))
-		return
-	case fault.Kind == FaultStatus && fault.Status >= 300:
+	case fault.Kind == FaultHTML, fault.Kind == FaultStatus && fault.Status >= 300:
 		s.answerStatus(w, o, fault)
-		return
 	case fault.Kind == FaultLateCommit:
 		s.commitLate(w, r, o, fault, work)
-		return
 	case fault.Kind == "" && met.digits == 0:
 		work.ServeHTTP(w, r)
-		return
+	default:
+		s.spoil(w, r, keep(work, r), met)
 	}
-	answer := keep(work, r)
+}
+
+// spoil sends the answer of the work otherwise than it is.
+func (s *Server) spoil(w http.ResponseWriter, r *http.Request, answer *kept, met met) {
 	if met.digits > 0 {
 		answer.round(met.digits)
 	}
-	if fault.Kind == FaultStatus && answer.status < 300 {
-		answer.status = fault.Status
-	}
-	body := answer.body.Bytes()
-	flush := http.NewResponseController(w).Flush
+	body, flush := answer.body.Bytes(), http.NewResponseController(w).Flush
 	maps.Copy(w.Header(), answer.header)
-	switch fault.Kind {
+	switch met.fault.Kind {
 	case FaultDropAfter:
-		s.sleep(r.Context(), fault.Delay)
+		s.sleep(r.Context(), met.fault.Delay)
 		panic(http.ErrAbortHandler)
 	case FaultTruncate:
 		w.Header().Set("Content-Length", strconv.Itoa(max(2, len(body))))
@@ -345,16 +335,17 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operat
 	case FaultDrip:
 		w.WriteHeader(answer.status)
 		for i := range body {
-			if !s.sleep(r.Context(), cmp.Or(fault.Delay, time.Second)) {
+			if !s.sleep(r.Context(), cmp.Or(met.fault.Delay, time.Second)) {
 				panic(http.ErrAbortHandler)
 			}
 			_, _ = w.Write(body[i : i+1])
 			_ = flush()
 		}
 	default:
-		if len(body) > 0 {
-			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		if met.fault.Kind == FaultStatus && answer.status < 300 {
+			answer.status = met.fault.Status
 		}
+		w.Header().Del("Content-Length") // rounded, it is another
 		w.WriteHeader(answer.status)
 		_, _ = w.Write(body)
 	}
@@ -377,13 +368,18 @@ func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// answerStatus answers an error as the real service would.
+// answerStatus answers an error as the real service would, or as a proxy.
 func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
 	}
 	text := http.StatusText(f.Status)
 	switch {
+	case f.Kind == FaultHTML:
+		f.Status = cmp.Or(f.Status, http.StatusBadGateway)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(f.Status)
+		fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%d %s</title></head><body><h1>%[2]s</h1></body></html>\n", f.Status, http.StatusText(f.Status))
 	case o.ID == gen.OperationRequestToken.ID && f.Status < 500:
 		code := cmp.Or(map[int]string{400: "invalid_request", 429: "too_many_requests"}[f.Status], "access_denied")
 		if f.Status == http.StatusTooManyRequests {
@@ -396,10 +392,9 @@ func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 		writeField(w, fieldError{[]any{"body"}, text, "value_error"})
 	case f.Status >= 500:
 		writeMessage(w, f.Status, text)
+	case f.Status == http.StatusUnauthorized:
+		writeUnauthorized(w, text)
 	default:
-		if f.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
 		writeDetail(w, f.Status, text)
 	}
 }

@@ -32,16 +32,14 @@ type Request struct {
 // Sandbox requests count for the same operations; refused requests and those
 // that a fault took count too.
 func (s *Server) Requests() map[string]int {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	return maps.Clone(s.counts)
 }
 
 // LastRequests gives the last n requests, up to 1,000, the oldest first: those
 // to /_emulator/ apart, in the order in which they came.
 func (s *Server) LastRequests(n int) []Request {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	defer s.lock()()
 	list := []Request{}
 	for _, one := range s.last[max(0, len(s.last)-n):] {
 		list = append(list, *one)
@@ -128,15 +126,15 @@ func (s *Server) operation(o gen.Operation, st *store, work http.Handler) http.H
 		if r.ContentLength >= 0 {
 			size = min(most, r.ContentLength)
 		}
-		if s.bodies.Acquire(s.ctx, size) != nil {
+		if size > 0 && s.bodies.Acquire(s.ctx, size) != nil {
 			panic(http.ErrAbortHandler)
 		}
-		defer s.bodies.Release(size)
 		controller := http.NewResponseController(w) // a server of the caller's may know no deadlines
 		_ = controller.SetReadDeadline(time.Now().Add(patience))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 		_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
-
+		s.bodies.Release(size - int64(len(body)))
+		defer s.bodies.Release(int64(len(body)))
 		x := &exchange{body: body}
 		x.who, x.refused = s.verify(r.Header.Get("Authorization"))
 		x.clientID = x.who.ClientID

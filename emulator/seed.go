@@ -74,13 +74,9 @@ func (sv *service) seedling(m members) (news []newcomer, err error) {
 		m["geometry"] = inner
 	}
 	first, _ := sv.server.account("")
-	account, err := m.account(first.AccountID)
-	if err != nil {
-		return nil, err
-	}
 	c, err := flat(m)
 	if err != nil {
 		return nil, err
 	}
-	return sv.judge(c, account, profile(account))
+	return sv.judge(c, first.AccountID, true)
 }

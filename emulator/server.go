@@ -138,8 +138,7 @@ func guard(o gen.Operation, next http.Handler) http.Handler {
 		x := exchangeOf(r)
 		for _, scope := range o.Scopes { // none for a token
 			if x.refused != "" {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-				writeDetail(w, http.StatusUnauthorized, x.refused)
+				writeUnauthorized(w, x.refused)
 				return
 			}
 			if !slices.Contains(strings.Fields(x.who.Scope), scope) {
@@ -170,6 +169,11 @@ func refuseParameter(w http.ResponseWriter, _ *http.Request, err error) {
 // writeDetail answers {"detail": "text"}, the usual shape [L].
 func writeDetail(w http.ResponseWriter, status int, detail string) {
 	writeJSON(w, status, map[string]any{"detail": detail})
+}
+
+func writeUnauthorized(w http.ResponseWriter, detail string) {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	writeDetail(w, http.StatusUnauthorized, detail)
 }
 
 // fieldError is one entry of {"detail": […]} under 422, the framework's

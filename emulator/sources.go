@@ -1,9 +1,11 @@
 package emulator
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/meti-go/meti/gen"
 )
@@ -20,11 +22,13 @@ var columns = map[string]string{
 
 // within is a filter for what the caller may touch: one account's sources, or
 // an admin all.
-func within(r *http.Request) filter {
+func within(r *http.Request) (f filter) {
 	x := exchangeOf(r)
-	f := filter{equal: make(map[string]any), account: x.who.AccountID, lag: x.met.lag}
-	if x.who.Role == admin {
-		f.account = ""
+	if x.who.Role != admin {
+		f.add("s.account = ?", x.who.AccountID)
+	}
+	if x.met.lag > 0 {
+		f.add("s.arrived <= ?", time.Now().Add(-x.met.lag).UnixMicro())
 	}
 	return f
 }
@@ -55,27 +59,24 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.Lis
 			value = n
 		}
 		if column != "" && query.Has(field.Name) {
-			f.equal[column] = value
+			f.add(column+" = ?", value)
 		}
 	}
-	separator := []byte("[")
+	separator := "["
 	err := sv.store.list(r.Context(), f, page["limit"], page["offset"], func(chunk []byte) error {
-		if separator[0] == '[' {
-			w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Type", "application/json") // counts before the first chunk
+		_, err := io.WriteString(w, separator)
+		if separator = ","; err == nil {
+			_, err = w.Write(chunk)
 		}
-		if _, err := w.Write(separator); err != nil {
-			return err
-		}
-		separator = []byte(",")
-		_, err := w.Write(chunk)
 		return err
 	})
 	switch {
-	case err != nil && separator[0] == ',':
+	case err != nil && separator == ",":
 		panic(http.ErrAbortHandler) // too late for a status: a list cut short must not look whole
 	case err != nil:
 		sv.fail(w, r, err)
-	case separator[0] == '[':
+	case separator == "[":
 		writeBytes(w, http.StatusOK, []byte("[]"))
 	default:
 		_, _ = w.Write([]byte("]"))
@@ -86,7 +87,7 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.Lis
 func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID string) {
 	var answer []byte
 	f := within(r)
-	f.equal[columns["id"]] = sourceID
+	f.add(columns["id"]+" = ?", sourceID)
 	err := sv.store.list(r.Context(), f, 1, 0, func(chunk []byte) error {
 		answer = append(answer, chunk...)
 		return nil
@@ -117,7 +118,7 @@ func (sv *service) DeleteSourcesByAltID(w http.ResponseWriter, r *http.Request, 
 
 func (sv *service) delete(w http.ResponseWriter, r *http.Request, by, value string) {
 	f := within(r)
-	f.equal[columns[by]] = value
+	f.add(columns[by]+" = ?", value)
 	deleted, err := sv.store.remove(f, sv.server.Now)
 	switch {
 	case err != nil:

@@ -19,7 +19,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -58,11 +57,12 @@ type store struct {
 // openStore opens the file, or a temporary one if path is empty. The seed is for
 // a new one.
 func openStore(path string, f flavour, seed uint64) (st *store, err error) {
-	name, pragmas := path, []string{"locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)", "cache_size(-32000)"}
-	if path == "" {
-		name, pragmas = temporary(), []string{"journal_mode(MEMORY)", "synchronous(OFF)", "cache_size(-16000)"} // KB
-	} else if name, err = private(path); err != nil {
-		return nil, fmt.Errorf("emulator: %w", err)
+	name, pragmas := temporary(), []string{"journal_mode(MEMORY)", "synchronous(OFF)", "cache_size(-16000)"} // KB
+	if path != "" {
+		pragmas = []string{"locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)", "cache_size(-32000)"}
+		if name, err = private(path); err != nil {
+			return nil, fmt.Errorf("emulator: %w", err)
+		}
 	}
 	query := url.Values{"_pragma": append(pragmas, "page_size(8192)")}
 	st = &store{flavour: f}
@@ -222,37 +222,25 @@ func (st *store) reset() error {
 	})
 }
 
-// filter is a condition on the sources s: expressions with the value that each
-// must have, the account, if it is not empty, and how long ago they were stored
-// at least, if that is not zero.
+// filter is a condition on the sources s.
 type filter struct {
-	equal   map[string]any
-	account string
-	lag     time.Duration
+	conditions []string
+	args       []any
 }
 
-// where gives the condition and its arguments.
-func (f filter) where() (condition string, args []any) {
-	condition = "true"
-	for expression, value := range f.equal {
-		condition += " AND " + expression + " = ?"
-		args = append(args, value)
-	}
-	if f.account != "" {
-		condition += " AND s.account = ?"
-		args = append(args, f.account)
-	}
-	if f.lag > 0 {
-		condition += " AND s.arrived <= ?"
-		args = append(args, time.Now().Add(-f.lag).UnixMicro())
-	}
-	return condition, args
+func (f *filter) add(condition string, arg any) {
+	f.conditions, f.args = append(f.conditions, condition), append(f.args, arg)
+}
+
+// where gives the condition with another one, and the arguments.
+func (f filter) where(more string, args ...any) (string, []any) {
+	return " WHERE " + strings.Join(append(slices.Clip(f.conditions), more), " AND "), append(slices.Clip(f.args), args...)
 }
 
 // matching gives the ids of the sources that match, in order. limit < 0 is none.
 func (st *store) matching(f filter, limit, offset int) ([]int64, error) {
-	where, args := f.where()
-	return st.ids("SELECT s.id FROM source s WHERE "+where+" ORDER BY s.id LIMIT ? OFFSET ?", append(args, limit, offset)...)
+	where, args := f.where("true ORDER BY s.id LIMIT ? OFFSET ?", limit, offset)
+	return st.ids("SELECT s.id FROM source s"+where, args...)
 }
 
 // listChunk is how many sources of a list are read at a time.
@@ -268,7 +256,7 @@ func (st *store) list(ctx context.Context, f filter, limit, offset int, emit fun
 			return err
 		}
 		b = b[:0]
-		where, args := f.where()
+		where, args := f.where("s.id BETWEEN ? AND ? ORDER BY s.id", part[0], part[len(part)-1])
 		err = st.each(func(rows *sql.Rows) error {
 			var ssid, created, changed, document, geometry, others sql.RawBytes
 			var c conflicts
@@ -283,8 +271,7 @@ func (st *store) list(ctx context.Context, f filter, limit, offset int, emit fun
 			}
 			b = st.appendSource(b, ssid, created, changed, document, geometry, c)
 			return nil
-		}, `SELECT s.ssid, s.created, s.changed, s.document, s.geometry, s.others, s.share FROM source s
-			WHERE `+where+` AND s.id BETWEEN ? AND ? ORDER BY s.id`, append(args, part[0], part[len(part)-1])...)
+		}, "SELECT s.ssid, s.created, s.changed, s.document, s.geometry, s.others, s.share FROM source s"+where, args...)
 		if err == nil && len(b) > 0 {
 			err = emit(b)
 		}

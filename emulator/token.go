@@ -231,14 +231,12 @@ func readTokenRequest(r *http.Request, body []byte) (q map[string]string, proble
 		return q, "The body must be JSON or form encoded"
 	}
 	if id, secret, ok := r.BasicAuth(); ok {
-		// RFC 6749, section 2.3.1: both are form encoded before Basic is.
-		if text, err := url.QueryUnescape(id); err == nil {
-			id = text
+		for name, value := range map[string]string{"client_id": id, "client_secret": secret} {
+			q[name] = value
+			if text, err := url.QueryUnescape(value); err == nil { // RFC 6749, 2.3.1: they are form encoded before
+				q[name] = text
+			}
 		}
-		if text, err := url.QueryUnescape(secret); err == nil {
-			secret = text
-		}
-		q["client_id"], q["client_secret"] = id, secret
 	}
 	return q, ""
 }

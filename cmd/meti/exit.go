@@ -78,7 +78,7 @@ func (e silent) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 type commandEnded struct{ code int }
 
 func (e commandEnded) Error() string { return e.Unwrap().Error() }
-func (e commandEnded) Unwrap() error { return silent{e.code} }
+func (e commandEnded) Unwrap() error { return silent(e) }
 
 // signalled is why the context ended when a signal came.
 type signalled struct{ signal os.Signal }
