@@ -59,9 +59,9 @@ func TestREADMEShowsCompiledGo(t *testing.T) {
 	}
 }
 
-// emulated starts an emulator that holds the example fields, and gives the
-// environment that points at it.
-func emulated(t *testing.T) []string {
+// fresh starts an emulator that holds nothing, and gives the environment that
+// points at it.
+func fresh(t *testing.T) []string {
 	t.Helper()
 	server, err := emulator.Start(emulator.Options{})
 	if err != nil {
@@ -73,10 +73,16 @@ func emulated(t *testing.T) []string {
 		}
 	})
 	ready := server.Ready()
-	environment := append(os.Environ(),
+	return append(os.Environ(),
 		"METI_BASE_URL="+ready.URL, "AUTH0_DOMAIN="+ready.Domain, "AUTH0_AUDIENCE="+ready.Audience,
 		"METI_CLIENT_ID="+ready.ClientID, "METI_CLIENT_SECRET="+ready.ClientSecret,
 		"XDG_CACHE_HOME="+t.TempDir())
+}
+
+// emulated is fresh with the example fields.
+func emulated(t *testing.T) []string {
+	t.Helper()
+	environment := fresh(t)
 	create := exec.CommandContext(t.Context(), "meti", "sources", "create", "-", "--methodology", "Agriculture")
 	create.Env, create.Stdin = environment, strings.NewReader(string(testdata.Fields))
 	if out, err := create.CombinedOutput(); err != nil {
