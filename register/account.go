@@ -203,8 +203,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 const (
 	byName    = 10
 	byListing = 2000
-	pageSize  = 1000
-	lookups   = 8 // at once
+	pageSize  = 250 // of a listing: several pages of boundaries are in memory at once
+	lookups   = 8   // at once
 )
 
 var errUnfiltered = errors.New("the server ignores the filter by alt_id")
@@ -220,7 +220,7 @@ func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*a
 	if !list && !j.account.unfiltered.Load() && len(names) > byName {
 		list = len(names) > byListing
 		if !list {
-			probe := api.ListParams{Filter: filter, Limit: 1, Offset: len(names) * pageSize / 50}
+			probe := api.ListParams{Filter: filter, Limit: 1, Offset: 20 * len(names)}
 			beyond, err := j.Client.Sources.List(ctx, probe)
 			if err != nil {
 				return false, err
@@ -241,7 +241,7 @@ func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*a
 		}
 		j.account.unfiltered.Store(true)
 	}
-	for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter}) {
+	for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter, PageSize: pageSize}) {
 		if err != nil {
 			return false, err
 		}
