@@ -289,6 +289,7 @@ func trial(t *testing.T, seed uint64) (result tally) {
 	}
 	if change(t, random, k, &o, server, list) {
 		posts++ // besides
+		k.throwAway = false // half of a replacement would be forgotten with it
 		if !untilDone(t, seed, random, k, &o, server, &result) {
 			return result
 		}
