@@ -288,7 +288,7 @@ func trial(t *testing.T, seed uint64) (result tally) {
 		return result
 	}
 	if change(t, random, k, &o, server, list) {
-		posts++ // besides
+		posts++             // besides
 		k.throwAway = false // half of a replacement would be forgotten with it
 		if !untilDone(t, seed, random, k, &o, server, &result) {
 			return result
