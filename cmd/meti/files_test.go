@@ -228,6 +228,9 @@ func verdicts(t *testing.T, text string) (valid []string, invalid int, rules str
 		} else {
 			invalid++
 		}
+		if r.Conflict { // what is invalid is in nobody's way
+			t.Errorf("%s conflicts with %v", r.AltID, r.With)
+		}
 		for _, p := range r.Problems {
 			broken = append(broken, fmt.Sprint(p.Severity, " ", p.Rule))
 		}
