@@ -369,7 +369,7 @@ func TestPrismFindsViolations(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet && r.URL.Path == "/sources" {
 				w.Header().Set("Content-Type", "application/json")
-				_, _ = io.WriteString(w, `[{"id":5}]`)
+				_, _ = io.WriteString(w, `{"sources":7}`)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -382,7 +382,7 @@ func TestPrismFindsViolations(t *testing.T) {
 	s := &suite{t: t, server: server, seen: map[string]int{}}
 	s.url = prism(t, server.URL, s.violation)
 	for _, request := range []struct{ method, path, body string }{
-		{"GET", "/sources", ""},                              // answered with an id that is a number
+		{"GET", "/sources", ""},                              // answered with an object
 		{"DELETE", "/sources", ""},                           // without alt_id
 		{"GET", "/sources?limit=many", ""},                   // no integer
 		{"POST", "/sources", `{"type":"FeatureCollection"}`}, // no features
