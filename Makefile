@@ -30,7 +30,7 @@ lint:
 lint-spec:
 	cd test/spec && npm ci --silent && npx spectral lint --fail-severity=hint ../../openapi.yaml && npx redocly lint --extends recommended-strict ../../openapi.yaml
 
-# The SDK against programs that we did not write. Needs npm and gdal-bin.
+# The SDK against programs that we did not write. Needs npm, gdal-bin and redis-server.
 test-peers:
 	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
 	$(GO) test -count=1 -tags peers -timeout 20m ./test/...
@@ -63,7 +63,7 @@ vendor-leaflet:
 	for f in dist/leaflet.js dist/leaflet.css LICENSE; do sed -e 's/\r$$//' -e '/^\/\/# sourceMappingURL/d' $$d/package/$$f > internal/report/leaflet/$$(basename $$f) || exit 1; done; \
 	status=$$?; rm -rf $$d; exit $$status
 
-# Shapes that nobody here drew, with the verdicts of GDAL. Needs npm and gdal-bin.
+# Shapes that nobody here drew, with the verdicts of GDAL. Needs npm, gdal-bin and redis-server.
 foreign-shapes:
 	d=$$(mktemp -d) && (cd $$d && npm pack --silent us-atlas@3.0.1 && tar xzf us-atlas-3.0.1.tgz) && \
 	$(GO) run ./ledger/internal/foreign -o testdata/ledger/counties.json $$d/package/counties-10m.json; \

@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/emulator"
-	"github.com/meti-go/meti/wire"
 )
 
 // start starts an emulator and returns it with the options that call it: in a
@@ -43,8 +43,8 @@ func square(id string) api.Feature {
 	return api.Feature{
 		ID: id,
 		Properties: api.FeatureProperties{
-			StartAt: wire.Date(2026, time.January, 1),
-			EndAt:   wire.Date(2026, time.December, 31),
+			StartAt: api.Date(2026, time.January, 1),
+			EndAt:   api.Date(2026, time.December, 31),
 		},
 		Geometry: []byte(`{"type":"Polygon","coordinates":[[[-93.6012,42.0301],[-93.5951,42.0301],[-93.5951,42.0346],[-93.6012,42.0346],[-93.6012,42.0301]]]}`),
 	}
@@ -72,7 +72,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%s: %.2f ha from %s, conflict: %t\n", source.AltID, *source.Hectares, source.StartAt, source.InConflict())
+		fmt.Println(source.AltID, "in conflict:", source.InConflict())
 	}
 
 	if err := client.Sources.Delete(ctx, id); err != nil {
@@ -81,8 +81,42 @@ func Example() {
 	_, err = client.Sources.Get(ctx, id)
 	fmt.Println("gone:", errors.Is(err, api.ErrNotFound))
 	// Output:
-	// field-0042: 25.25 ha from 2026-01-01T00:00:00Z, conflict: false
+	// field-0042 in conflict: false
 	// gone: true
+}
+
+// GeoJSON as people have it: numbers for ids, and properties of their own.
+func ExampleParseFeatures() {
+	fields, err := api.ParseFeatures([]byte(`{"type":"FeatureCollection","features":[{
+		"type": "Feature", "id": 42,
+		"properties": {"start_at": "2026-01-01", "end_at": "2026-12-31", "crop": "maize"},
+		"geometry": {"type":"Polygon","coordinates":[[[-93.60,42.03],[-93.59,42.03],[-93.59,42.04],[-93.60,42.03]]]}
+	}]}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range fields.Features {
+		fmt.Println(f.ID, f.Properties.StartAt, f.Properties.EndAt)
+	}
+	_, err = api.ParseFeatures([]byte(`{"type":"Feature","id":"x","properties":{"start_at":"01/02/2026"},"geometry":null}`))
+	fmt.Println(err)
+	// Output:
+	// 42 2026-01-01T00:00:00Z 2026-12-31T00:00:00Z
+	// api: features[0]: properties.start_at: wire: "01/02/2026" is not a date; write it as 2026-01-31T00:00:00Z
+}
+
+// An operation that this version does not know.
+func ExampleClient_Do() {
+	server, options := start(emulator.Options{})
+	defer server.Close()
+	client, err := api.New(options...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.Do(context.Background(), "PATCH", "/sources/"+url.PathEscape("src_0000000000000"), nil, map[string]any{"tags": []string{"north"}})
+	fmt.Println(err) // the emulator does not know it either
+	// Output:
+	// PATCH /sources/src_0000000000000: 405 Method Not Allowed: Method Not Allowed
 }
 
 // Classes tell what to do; the error itself holds the rest.

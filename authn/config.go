@@ -22,6 +22,13 @@ const (
 	DefaultAudience = "https://api.meti.millpont.com"
 )
 
+const (
+	// tokenPath is where Auth0 answers token requests [A].
+	tokenPath = "/oauth/token"
+	// fetchCap is the longest that one fetch takes, repeats and waits included.
+	fetchCap = 30 * time.Second
+)
+
 // defaultScopes are METI's three [A].
 var defaultScopes = []string{"read:sources", "write:sources", "delete:sources"}
 

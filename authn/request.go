@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"strconv"
@@ -17,9 +18,6 @@ import (
 
 	"github.com/meti-go/meti/internal/safehttp"
 )
-
-// tokenPath is where Auth0 answers token requests [A].
-const tokenPath = "/oauth/token"
 
 const (
 	// requestCap is how long one token request may take: a server that hangs
@@ -232,4 +230,45 @@ func (s *Source) advice(e *FetchError, status int) string {
 		return "check " + name("ClientID") + " and " + name("ClientSecret") + ", and " + name("Domain") + " (wrong domain?)"
 	}
 	return ""
+}
+
+// fetch asks Auth0, and again after temporary failures.
+func (s *Source) fetch(f *fetch) (*held, *FetchError) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchCap)
+	defer cancel()
+	for attempt, left := 1, s.config.MaxWait; ; attempt++ {
+		h, failure := s.request(ctx)
+		if failure == nil {
+			return h, nil
+		}
+		failure.Attempts = attempt
+		if !failure.Temporary() {
+			return nil, failure
+		}
+		wait := failure.RetryAfter
+		switch {
+		case wait > 0:
+		case failure.Status == http.StatusTooManyRequests: // and no reset named: be slow
+			wait = 5 * time.Second << (attempt - 1)
+		default:
+			wait = backoff(attempt)
+		}
+		deadline, _ := ctx.Deadline()
+		if wait > left || wait >= time.Until(deadline) {
+			if failure.RetryAfter > 0 {
+				failure.Hint = fmt.Sprintf("longer than the %s that are left for waiting", left.Round(time.Second))
+			}
+			return nil, failure
+		}
+		left -= wait
+		f.last.Store(failure)
+		time.Sleep(wait) // which ends before ctx does
+	}
+}
+
+// backoff is the delay after that many attempts: half a second, doubled each
+// time up to eight, less a random part of up to a half.
+func backoff(attempt int) time.Duration {
+	d := min(8*time.Second, 500*time.Millisecond<<min(attempt-1, 10))
+	return d - rand.N(d/2)
 }

@@ -48,24 +48,17 @@
 package authn
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"github.com/meti-go/meti/internal/safehttp"
 )
 
 const (
-	// fetchCap is the longest that one fetch takes, repeats and waits included.
-	fetchCap = 30 * time.Second
 	// maxMargin is how early a token is renewed, at most [A].
 	maxMargin = 30 * time.Second
 	// permanentFor is how long a permanent failure is remembered.
@@ -149,69 +142,6 @@ func New(c Config) (*Source, error) {
 	return s, nil
 }
 
-// Grant returns the token to use now, with all that is known of it. With a
-// cached token this takes no lock and allocates nothing.
-func (s *Source) Grant(ctx context.Context) (*Grant, error) {
-	if h := s.current.Load(); h != nil && s.clock().before(h.renew) {
-		return h.grant, nil
-	}
-	return s.wait(ctx)
-}
-
-// Token is [Source.Grant] as an oauth2.TokenSource, without a context. The
-// token is shared and must not be changed.
-func (s *Source) Token() (*oauth2.Token, error) {
-	g, err := s.Grant(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return g.token, nil
-}
-
-// Edit sets the Authorization header of req. It is assignable to a generated
-// client's RequestEditorFn. It refuses plain http to any host but this one.
-//
-// It cannot see the answer: a 401 is not handled, and an http.Client follows
-// redirects with the header. Use [Source.Transport] below the client for both.
-func (s *Source) Edit(ctx context.Context, req *http.Request) error {
-	if req.URL.Scheme != "https" && !safehttp.Loopback(req.URL.Hostname()) {
-		return fmt.Errorf("authn: request for %s refused: a token is for https, or this machine", safehttp.Origin(req.URL))
-	}
-	g, err := s.Grant(ctx)
-	if err != nil {
-		return err
-	}
-	if req.Header == nil {
-		req.Header = make(http.Header)
-	}
-	req.Header["Authorization"] = g.Header()
-	return nil
-}
-
-// Invalidate drops the cached token if it is still this one: call it with the
-// token that the service refused with 401. A late refusal of an older token
-// changes nothing, so any number of refusals costs one new token. In a [Store]
-// the new one replaces this one and no other.
-//
-// A service that refuses every token is not worth a month's quota: after 100
-// dropped tokens, one a minute is dropped and the others are kept.
-func (s *Source) Invalidate(token string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.current.Load()
-	if h == nil || h.grant.AccessToken() != token {
-		return
-	}
-	now := s.clock()
-	s.refusals = max(0, s.refusals-(now.monotonic-s.counted.monotonic).Minutes())
-	s.counted = now
-	if s.refusals <= maxRefusals-1 {
-		s.refusals++
-		s.refused = h.grant
-		s.current.Store(nil)
-	}
-}
-
 // Quota returns what Auth0's latest answer, refusals included, said of how
 // many tokens are left; nil where it said nothing.
 func (s *Source) Quota() []Quota {
@@ -223,139 +153,6 @@ func (s *Source) Quota() []Quota {
 
 // BaseURL returns the API that the tokens are for, see [Config].
 func (s *Source) BaseURL() string { return s.config.BaseURL }
-
-// wait is Grant without a fresh token at hand.
-func (s *Source) wait(ctx context.Context) (*Grant, error) {
-	if ctx.Err() != nil {
-		return nil, s.gaveUp(ctx, nil)
-	}
-	s.mu.Lock()
-	now := s.clock()
-	h := s.current.Load()
-	if h != nil && now.before(h.renew) {
-		s.mu.Unlock()
-		return h.grant, nil
-	}
-	valid := h != nil && now.before(h.end)
-	if failed := s.failed; failed != nil && now.before(s.until) {
-		s.mu.Unlock()
-		if valid {
-			return h.grant, nil
-		}
-		return nil, failed
-	}
-	f := s.fetching
-	if f == nil {
-		f = &fetch{done: make(chan struct{})}
-		s.fetching = f
-		go s.run(f, h)
-	}
-	s.mu.Unlock()
-
-	if valid && !s.config.Lazy {
-		return h.grant, nil
-	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return nil, s.gaveUp(ctx, f.last.Load())
-	}
-	switch {
-	case f.failure == nil:
-		return f.grant, nil
-	case valid && s.clock().before(h.end):
-		return h.grant, nil
-	}
-	return nil, f.failure
-}
-
-// gaveUp is the error of a caller whose context ended, during repeats after
-// last.
-func (s *Source) gaveUp(ctx context.Context, last *FetchError) *FetchError {
-	err := safehttp.Ended(ctx)
-	if last != nil {
-		err = fmt.Errorf("%w, while repeating after: %w", err, last)
-	}
-	return &FetchError{Domain: s.config.Domain, Err: err}
-}
-
-// run carries out f. old is what it is to replace, or nil.
-func (s *Source) run(f *fetch, old *held) {
-	get := s.fetch
-	if s.config.Store != nil {
-		get = func(f *fetch) (*held, *FetchError) { return s.share(f, old) }
-	}
-	h, failure := get(f)
-	if failure == nil {
-		f.grant = h.grant
-		if _, err := h.grant.UnverifiedClaims(); errors.Is(err, ErrOpaqueToken) {
-			s.opaqueWarning.Do(func() { s.config.Warn(fmt.Errorf("authn: %s: %w", s.config.Domain, err)) })
-		}
-	}
-	f.failure = failure
-
-	s.mu.Lock()
-	now := s.clock()
-	s.fetching, s.failed = nil, nil
-	if failure == nil && now.before(h.end) {
-		s.current.Store(h)
-	} else if old != nil && now.before(old.end) { // go on with it for a while
-		next := *old
-		left := old.end.monotonic - now.monotonic
-		next.renew = now.add(min(left, max(time.Second, left/4)))
-		s.current.CompareAndSwap(old, &next)
-	}
-	switch {
-	case failure == nil:
-	case !failure.Temporary():
-		s.failed, s.until = failure, now.add(permanentFor)
-	case failure.RetryAfter > 0:
-		s.failed, s.until = failure, now.add(min(failure.RetryAfter, maxWaitKept))
-	}
-	s.mu.Unlock()
-	close(f.done)
-}
-
-// fetch asks Auth0, and again after temporary failures.
-func (s *Source) fetch(f *fetch) (*held, *FetchError) {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchCap)
-	defer cancel()
-	for attempt, left := 1, s.config.MaxWait; ; attempt++ {
-		h, failure := s.request(ctx)
-		if failure == nil {
-			return h, nil
-		}
-		failure.Attempts = attempt
-		if !failure.Temporary() {
-			return nil, failure
-		}
-		wait := failure.RetryAfter
-		switch {
-		case wait > 0:
-		case failure.Status == http.StatusTooManyRequests: // and no reset named: be slow
-			wait = 5 * time.Second << (attempt - 1)
-		default:
-			wait = backoff(attempt)
-		}
-		deadline, _ := ctx.Deadline()
-		if wait > left || wait >= time.Until(deadline) {
-			if failure.RetryAfter > 0 {
-				failure.Hint = fmt.Sprintf("longer than the %s that are left for waiting", left.Round(time.Second))
-			}
-			return nil, failure
-		}
-		left -= wait
-		f.last.Store(failure)
-		time.Sleep(wait) // which ends before ctx does
-	}
-}
-
-// backoff is the delay after that many attempts: half a second, doubled each
-// time up to eight, less a random part of up to a half.
-func backoff(attempt int) time.Duration {
-	d := min(8*time.Second, 500*time.Millisecond<<min(attempt-1, 10))
-	return d - rand.N(d/2)
-}
 
 // hold decides how long g is used, which has left to live from a moment on.
 func (s *Source) hold(g *Grant, from moment, left time.Duration) *held {

@@ -1,7 +1,6 @@
 package register
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -573,7 +572,7 @@ func (r *run) take(a answer) {
 
 // unsent reports whether the network kept a request from leaving.
 func unsent(err error) bool {
-	return !errors.Is(err, api.ErrUnauthorized) && !errors.Is(err, api.ErrForbidden) && !errors.Is(err, context.Canceled)
+	return !errors.Is(err, api.ErrUnauthorized) && !errors.Is(err, api.ErrNoToken) && !errors.Is(err, api.ErrForbidden) && !errors.Is(err, context.Canceled)
 }
 
 // wait keeps the run from sending for a while.
@@ -605,9 +604,16 @@ func (r *run) wait(fault *api.Error, err error) {
 func (r *run) giveBack(q request, why string) {
 	r.restore(q.entries)
 	r.over(q.hunt)
-	if err := r.write(record{Intent: q.intent, Void: clip(cmp.Or(why, "no effect"), 500)}); err != nil {
+	if err := r.write(record{Intent: q.intent, Void: clip(cmpOr(why, "no effect"), 500)}); err != nil {
 		r.stop(err)
 	}
+}
+
+func cmpOr(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
 }
 
 func (r *run) restore(entries []int) {

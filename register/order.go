@@ -282,13 +282,13 @@ func (g *judging) one(i int32) (v verdicts, err error) {
 		if !ledger.Conflict(self, other) {
 			continue
 		}
-		if j.CountryOf != nil {
+		if j.Countries != nil {
 			if country == "" {
-				country = j.CountryOf(shape)
+				country = j.Countries.Of(shape)
 			}
 			var theirs string
 			if k >= 0 {
-				theirs = j.CountryOf(other.Shape)
+				theirs = j.Countries.Of(other.Shape)
 			} else {
 				theirs = g.spool.texts.at(g.spool.list[-1-k].country)
 			}

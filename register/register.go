@@ -118,10 +118,8 @@ type Options struct {
 
 	// AgainstAccount reads the whole account, to find conflicts with it.
 	AgainstAccount bool
-	// CountryOf tells in which country a shape lies, for sources of two countries
-	// do not conflict; where it is nil all are taken to lie in one. It is called
-	// from many goroutines.
-	CountryOf func(*ledger.Shape) string
+	// Countries are where sources lie; with none all are taken to lie in one.
+	Countries *ledger.Countries
 
 	// Settle is how long after its connection ended a request may still commit
 	// and become visible; 60 seconds if zero.

@@ -13,6 +13,7 @@ import (
 type lookup struct {
 	begin   time.Time
 	entries []int
+	whole   bool
 	sources []*api.Source
 	gone    []string
 	err     error
@@ -48,35 +49,62 @@ func (r *run) lookUp() {
 	go func() { r.looked <- r.lookFor(entries, names, ids, final) }()
 }
 
-// lookFor asks METI for some entries. It is not the goroutine that owns the run,
-// and only collects.
+// lookFor asks METI for some entries. What is about to be given up is asked
+// for by its alt_id too, for that is another question with another answer.
 func (r *run) lookFor(entries []int, names, ids []string, final bool) lookup {
 	l := lookup{begin: time.Now(), entries: entries}
-	seen, found := map[string]bool{}, map[string]bool{}
-	without := func(all []string, have map[string]bool) []string {
-		return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return have[s] })
-	}
 	wanted := map[string]bool{}
 	for _, name := range names {
 		wanted[name] = true
 	}
-	_, l.gone, _, l.err = r.ask(r.ctx, question{
-		names: names,
-		each: func(s *api.Source) {
-			if wanted[s.AltID] && !seen[s.ID] {
-				seen[s.ID], found[s.AltID] = true, true
-				l.sources = append(l.sources, s)
+	seen := map[string]bool{}
+	keep := func(s *api.Source) {
+		if wanted[s.AltID] && !seen[s.ID] {
+			seen[s.ID] = true
+			l.sources = append(l.sources, s)
+		}
+	}
+	if l.whole, l.err = r.fetch(r.ctx, names, false, keep); l.err != nil {
+		return l
+	}
+	if l.whole && final && !r.account.unfiltered.Load() {
+		found := map[string]bool{}
+		for _, s := range l.sources {
+			found[s.AltID] = true
+		}
+		var absent []string
+		for _, name := range names {
+			if !found[name] {
+				absent = append(absent, name)
 			}
-		},
-		known: func() []string { return without(ids, seen) },
-		absent: func() []string {
-			if !final {
-				return nil
-			}
-			return without(names, found)
-		},
-		progress: func(int, int) {},
-	})
+		}
+		var more []*api.Source
+		filter := api.Filter{}
+		if r.Attributes.AccountID != nil {
+			filter.AccountID = *r.Attributes.AccountID
+		}
+		if more, l.err = r.fetchNamed(r.ctx, absent, filter); l.err != nil && !errors.Is(l.err, errUnfiltered) {
+			return l
+		}
+		for _, s := range more {
+			keep(s)
+		}
+	}
+	var missing []string
+	for _, id := range ids {
+		if !seen[id] {
+			missing = append(missing, id)
+		}
+	}
+	var again []*api.Source
+	again, l.err = r.get(r.ctx, missing, func(int) {})
+	for k, s := range again {
+		if s == nil {
+			l.gone = append(l.gone, missing[k])
+		} else {
+			keep(s)
+		}
+	}
 	return l
 }
 
@@ -285,7 +313,7 @@ func (r *run) settle(l lookup) {
 			return
 		}
 		r.unread++
-		if errors.Is(l.err, api.ErrUnauthorized) || errors.Is(l.err, api.ErrForbidden) || r.unread >= unreadInARow && r.overdue() {
+		if errors.Is(l.err, api.ErrUnauthorized) || errors.Is(l.err, api.ErrNoToken) || errors.Is(l.err, api.ErrForbidden) || r.unread >= unreadInARow && r.overdue() {
 			r.stop(fmt.Errorf("what became of requests cannot be looked up: %w", l.err))
 			r.abandon()
 			return
@@ -295,14 +323,14 @@ func (r *run) settle(l lookup) {
 	}
 	r.unread = 0
 	r.account.readings++
-	reading := &reading{begin: l.begin, gone: map[string]bool{}, number: r.account.readings}
+	reading := &reading{begin: l.begin, whole: l.whole, gone: map[string]bool{}, number: r.account.readings, of: make([]bool, len(r.entries))}
 	for _, id := range l.gone {
 		reading.gone[id] = true
 	}
 	was, replacing := map[int]State{}, r.replacing()
 	for _, i := range l.entries {
 		was[i] = r.entries[i].state
-		r.entries[i].source = -1
+		r.entries[i].source, reading.of[i] = -1, true
 	}
 	for _, s := range l.sources {
 		r.see(reading, s)

@@ -232,7 +232,7 @@ func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
 		if first == nil {
 			first = err
 		}
-		stopped = stopped || errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrForbidden)
+		stopped = stopped || errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden)
 		if err := errors.Join(out.add(one), out.flush()); err != nil {
 			return err
 		}

@@ -117,7 +117,7 @@ func exitCode(ctx context.Context, err error) int {
 		return quiet.code
 	case errors.Is(err, api.ErrOutcomeUnknown):
 		return exitUnknown
-	case errors.As(err, &fetch), errors.As(err, &config), errors.Is(err, api.ErrUnauthorized):
+	case errors.As(err, &fetch), errors.As(err, &config), errors.Is(err, api.ErrUnauthorized), errors.Is(err, api.ErrNoToken):
 		return exitNoToken
 	case errors.Is(err, api.ErrForbidden), errors.Is(err, authn.ErrMissingScope):
 		return exitForbidden

@@ -137,7 +137,7 @@ func TestREADMEPrograms(t *testing.T) {
 			t.Errorf("%s: %v", program, err)
 		}
 		for _, id := range ids {
-			if fields := strings.Fields(id); !strings.Contains(string(out), fields[0]+" "+fields[1]) {
+			if fields := strings.Fields(id); !strings.Contains(strings.ReplaceAll(string(out), `"`, ""), fields[0]+" "+fields[1]) {
 				t.Errorf("%s does not list %s:\n%s", program, id, out)
 			}
 		}

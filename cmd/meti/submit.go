@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/meti-go/meti/ledger"
-	"github.com/meti-go/meti/ledger/countries"
 	"github.com/meti-go/meti/register"
 )
 
@@ -169,16 +164,10 @@ func (s *submitting) command(cmd *cobra.Command, args []string) error {
 	case s.against != "" && s.against != "account":
 		return usage(cmd, fmt.Errorf("--against is %q, not account", s.against))
 	}
-	table := sync.OnceValue(countries.World) // only where something may conflict
-	if s.countries != "" {
-		own, err := countryTable(s.countries)
-		if err != nil {
-			return err
-		}
-		table = func() *ledger.Countries { return own }
+	if o.Countries, err = countryTable(s.countries); err != nil {
+		return err
 	}
-	o.CountryOf = func(shape *ledger.Shape) string { return table().Of(shape) }
-	o.AgainstAccount = s.against != ""
+	o.Rules.Countries, o.AgainstAccount = o.Countries, s.against != ""
 	if o.Journal == "none" {
 		o.Journal, o.NoJournal = "", true
 	}
@@ -274,14 +263,6 @@ func (s *submitting) describe(job *register.Job) {
 		text += fmt.Sprintf("; %d to be registered anew", replacing)
 	}
 	s.progress.say(text)
-	warnings := job.Warnings()
-	if len(warnings) > 0 {
-		var list []string
-		for _, rule := range slices.Sorted(maps.Keys(warnings)) {
-			list = append(list, fmt.Sprintf("%s in %d", rule, warnings[rule]))
-		}
-		s.progress.say(fmt.Sprintf("warnings: %s; \"meti check\" says where", strings.Join(list, ", ")))
-	}
 	if whole, hidden := job.Compared(); c.ToSend > 0 && !target.Sandbox {
 		switch {
 		case !whole:

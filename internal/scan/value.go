@@ -131,9 +131,7 @@ func Rest(d *Decoder, fits bool, to *map[string]json.RawMessage) {
 	switch {
 	case d.failed:
 	case fits && len(*to) > 0:
-		if delete(*to, d.keys.names[d.index]); len(*to) == 0 {
-			*to = nil
-		}
+		delete(*to, d.keys.names[d.index])
 	case !fits:
 		name := ""
 		if d.index >= 0 {

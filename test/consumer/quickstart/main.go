@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/wire"
 )
 
 func main() {
@@ -24,8 +23,8 @@ func main() {
 		FeatureCollection: api.FeatureCollection{Features: []api.Feature{{
 			ID: "north-40",
 			Properties: api.FeatureProperties{
-				StartAt: wire.Date(2026, time.January, 1),
-				EndAt:   wire.Date(2027, time.January, 1),
+				StartAt: api.Date(2026, time.January, 1),
+				EndAt:   api.Date(2027, time.January, 1),
 			},
 			Geometry: json.RawMessage(`{"type":"Polygon","coordinates":[[[-93.62,42.05],[-93.61,42.05],[-93.61,42.06],[-93.62,42.06],[-93.62,42.05]]]}`),
 		}}},
@@ -36,12 +35,12 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(created[0].ID, *created[0].Hectares, "hectares, in conflict:", created[0].InConflict())
+	fmt.Println(created[0])
 
 	for source, err := range client.Sources.All(ctx, api.AllParams{}) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(source.ID, source.AltID, source.InConflict())
+		fmt.Println(source)
 	}
 }

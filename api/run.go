@@ -1,0 +1,90 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
+)
+
+// client is what carries out calls: the inside of a [Client].
+type client struct {
+	base      *url.URL
+	http      *http.Client // follows no redirect
+	userAgent []string     // a header's value, shared by every request
+	tokens    tokens
+	retries   *retries
+	hooks     []func(context.Context, Attempt)
+	limits    limits
+}
+
+// call is one operation to carry out.
+type call struct {
+	operation gen.Operation
+	path      string // below the base URL, escaped
+	query     url.Values
+	body      []byte
+	// read takes the capped and decompressed body of a 2xx JSON answer. It is
+	// called once an attempt, and starts anew each time. JSON that is cut short
+	// is an error that wraps io.ErrUnexpectedEOF; a reader's own error is
+	// handed back. Both are repeated where the operation may be; any other
+	// error says that the answer is unreadable, and is not.
+	read func(body io.Reader) error
+	// unknown operations are those of Client.Do, which are not repeated unless
+	// the caller says that they may be carried out twice.
+	unknown, twice bool
+}
+
+// repeatable tells the operations that may be carried out twice.
+func (c *call) repeatable() bool {
+	return c.twice || !c.unknown && c.operation.Repeatable
+}
+
+// run is a call under way.
+type run struct {
+	*client
+	*call
+	target  *url.URL
+	secrets safehttp.Secrets
+	unclear bool   // an attempt may have been carried out, and its answer was lost
+	last    *Error // the newest failure, for when there is no further answer
+	refused string // the token that the service answered with 401
+}
+
+// outcome is what became of one attempt.
+type outcome struct {
+	err      *Error // nil: done
+	status   int
+	next     next
+	unclear  bool          // the server may have carried the request out
+	spent    time.Duration // without the consumer's time
+	tried    bool          // the request was handed to the transport
+	sent     int64
+	received int64
+}
+
+// next is what follows an attempt that failed.
+type next int
+
+const (
+	stop   next = iota
+	repeat      // under the policy
+	renew       // with another token, once
+)
+
+// target is where a call goes.
+func (c *client) target(call *call) *url.URL {
+	u := *c.base
+	u.RawPath = c.base.EscapedPath() + call.path
+	path, err := url.PathUnescape(call.path)
+	if err != nil {
+		path = call.path
+	}
+	u.Path += path
+	u.RawQuery = call.query.Encode()
+	return &u
+}
