@@ -163,7 +163,8 @@ func differ(t testing.TB, name string, data []byte) {
 		t.Errorf("%s: we say %v, and encoding/json has %v\n%q", name, err, theirs, data)
 	}
 	if err != nil {
-		if json.Valid(data) != strings.Contains(err.Error(), "should be") {
+		// A value of the wrong kind may stand before what breaks the JSON.
+		if json.Valid(data) && !strings.Contains(err.Error(), "should be") {
 			t.Errorf("%s: json.Valid says %v, and we %v\n%q", name, json.Valid(data), err, data)
 		}
 		return
