@@ -35,10 +35,11 @@ test-peers:
 	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
 	$(GO) test -count=1 -tags peers -timeout 20m ./test/...
 
-# What only a browser can show. Needs npm and Chromium.
+# What only a browser can show: the report, and the emulator's CORS. Needs npm and
+# Debian's chromium, or CHROMIUM.
 test-browser:
 	cd test/browser && npm ci --silent --ignore-scripts
-	$(GO) test -count=1 -tags browser ./test/browser
+	$(GO) test -count=1 -v -tags browser ./test/browser
 
 # The SDK beside other clients, on this machine, in a quarter of an hour or so.
 bench:

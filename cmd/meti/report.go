@@ -322,7 +322,7 @@ func (a *app) printReport(d *report.Document, format string) error {
 	out := newOutput(a, a.stdout, format, form[reportRow]{})
 	for i := range d.Fields {
 		f := &d.Fields[i]
-		row := reportRow{f.ID, f.AltID, f.Country, f.Start, f.End, f.Methodology, f.Year, f.Hectares, nil, f.State(),
+		row := reportRow{f.ID, f.AltID, f.Country, f.Start, f.End, f.Methodology, f.Year, f.Hectares, nil, f.State().String(),
 			f.Conflict, nil, f.Share, f.Protected, f.Problems}
 		if f.Hectares != nil {
 			row.Acres = new(*f.Hectares * report.AcresPerHectare)
@@ -370,16 +370,16 @@ func (a *app) printSummary(d *report.Document) error {
 	}
 	for _, one := range []struct {
 		head string
-		list []report.Count
+		list []*report.Count
 	}{{"COUNTRY", s.Countries}, {"METHODOLOGY", s.Methodologies}} {
 		fmt.Fprintln(a.stdout)
-		out := newOutput(a, a.stdout, "table", form[report.Count]{columns: []column[report.Count]{
-			{head: one.head, cell: func(c report.Count) string { return cmp.Or(c.Name, "not known") }, least: 12},
-			{head: "FIELDS", cell: func(c report.Count) string { return strconv.Itoa(c.Fields) }, right: true},
-			{head: "HECTARES", cell: func(c report.Count) string { return fmt.Sprintf("%.2f", c.Hectares) }, right: true},
-			{head: "ACRES", cell: func(c report.Count) string { return fmt.Sprintf("%.2f", c.Acres) }, right: true},
-			{head: "IN CONFLICT", cell: func(c report.Count) string { return strconv.Itoa(c.Conflict) }, right: true,
-				red: func(c report.Count) bool { return c.Conflict > 0 }},
+		out := newOutput(a, a.stdout, "table", form[*report.Count]{columns: []column[*report.Count]{
+			{head: one.head, cell: func(c *report.Count) string { return cmp.Or(c.Name, "not known") }, least: 12},
+			{head: "FIELDS", cell: func(c *report.Count) string { return strconv.Itoa(c.Fields) }, right: true},
+			{head: "HECTARES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Hectares) }, right: true},
+			{head: "ACRES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Acres) }, right: true},
+			{head: "IN CONFLICT", cell: func(c *report.Count) string { return strconv.Itoa(c.Conflict) }, right: true,
+				red: func(c *report.Count) bool { return c.Conflict > 0 }},
 		}})
 		for _, c := range one.list {
 			if err := out.add(c); err != nil {

@@ -3,8 +3,9 @@ package report
 import (
 	"bufio"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -16,84 +17,56 @@ import (
 // mostListed is up to how many fields the document lists them all.
 const mostListed = 1000
 
-// The styles and scripts are written as they stand, outside of the template:
-// it would change them, and the page allows only what has these hashes.
-var (
-	//go:embed page.html
-	pageHTML string
-	//go:embed page.css
-	pageCSS string
-	//go:embed map.js
-	mapJS string
-	//go:embed leaflet/leaflet.js
-	leafletJS string
-	//go:embed leaflet/leaflet.css
-	leafletCSS string
-	//go:embed leaflet/LICENSE
-	leafletLicense string
-)
+//go:embed page.html page.css map.js leaflet
+var files embed.FS
 
-// view is what the template sees.
-type view struct {
-	*Document
-	Summary
-	Policy    string
-	OwnPairs  []pair
-	AllPairs  int
-	Others    []pair
-	Said      []int
-	Listed    bool
-	Unlisted  int // fields that are only in the map
-	Threshold string
-	States    []string
+func file(name string) string {
+	text, _ := files.ReadFile(name)
+	return string(text)
 }
 
 // HTML writes the report as one document that needs nothing else: its policy
 // forbids the browser to load anything.
 func (d *Document) HTML(w io.Writer) error {
-	pairs := d.pairs()
-	v := view{Document: d, Summary: d.Summary(), AllPairs: len(pairs), Listed: len(d.Fields) <= mostListed,
-		Threshold: percent(d.Overlap), States: states[:]}
-	v.OwnPairs = pairs
-	for i, p := range pairs {
-		if !p.Own {
-			v.OwnPairs, v.Others = pairs[:i], pairs[i:]
-			break
-		}
-	}
+	own, others := d.pairs()
+	var said []int
 	for i := range d.Fields {
-		if d.Fields[i].said() {
-			v.Said = append(v.Said, i)
+		if len(d.Fields[i].what()) > 0 {
+			said = append(said, i)
 		}
 	}
-	v.Unlisted = len(d.Fields) - len(v.Said)
-	styles := []string{"/*\n" + leafletLicense + "*/\n" + leafletCSS, pageCSS}
-	scripts := []string{"/*\n" + leafletLicense + "*/\n" + leafletJS, mapJS}
-	v.Policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src" + hashes(styles) + "; script-src" + hashes(scripts)
-
+	// Styles and scripts are written as they stand, outside of the template: it
+	// would change them, and the page allows only what has these hashes.
+	notice := "/*\n" + file("leaflet/LICENSE") + "*/\n"
+	styles := []string{notice + file("leaflet/leaflet.css"), file("page.css")}
+	scripts := []string{notice + file("leaflet/leaflet.js"), file("map.js")}
+	view := map[string]any{
+		"Document": d, "Summary": d.Summary(), "Own": own, "Others": others, "AllPairs": len(own) + len(others), "Said": said,
+		"Listed": len(d.Fields) <= mostListed, "Unlisted": len(d.Fields) - len(said),
+		"States": []State{Clear, Own, Other, Both, Invalid},
+		"Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; style-src" + hashes(styles) + "; script-src" + hashes(scripts),
+	}
 	out := bufio.NewWriterSize(w, 1<<16)
-	if err := page().ExecuteTemplate(out, "head", v); err != nil {
+	page := page()
+	if err := page.ExecuteTemplate(out, "head", view); err != nil {
 		return err
 	}
 	for _, s := range styles {
 		fmt.Fprintf(out, "<style>%s</style>\n", s)
 	}
-	if err := page().ExecuteTemplate(out, "body", v); err != nil {
+	if err := page.ExecuteTemplate(out, "body", view); err != nil {
 		return err
 	}
-	_, _ = out.WriteString("<script type=\"text/plain\" id=\"packed\">")
+	fmt.Fprint(out, `<script type="text/plain" id="packed">`)
 	encoder := base64.NewEncoder(base64.StdEncoding, out)
-	if err := d.pack(encoder, pairs); err != nil {
+	if err := errors.Join(d.pack(encoder, append(own, others...)), encoder.Close()); err != nil {
 		return err
 	}
-	if err := encoder.Close(); err != nil {
-		return err
-	}
-	_, _ = out.WriteString("</script>\n")
+	fmt.Fprintln(out, "</script>")
 	for _, s := range scripts {
 		fmt.Fprintf(out, "<script>%s</script>\n", s)
 	}
-	_, _ = out.WriteString("</body>\n</html>\n")
+	fmt.Fprint(out, "</body>\n</html>\n")
 	return out.Flush()
 }
 
@@ -108,54 +81,41 @@ func hashes(texts []string) string {
 }
 
 func page() *template.Template {
+	known := func(text func(float64) string) func(*float64) string {
+		return func(v *float64) string {
+			if v == nil {
+				return "–"
+			}
+			return text(*v)
+		}
+	}
+	area := func(v float64) string { return grouped(v, 2) }
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"number":    func(n int) string { return grouped(float64(n), 0) },
-		"ha":        func(h *float64) string { return orDash(h, func(v float64) string { return grouped(v, 2) }) },
-		"area":      func(v float64) string { return grouped(v, 2) },
-		"percent":   func(v *float64) string { return orDash(v, percent) },
-		"share":     func(p pair, f *Field) string { v := p.ShareOf(f); return orDash(&v, percent) },
-		"acres":     func(v float64) string { return grouped(v*AcresPerHectare, 2) },
-		"field":     func(d *Document, i int) *Field { return &d.Fields[i] },
-		"what":      (*Field).what,
-		"dict":      func(name string, list []Count) map[string]any { return map[string]any{"Name": name, "List": list} },
-		"stateName": func(i int) string { return stateNames[i] },
-		"width":     func(n, of int) string { return strconv.FormatFloat(1000*float64(n)/float64(max(of, 1)), 'f', 2, 64) },
-	}).Parse(pageHTML))
+		"number": func(n int) string { return grouped(float64(n), 0) }, "area": area, "ha": known(area),
+		"percent": known(percent), "share": func(p pair, f *Field) string { return percent(p.ShareOf(f)) }, "least": percent,
+		"field": func(d *Document, i int) *Field { return &d.Fields[i] }, "what": (*Field).what,
+		"counts": func(name string, list []*Count) map[string]any { return map[string]any{"Name": name, "List": list} },
+		"width":  func(n, of int) string { return strconv.FormatFloat(1000*float64(n)/float64(max(of, 1)), 'f', 2, 64) },
+	}).Parse(file("page.html")))
 }
 
-func orDash(v *float64, text func(float64) string) string {
-	if v == nil {
-		return "–"
-	}
-	return text(*v)
-}
-
-// Period is the field's time in words.
-func (f *Field) Period() string {
-	if f.Start == "" && f.End == "" {
-		return ""
-	}
-	return f.Start + " – " + f.End
-}
-
-// what is all there is to say of a field, a sentence each.
-func (f *Field) what() []string {
-	var list []string
-	mine, foreign := 0, []string{}
+// what is all there is to say of a field beyond that it is there, in sentences.
+func (f *Field) what() (list []string) {
+	own, foreign := 0, []string{}
 	for _, p := range f.With {
 		if p.Own {
-			mine++
+			own++
 		} else {
 			foreign = append(foreign, p.ID)
 		}
 	}
-	if mine > 0 {
-		list = append(list, fmt.Sprintf("Conflicts with %s of your own.", many(mine, "field")))
+	if own > 0 {
+		list = append(list, fmt.Sprintf("Conflicts with own fields: %d.", own))
 	}
 	switch {
 	case len(foreign) > 0:
-		list = append(list, fmt.Sprintf("Conflicts with %s of other custodians: %s.", many(len(foreign), "source"), strings.Join(foreign, ", ")))
-	case f.Conflict && mine == 0:
+		list = append(list, "Conflicts with other custodians’ sources: "+strings.Join(foreign, ", ")+".")
+	case f.Conflict && own == 0:
 		list = append(list, "In conflict; with what is not said.")
 	}
 	if f.Protected != "" {
@@ -163,15 +123,6 @@ func (f *Field) what() []string {
 	}
 	return append(list, f.Problems...)
 }
-
-func many(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return digits(n) + " " + what + "s"
-}
-
-func digits(n int) string { return strconv.Itoa(n) }
 
 func percent(share float64) string {
 	switch p := 100 * share; {

@@ -19,22 +19,22 @@ const (
 // outlines are the countries, drawn with as many positions as the map needs. A
 // ring that crosses the antimeridian goes on past 180 degrees.
 func (d *Document) outlines() iter.Seq2[string, [][]float64] {
-	cells := map[[2]int]bool{}
+	type cell struct{ x, y int }
+	at := func(x, y float64) cell {
+		return cell{((int(math.Floor(x/cellSize))+90)%180+180)%180 - 90, int(math.Floor(y / cellSize))}
+	}
+	cells := map[cell]bool{}
 	for _, f := range d.Fields {
 		if len(f.Polygons) > 0 && len(f.Polygons[0]) > 0 && len(f.Polygons[0][0]) > 1 {
-			x, y := cell(f.Polygons[0][0][0], f.Polygons[0][0][1])
-			for dx := -1; dx <= 1; dx++ {
-				for dy := -1; dy <= 1; dy++ {
-					cells[[2]int{wrap(x + dx), y + dy}] = true
-				}
+			for k := range 9 {
+				cells[at(f.Polygons[0][0][0]+cellSize*float64(k%3-1), f.Polygons[0][0][1]+cellSize*float64(k/3-1))] = true
 			}
 		}
 	}
-	near := fine * max(1, float64(len(cells))/mostCells)
+	near := min(fine*max(1, float64(len(cells))/mostCells), coarse)
 	tolerance := func(x, y float64) float64 {
-		cx, cy := cell(x, y)
-		if cells[[2]int{wrap(cx), cy}] {
-			return min(near, coarse)
+		if cells[at(x, y)] {
+			return near
 		}
 		return coarse
 	}
@@ -55,12 +55,6 @@ func (d *Document) outlines() iter.Seq2[string, [][]float64] {
 		}
 	}
 }
-
-func cell(x, y float64) (int, int) {
-	return int(math.Floor(x / cellSize)), int(math.Floor(y / cellSize))
-}
-
-func wrap(x int) int { return ((x+90)%180+180)%180 - 90 }
 
 // unwrap makes a ring's longitudes go on where they jump from 180 to -180. One
 // that goes round a pole is closed along the edge of the map.
@@ -92,15 +86,14 @@ func simplify(ring []float64, tolerance func(x, y float64) float64) []float64 {
 	if n < 4 {
 		return nil
 	}
-	keep := make([]bool, n)
-	keep[0], keep[n-1] = true, true
 	far, most := 0, 0.0
 	for i := range n {
 		if d := math.Hypot(ring[2*i]-ring[0], ring[2*i+1]-ring[1]); d > most {
 			far, most = i, d
 		}
 	}
-	keep[far] = true
+	keep := make([]bool, n)
+	keep[0], keep[far], keep[n-1] = true, true, true
 	var walk func(a, b int)
 	walk = func(a, b int) {
 		worst, at := 1.0, -1

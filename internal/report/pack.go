@@ -1,94 +1,63 @@
 package report
 
 import (
-	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"io"
 	"math"
+	"strings"
 )
 
-// table is what the page knows of the fields beside their geometry: one array
-// for each column, and numbers in the place of texts that come again.
-type table struct {
-	ID       []string     `json:"id"`
-	AltID    []string     `json:"alt"`
-	Texts    []string     `json:"texts"`
-	Country  []int        `json:"country"`
-	Method   []int        `json:"method"`
-	Year     []int        `json:"year"`
-	Period   []int        `json:"period"`
-	State    []state      `json:"state"`
-	Hectares []*float64   `json:"ha"`
-	Share    []*float64   `json:"share"`
-	Said     map[int]said `json:"said"`
-	Pairs    [][4]any     `json:"pairs"` // index, index or SSID, hectares, whether at most
-	Offline  bool         `json:"offline"`
-	Land     []string     `json:"land"` // the names of the backdrop's polygons
-}
-
-// said is what only some fields have.
-type said struct {
-	Protected string   `json:"protected,omitempty"`
-	Problems  []string `json:"problems,omitempty"`
-}
-
-// pack writes the page's data: the length of the table, the table as JSON, and
-// the geometry of fields and land; all packed by gzip.
+// pack writes the page's data, packed by gzip: a table, and the geometry of the
+// fields and of the land behind them. The table is JSON: a list for each column,
+// and numbers in the place of texts that come again.
 //
 // A geometry is its numbers of polygons, rings and positions, and then a step
 // from each position to the next, in units of a millionth of a degree. Steps
 // are taken apart into a low byte and the rest, a varint, and each kind stands
 // together: gzip, which counts bytes, then needs a tenth less for them.
 func (d *Document) pack(w io.Writer, pairs []pair) error {
-	t := table{Said: map[int]said{}, Pairs: [][4]any{}, Offline: d.Offline}
-	numbers := map[string]int{}
-	number := func(text string) int {
-		n, ok := numbers[text]
-		if !ok {
-			n = len(t.Texts)
-			numbers[text] = n
-			t.Texts = append(t.Texts, text)
+	columns, texts, said := map[string][]any{}, map[string]int{}, map[int]any{}
+	text := func(s string) int {
+		if _, ok := texts[s]; !ok {
+			texts[s] = len(texts)
+			columns["texts"] = append(columns["texts"], s)
 		}
-		return n
+		return texts[s]
 	}
 	var fields, land shapes
 	for i := range d.Fields {
 		f := &d.Fields[i]
-		t.ID, t.AltID = append(t.ID, f.ID), append(t.AltID, f.AltID)
-		t.Country, t.Method = append(t.Country, number(f.Country)), append(t.Method, number(f.Methodology))
-		t.Year, t.Period = append(t.Year, number(f.year())), append(t.Period, number(f.Period()))
-		t.State = append(t.State, f.state())
-		t.Hectares, t.Share = append(t.Hectares, rounded(f.Hectares, 1e6)), append(t.Share, rounded(f.Share, 1e4))
+		for name, value := range map[string]any{
+			"id": f.ID, "alt": f.AltID, "state": f.State(), "ha": rounded(f.Hectares, 1e6), "share": rounded(f.Share, 1e4),
+			"country": text(f.Country), "method": text(f.Methodology), "year": text(f.year()), "period": text(f.Period()),
+		} {
+			columns[name] = append(columns[name], value)
+		}
 		if f.Protected != "" || len(f.Problems) > 0 {
-			t.Said[i] = said{f.Protected, f.Problems}
+			said[i] = map[string]any{"protected": f.Protected, "problems": f.Problems}
 		}
 		fields.add(f.Polygons, 1e6)
 	}
-	for _, p := range pairs {
+	columns["pairs"], columns["land"], columns["said"] = []any{}, []any{}, []any{said}
+	for _, p := range pairs { // index, index or name, hectares, whether at most
 		var with any = p.J
 		if p.J < 0 {
-			with = p.ID
-			if p.AltID != "" {
-				with = p.AltID + " " + p.ID
-			}
+			with = strings.TrimSpace(p.AltID + " " + p.ID)
 		}
-		t.Pairs = append(t.Pairs, [4]any{p.I, with, rounded(p.Shared, 1e4), p.UpTo})
+		columns["pairs"] = append(columns["pairs"], []any{p.I, with, rounded(p.Shared, 1e4), p.UpTo})
 	}
 	for name, rings := range d.outlines() {
-		t.Land = append(t.Land, name)
+		columns["land"] = append(columns["land"], name)
 		land.add([][][]float64{rings}, 1e3)
 	}
-	text, err := json.Marshal(t)
+	table, err := json.Marshal(columns)
 	if err != nil {
 		return err
 	}
-	zipped, err := gzip.NewWriterLevel(w, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	for _, part := range [][]byte{text, fields.counts, fields.low.Bytes(), fields.rest, land.counts, land.low.Bytes(), land.rest} {
+	zipped, _ := gzip.NewWriterLevel(w, gzip.BestCompression)
+	for _, part := range [][]byte{table, fields.counts, fields.low, fields.rest, land.counts, land.low, land.rest} {
 		size := binary.LittleEndian.AppendUint32(nil, uint32(len(part)))
 		if _, err := zipped.Write(append(size, part...)); err != nil {
 			return err
@@ -99,10 +68,8 @@ func (d *Document) pack(w io.Writer, pairs []pair) error {
 
 // shapes are geometries on their way into the page.
 type shapes struct {
-	counts []byte // varints
-	low    bytes.Buffer
-	rest   []byte
-	at     [2]int64
+	counts, low, rest []byte
+	at                [2]int64
 }
 
 // add puts a geometry behind the others, in units of 1/scale degree. The last
@@ -123,7 +90,7 @@ func (s *shapes) add(polygons [][][]float64, scale float64) {
 					step := to - s.at[axis]
 					s.at[axis] = to
 					folded := uint64(step)<<1 ^ uint64(step>>63)
-					s.low.WriteByte(byte(folded))
+					s.low = append(s.low, byte(folded))
 					s.rest = binary.AppendUvarint(s.rest, folded>>8)
 				}
 			}
@@ -131,10 +98,9 @@ func (s *shapes) add(polygons [][][]float64, scale float64) {
 	}
 }
 
-func rounded(v *float64, scale float64) *float64 {
-	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
+func rounded(v *float64, scale float64) any {
+	if v == nil {
 		return nil
 	}
-	short := math.Round(*v*scale) / scale
-	return &short
+	return math.Round(*v*scale) / scale
 }

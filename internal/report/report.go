@@ -6,20 +6,21 @@ package report
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
 // Document is what a report shows.
 type Document struct {
 	Title string    // of whom: an account, or the name of a file
-	From  string    // where the rows come from, such as "METI production, account 7f…"
+	From  string    // where the rows come from
 	Made  time.Time // when
 	// Offline says that the rows come from files, judged by themselves: whether
 	// other custodians' sources or protected areas lie there is not known.
 	Offline bool
-	// Overlap is the share of a field, 0 to 1, from which an overlap is counted
-	// as more than a matter of drawing.
+	// Overlap is the share of a field, 0 to 1, from which an overlap counts.
 	Overlap float64
 	Fields  []Field
 	// World yields the polygons of the countries behind the map, each as rings
@@ -54,89 +55,84 @@ type Partner struct {
 	Hectares *float64 // what both share, nil where not known
 }
 
-// own and other say with whose sources a field conflicts. A conflict without a
-// partner that is named is another custodian's.
-func (f *Field) own() bool {
-	return slices.ContainsFunc(f.With, func(p Partner) bool { return p.Own })
-}
+// State is how a field stands, and how it is drawn.
+type State int
 
-func (f *Field) other() bool {
-	return f.Conflict && (len(f.With) == 0 || slices.ContainsFunc(f.With, func(p Partner) bool { return !p.Own }))
-}
-
-// A State is how a field is drawn.
-type state int
-
+// The states. A field can conflict with own ones and others' at once.
 const (
-	clear state = iota
-	own
-	other
-	both
-	invalid
+	Clear State = iota
+	Own
+	Other
+	Both
+	Invalid
 )
-
-func (f *Field) state() state {
-	switch {
-	case f.Invalid:
-		return invalid
-	case f.own() && f.other():
-		return both
-	case f.own():
-		return own
-	case f.other():
-		return other
-	}
-	return clear
-}
-
-// State is the field's state: clear, own, other, both or invalid.
-func (f *Field) State() string { return states[f.state()] }
-
-// StateName is the state in words.
-func (f *Field) StateName() string { return stateNames[f.state()] }
 
 var (
-	states     = [...]string{"clear", "own", "other", "both", "invalid"}
-	stateNames = [...]string{"clear", "conflict with own", "conflict with others’", "conflict with both", "invalid"}
+	states     = []string{"clear", "own", "other", "both", "invalid"}
+	stateNames = []string{"clear", "conflict with own", "conflict with others’", "conflict with both", "invalid"}
 )
+
+// String is one word, and Name says it in words.
+func (s State) String() string { return states[s] }
+func (s State) Name() string   { return stateNames[s] }
+
+// State tells with whose sources a field conflicts. A conflict without a partner
+// that is named is another custodian's.
+func (f *Field) State() (s State) {
+	if f.Invalid {
+		return Invalid
+	}
+	if f.Conflict && len(f.With) == 0 {
+		return Other
+	}
+	for _, p := range f.With {
+		if p.Own {
+			s |= Own
+		} else {
+			s |= Other
+		}
+	}
+	return s
+}
+
+// Period is the field's time in words.
+func (f *Field) Period() string {
+	if f.Start == "" && f.End == "" {
+		return ""
+	}
+	return f.Start + " – " + f.End
+}
 
 // year is what the map's filter goes by: the reporting year, or the first of
 // the period.
 func (f *Field) year() string {
 	if f.Year != 0 {
-		return digits(f.Year)
+		return strconv.Itoa(f.Year)
 	}
 	return f.Start[:min(4, len(f.Start))]
-}
-
-// said reports whether there is more to say of a field than that it is there.
-func (f *Field) said() bool {
-	return f.Conflict || f.Invalid || f.Protected != "" || len(f.Problems) > 0
 }
 
 // AcresPerHectare is how many international acres a hectare has.
 const AcresPerHectare = 2.4710538146717
 
-// Summary is what the fields come to.
+// Summary is what the fields come to. What a file cannot tell is nil.
 type Summary struct {
-	Fields   int     `json:"fields"`
-	Hectares float64 `json:"hectares"`
-	Acres    float64 `json:"acres"`
-	Clear    int     `json:"clear"`
-	Conflict int     `json:"conflict"`     // fields in conflict
-	Own      int     `json:"conflict_own"` // with sources of the same account or files
-	Other    *int    `json:"conflict_other"`
-	Both     int     `json:"conflict_both"`
-	Pairs    int     `json:"pairs"` // of own fields that conflict
-	// Overlap is the share from which overlaps are counted, and OverlapPairs how
-	// many pairs cover as much of one of the two, or more.
-	Overlap       float64 `json:"overlap"`
-	OverlapPairs  int     `json:"pairs_overlap"`
-	Shared        float64 `json:"shared_hectares"` // by the pairs
-	Protected     *int    `json:"protected"`
-	Invalid       int     `json:"invalid"`
-	Countries     []Count `json:"countries"`
-	Methodologies []Count `json:"methodologies"`
+	Fields        int      `json:"fields"`
+	Hectares      float64  `json:"hectares"`
+	Acres         float64  `json:"acres"`
+	Clear         int      `json:"clear"`
+	Conflict      int      `json:"conflict"`     // fields in conflict
+	Own           int      `json:"conflict_own"` // with sources of the same account or files
+	Other         *int     `json:"conflict_other"`
+	Both          int      `json:"conflict_both"`
+	Pairs         int      `json:"pairs"`           // of own fields that conflict
+	Shared        float64  `json:"shared_hectares"` // by the pairs
+	Overlap       float64  `json:"overlap"`         // the share from which overlaps count
+	OverlapPairs  int      `json:"pairs_overlap"`   // those that share as much of one of the two
+	Protected     *int     `json:"protected"`
+	Invalid       int      `json:"invalid"`
+	Countries     []*Count `json:"countries"`
+	Methodologies []*Count `json:"methodologies"`
 }
 
 // Count is what the fields of one country or methodology come to.
@@ -150,112 +146,86 @@ type Count struct {
 
 // Summary adds the fields up.
 func (d *Document) Summary() Summary {
-	s := Summary{Fields: len(d.Fields), Overlap: d.Overlap}
-	var others, protected int
+	var all Count
+	var protected int
+	count := map[State]int{}
 	countries, methodologies := map[string]*Count{}, map[string]*Count{}
 	for i := range d.Fields {
 		f := &d.Fields[i]
-		var hectares float64
-		if f.Hectares != nil {
-			hectares = *f.Hectares
-		}
-		s.Hectares += hectares
-		add(countries, f.Country, hectares, f.Conflict)
-		add(methodologies, f.Methodology, hectares, f.Conflict)
-		switch f.state() {
-		case clear:
-			s.Clear++
-		case invalid:
-			s.Invalid++
-		}
-		if f.Conflict {
-			s.Conflict++
-		}
-		if f.own() {
-			s.Own++
-		}
-		if f.other() {
-			others++
-		}
-		if f.own() && f.other() {
-			s.Both++
-		}
+		count[f.State()]++
 		if f.Protected != "" {
 			protected++
 		}
+		all.add(f)
+		countIn(countries, f.Country).add(f)
+		countIn(methodologies, f.Methodology).add(f)
+	}
+	others := count[Other] + count[Both]
+	s := Summary{
+		Fields: all.Fields, Hectares: all.Hectares, Acres: all.Acres, Conflict: all.Conflict, Overlap: d.Overlap,
+		Clear: count[Clear], Own: count[Own] + count[Both], Both: count[Both], Invalid: count[Invalid],
+		Countries: largestFirst(countries), Methodologies: largestFirst(methodologies),
 	}
 	if !d.Offline {
 		s.Other, s.Protected = &others, &protected
 	}
-	for _, p := range d.pairs() {
-		if !p.Own {
-			continue
-		}
-		s.Pairs++
-		if p.Most() >= d.Overlap {
+	pairs, _ := d.pairs()
+	s.Pairs = len(pairs)
+	for _, p := range pairs {
+		if max(p.ShareOf(p.A), p.ShareOf(p.B)) >= d.Overlap {
 			s.OverlapPairs++
 		}
-		if p.Shared != nil {
-			s.Shared += *p.Shared
-		}
+		s.Shared += p.size
 	}
-	s.Acres = s.Hectares * AcresPerHectare
-	s.Countries, s.Methodologies = counts(countries), counts(methodologies)
 	return s
 }
 
-func add(to map[string]*Count, name string, hectares float64, conflict bool) {
-	c := to[name]
-	if c == nil {
-		c = &Count{Name: name}
-		to[name] = c
+func countIn(counts map[string]*Count, name string) *Count {
+	if counts[name] == nil {
+		counts[name] = &Count{Name: name}
 	}
+	return counts[name]
+}
+
+func (c *Count) add(f *Field) {
 	c.Fields++
-	c.Hectares += hectares
-	c.Acres = c.Hectares * AcresPerHectare
-	if conflict {
+	if f.Hectares != nil {
+		c.Hectares += *f.Hectares
+		c.Acres = c.Hectares * AcresPerHectare
+	}
+	if f.Conflict {
 		c.Conflict++
 	}
 }
 
-// counts puts the largest first.
-func counts(of map[string]*Count) []Count {
-	list := make([]Count, 0, len(of))
-	for _, c := range of {
-		list = append(list, *c)
-	}
-	slices.SortFunc(list, func(a, b Count) int {
+func largestFirst(counts map[string]*Count) []*Count {
+	return slices.SortedFunc(maps.Values(counts), func(a, b *Count) int {
 		return cmp.Or(cmp.Compare(b.Hectares, a.Hectares), cmp.Compare(b.Fields, a.Fields), cmp.Compare(a.Name, b.Name))
 	})
-	return list
 }
 
 // pair is a conflict between two sources. B is nil where the other one is not
 // among the fields, and then Partner is all that is known of it.
 type pair struct {
+	Partner
 	A, B   *Field
-	I, J   int // their indexes; J is -1 without B
-	Own    bool
+	I, J   int      // their indexes; J is -1 without B
 	Shared *float64 // hectares; an upper bound where UpTo
 	UpTo   bool
-	Partner
+	size   float64 // *Shared, 0 where not known
 }
 
 // ShareOf is the part of a field that is shared, 0 where it is not known.
 func (p *pair) ShareOf(f *Field) float64 {
-	if f == nil || p.Shared == nil || f.Hectares == nil || *f.Hectares <= 0 {
+	if f == nil || f.Hectares == nil || *f.Hectares <= 0 {
 		return 0
 	}
-	return min(*p.Shared / *f.Hectares, 1)
+	return min(p.size / *f.Hectares, 1)
 }
 
-// Most is the larger of both shares.
-func (p *pair) Most() float64 { return max(p.ShareOf(p.A), p.ShareOf(p.B)) }
-
-// pairs are the conflicts, each once: the own ones first, and of these the ones
-// that share most.
-func (d *Document) pairs() []pair {
-	var list []pair
+// pairs are the conflicts, each once, those first that share most: with own
+// sources, and with other custodians'.
+func (d *Document) pairs() (own, others []pair) {
 	seen := map[[2]int]bool{}
 	for i := range d.Fields {
 		a := &d.Fields[i]
@@ -264,41 +234,29 @@ func (d *Document) pairs() []pair {
 			with = []Partner{{Index: -1}}
 		}
 		for _, w := range with {
-			p := pair{A: a, I: i, J: w.Index, Own: w.Own, Shared: w.Hectares, Partner: w}
-			if w.Index >= 0 {
-				key := [2]int{min(i, w.Index), max(i, w.Index)}
+			p := pair{Partner: w, A: a, I: i, J: w.Index, Shared: w.Hectares}
+			if key := [2]int{min(i, w.Index), max(i, w.Index)}; w.Index >= 0 {
 				if seen[key] {
 					continue
 				}
-				seen[key] = true
-				p.B = &d.Fields[w.Index]
+				seen[key], p.B = true, &d.Fields[w.Index]
 			}
 			if p.Shared == nil && a.Share != nil && a.Hectares != nil {
 				most := *a.Share * *a.Hectares
 				p.Shared, p.UpTo = &most, true
 			}
-			list = append(list, p)
+			if p.Shared != nil {
+				p.size = *p.Shared
+			}
+			if w.Own {
+				own = append(own, p)
+			} else {
+				others = append(others, p)
+			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b pair) int {
-		return cmp.Or(-compareBool(a.Own, b.Own), -cmp.Compare(a.size(), b.size()))
-	})
-	return list
-}
-
-func (p *pair) size() float64 {
-	if p.Shared == nil {
-		return -1
+	for _, list := range [][]pair{own, others} {
+		slices.SortStableFunc(list, func(a, b pair) int { return cmp.Compare(b.size, a.size) })
 	}
-	return *p.Shared
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
+	return own, others
 }

@@ -55,7 +55,7 @@ func TestSummary(t *testing.T) {
 		s.Pairs != 1 || s.OverlapPairs != 1 || s.Shared != 1.5 || s.Hectares != 300 || math.Abs(s.Acres-741.316) > .001 {
 		t.Errorf("%+v", s)
 	}
-	if len(s.Countries) != 1 || s.Countries[0] != (Count{"Germany", 5, 300, s.Acres, 3}) {
+	if len(s.Countries) != 1 || *s.Countries[0] != (Count{"Germany", 5, 300, s.Acres, 3}) {
 		t.Errorf("%+v", s.Countries)
 	}
 	d := example()
