@@ -60,11 +60,14 @@ and has a map in it. -o csv writes a row for each field.`,
 			if err := page.check(cmd); err != nil {
 				return err
 			}
-			document := &report.Document{Made: a.now(), Overlap: overlap, World: countries.World().All()}
+			document := newDocument(a, overlap)
 			if len(files) > 0 {
 				err = a.reportFiles(cmd.Context(), document, files, options)
 			} else {
-				err = a.reportAccount(cmd.Context(), document)
+				var client *api.Client
+				if client, err = a.client(); err == nil {
+					err = a.reportAccount(cmd.Context(), document, client, nil)
+				}
 			}
 			if err != nil {
 				return err
@@ -84,13 +87,13 @@ and has a map in it. -o csv writes a row for each field.`,
 	return cmd
 }
 
-// reportAccount fills in the sources of the account. It asks for all of them:
-// only then its own are told from other custodians'.
-func (a *app) reportAccount(ctx context.Context, d *report.Document) error {
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
+func newDocument(a *app, overlap float64) *report.Document {
+	return &report.Document{Made: a.now(), Overlap: overlap, World: countries.World().All()}
+}
+
+// reportAccount fills in the sources of the account, or those that are chosen.
+// It asks for all of them: only then its own are told from other custodians'.
+func (a *app) reportAccount(ctx context.Context, d *report.Document, client *api.Client, chosen map[string]bool) error {
 	account, err := client.Account(ctx)
 	if err != nil {
 		account = "not named by the token"
@@ -103,7 +106,7 @@ func (a *app) reportAccount(ctx context.Context, d *report.Document) error {
 		}
 		sources = append(sources, sourceOf(s))
 	}
-	return fillSources(ctx, d, sources, nil)
+	return fillSources(ctx, d, sources, chosen)
 }
 
 // source is what a report keeps of a source.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type submitting struct {
 	replace, again             bool
 	skipExisting, skipGone     bool
 	progress                   *submitProgress
+	page                       page
 }
 
 const submitExit = `
@@ -82,7 +84,8 @@ It judges the features, reads what the account has of them, says what it is abou
 to do and where, and sends what is new, in batches; "meti plan" shows it before.
 METI decides about conflicts as if FILE had been sent in its order, whatever is
 under way at once. At the end it reads again what it sent: hectares, countries and
-conflicts are METI's own.
+conflicts are METI's own. --html writes a document of what is registered, with a
+map, as "meti report" does.
 
 What is under way, and which SSID belongs to which feature, is written to a
 journal beside FILE, so that submit may be killed at any moment and run again: it
@@ -116,6 +119,7 @@ of these that applies:
 	flags.IntVar(&o.BatchFeatures, "batch", 100, "features in a request, at most; a request has 1 MiB at most")
 	flags.IntVar(&o.InFlight, "in-flight", 4, "requests under way at once")
 	inGroup(cmd, "Sending", "dry-run", "yes", "fail-on-conflict", "batch", "in-flight")
+	s.page.flags(cmd)
 	return cmd
 }
 
@@ -163,6 +167,9 @@ func (s *submitting) command(cmd *cobra.Command, args []string) error {
 		return usage(cmd, errors.New("--settle, --batch, --in-flight and --max-replace are positive"))
 	case s.against != "" && s.against != "account":
 		return usage(cmd, fmt.Errorf("--against is %q, not account", s.against))
+	}
+	if err := s.page.check(cmd); err != nil {
+		return err
 	}
 	if o.Countries, err = countryTable(s.countries); err != nil {
 		return err
@@ -231,13 +238,34 @@ func (s *submitting) run(cmd *cobra.Command) (err error) {
 	summary, err := job.Run(ctx)
 	stop()
 	p.stop()
-	if outErr := s.write(job); err == nil {
+	outErr := s.write(job)
+	if s.page.path != "" && summary.Registered > 0 && ctx.Err() == nil {
+		outErr = errors.Join(outErr, s.report(ctx, job))
+	}
+	if err == nil {
 		err = outErr
 	}
 	if !s.quiet {
 		s.summarise(summary)
 	}
 	return s.judge(ctx, summary, err)
+}
+
+// report writes the document of what is registered of the file.
+func (s *submitting) report(ctx context.Context, job *register.Job) error {
+	ids := map[string]bool{}
+	for row, err := range job.Rows() {
+		if err != nil {
+			return err
+		}
+		ids[row.ID] = row.ID != ""
+	}
+	d := newDocument(s.app, 0.02)
+	if err := s.app.reportAccount(ctx, d, s.options.Client, ids); err != nil {
+		return err
+	}
+	d.Title = filepath.Base(s.options.Input)
+	return s.page.write(d)
 }
 
 // describe says where the job goes, and what it is, on one line.

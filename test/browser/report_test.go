@@ -1,7 +1,6 @@
 //go:build browser
 
-// Package browser has the report opened by Chromium.
-package browser
+package browser_test
 
 import (
 	"bytes"
@@ -43,7 +42,7 @@ func foreign(f *report.Field, id string) {
 	f.With = append(f.With, report.Partner{Index: -1, ID: id})
 }
 
-// documents are the pages that page.mjs opens, by name.
+// documents are the pages that report.mjs opens, by name.
 func documents() map[string]*report.Document {
 	base := report.Document{Title: "Example", From: "METI, api.meti.millpont.com (production)", Made: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC), Overlap: .02, World: countries.World().All()}
 	states := base
@@ -112,7 +111,7 @@ func TestReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "page.mjs")
+	cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "report.mjs")
 	cmd.Env = append(os.Environ(), "PAGES="+folder)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
