@@ -40,7 +40,8 @@ wants them, closed, and without repeated points. No boundary is moved.
 
 It ends with 6 when a feature is invalid, else with 7 when one conflicts, and with
 1 when a file cannot be read at all, or nothing could be compared.`,
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Example: "  meti check fields.geojson --against account",
+		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := mapped.options(cmd)
 			switch {

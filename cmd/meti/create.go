@@ -34,7 +34,8 @@ check calls invalid is not sent, and nothing else either.
 The flags put an attribute in place of the file's. Nothing is repeated when an
 answer is lost: that is exit code 8, and the sources may be registered. For many
 features, and to have such cases settled, use "meti submit".`,
-		Args: arguments(cobra.ExactArgs(1)),
+		Example: "  meti sources create fields.geojson --methodology Agriculture",
+		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := a.chosen(cmd, format, formats...)
 			if err != nil {

@@ -62,8 +62,8 @@ where the token may read; a token with delete:sources alone deletes, unseen.
 
 Exit code 9 means that some were deleted and others not. A token that is
 refused ends it: the rest is not tried.`,
-		Example: `  meti sources delete --alt-id north-40 --dry-run
-  meti sources list --methodology Agriculture -o csv | cut -d, -f1`,
+		Example: `  meti sources delete --alt-id punjab-wheat --dry-run
+  echo src_9fKQ2mZr7TbVw | meti sources delete - --yes`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch byAltID := cmd.Flags().Changed("alt-id"); {

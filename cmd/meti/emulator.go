@@ -64,6 +64,7 @@ listSources:429:x3:retry-after=2s, createSources:drop-after:0.2:client=two,
   POST             /_emulator/token      {"client_id", "scopes", "audience", "expired", "claims"}
   POST             /_emulator/accounts   one more account
   POST             /_emulator/reset      all as it was at the start`,
+		Example: "  meti emulator --sources fields.geojson -- meti sources list",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
 				return usage(cmd, fmt.Errorf("unexpected argument %q; a command comes after --", args[0]))

@@ -23,7 +23,8 @@ func (a *app) tokenCommand() *cobra.Command {
   curl -H "Authorization: Bearer $(meti token)" "$METI_BASE_URL/sources"
 
 The token is shared between runs and renewed only when it must be.`,
-		Args: arguments(cobra.NoArgs),
+		Example: "  meti token --status",
+		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if claims && status {
 				return usage(cmd, errors.New("give --claims or --status, not both"))
