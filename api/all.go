@@ -229,9 +229,6 @@ func (l *listing) ends() (done bool, err error) {
 // tells sources in another order. It reports whether nothing is missing.
 func (l *listing) retreat(why error) (done bool, err error) {
 	l.drop()
-	if l.whole != nil {
-		return l.settle()
-	}
 	l.width, l.exact = 1, false
 	if why == errGap {
 		l.drift(Drift{Kind: "shrunk", Offset: l.offset})
@@ -240,14 +237,19 @@ func (l *listing) retreat(why error) (done bool, err error) {
 	} else {
 		l.drift(Drift{Kind: "reordered", Offset: l.offset})
 		l.offset, l.end = 0, math.MaxInt
-		l.restarts++
 	}
 	if l.offset == 0 {
 		l.futile++
+		if why == errMoved || l.whole != nil {
+			l.restarts++
+		}
 	}
 	if l.futile >= maxFutile || l.restarts > maxRestarts || l.sent > l.allowed() {
-		l.offset, l.end = 0, math.MaxInt
+		if l.whole != nil {
+			return l.settle()
+		}
 		l.whole = new(page)
+		l.offset, l.end, l.futile, l.restarts = 0, math.MaxInt, 0, maxRestarts-1 // one more
 	}
 	if l.offset == 0 {
 		l.last, l.short = ssidHash{}, false
@@ -255,21 +257,16 @@ func (l *listing) retreat(why error) (done bool, err error) {
 	return false, nil
 }
 
-// settle decides whether everything at once was all, where the page behind does
-// not follow.
+// settle decides whether everything at once was all, although the pages behind
+// it do not follow: so it is where offset is not obeyed, for then it comes again.
 func (l *listing) settle() (done bool, err error) {
-	if count := l.whole.count; l.offset < max(1, count) && l.sent <= l.allowed() {
+	if count := l.whole.count; l.sent <= l.allowed() {
 		first, n, err := l.peek(count)
 		if err != nil {
 			return false, err
 		}
-		// Where offset is not obeyed, the first source comes again, and all with it
-		// where limit is not obeyed either.
-		all := first == l.whole.first && (count != l.limit || n > 1)
-		for _, rank := range l.told {
-			all = all && rank >= l.pass
-		}
-		if n == 0 || all {
+		// As many as were asked for may be a part, unless limit is not obeyed either.
+		if first == l.whole.first && (count != l.limit || n > 1) && count == len(l.told) {
 			return true, nil
 		}
 	}

@@ -56,6 +56,9 @@ func (s *changing) move(from, to int) {
 }
 
 func (s *changing) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Context().Err() != nil {
+		return nil, r.Context().Err()
+	}
 	return recorded(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -80,7 +83,7 @@ func (s *changing) RoundTrip(r *http.Request) (*http.Response, error) {
 		from := min(offset, len(s.numbers))
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, listOf(s.numbers[from:min(from+limit, len(s.numbers))]))
-	}, r), r.Context().Err()
+	}, r), nil
 }
 
 func (s *changing) client(t testing.TB, options ...Option) *Client {
