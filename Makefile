@@ -64,7 +64,7 @@ vendor-leaflet:
 	for f in dist/leaflet.js dist/leaflet.css LICENSE; do sed -e 's/\r$$//' -e '/^\/\/# sourceMappingURL/d' $$d/package/$$f > internal/report/leaflet/$$(basename $$f) || exit 1; done; \
 	status=$$?; rm -rf $$d; exit $$status
 
-# Shapes that nobody here drew, with the verdicts of GDAL. Needs npm, gdal-bin and redis-server.
+# Shapes that nobody here drew, with the verdicts of GDAL. Needs npm and gdal-bin.
 foreign-shapes:
 	d=$$(mktemp -d) && (cd $$d && npm pack --silent us-atlas@3.0.1 && tar xzf us-atlas-3.0.1.tgz) && \
 	$(GO) run ./ledger/internal/foreign -o testdata/ledger/counties.json $$d/package/counties-10m.json; \

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,6 +233,11 @@ func TestAllAgainstOddServers(t *testing.T) {
 		{name: "pages of all sizes", answer: func(l *lister) func(int, int) []int {
 			return func(offset, limit int) []int { return l.page(offset, min(limit, 1+offset*offset%7)) }
 		}, total: 95, pageSize: 10, want: upTo(95), drift: "shrunk", most: 200},
+		{name: "shorter and shorter pages, one of one", answer: func(l *lister) func(offset, limit int) []int {
+			return func(offset, limit int) []int {
+				return l.page(offset, min(limit, cmp.Or(map[int]int{7: 5, 11: 4, 14: 1}[offset], 8)))
+			}
+		}, total: 95, pageSize: 10, want: upTo(95), drift: "shrunk", most: 30},
 		{name: "beyond the end the last page again", answer: func(l *lister) func(int, int) []int {
 			return func(offset, limit int) []int {
 				if offset >= l.total {
@@ -455,7 +461,7 @@ func TestAllObeysItsContext(t *testing.T) {
 		if after > 0 && (!errors.Is(last, context.Canceled) || !errors.Is(last, cause) || !errors.As(last, &e)) {
 			t.Errorf("ended after %d sources: %v", after, last)
 		}
-		if n > after+10*defaultInFlight+1 {
+		if n > max(1, after) {
 			t.Errorf("ended after %d sources: %d were yielded", after, n)
 		}
 	}

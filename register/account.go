@@ -203,24 +203,73 @@ func sleep(ctx context.Context, d time.Duration) bool {
 const (
 	byName    = 10
 	byListing = 2000
-	pageSize  = 1000
-	lookups   = 8 // at once
+	pageSize  = 250 // of a listing: several pages of boundaries are in memory at once
+	lookups   = 8   // at once
 )
 
 var errUnfiltered = errors.New("the server ignores the filter by alt_id")
+
+// question is what METI is asked for, and who gets what it answers.
+type question struct {
+	names  []string
+	list   bool // all of the account
+	each   func(*api.Source)
+	known  func() []string // the SSIDs that should have been answered, and were not
+	absent func() []string // alt_ids to ask for one by one, where all was listed
+
+	progress func(done, of int)
+}
+
+// ask asks for some alt_ids, and then for what it should have got and did not:
+// each SSID that is known, for METI has it or has not, and alt_ids by the filter,
+// which is another question than a listing, with another answer. It may be
+// called from a goroutine that does not own the job.
+func (j *Job) ask(ctx context.Context, q question) (whole bool, gone, lacks []string, err error) {
+	if whole, err = j.fetch(ctx, q.names, q.list, q.each); err != nil {
+		return whole, nil, nil, err
+	}
+	ids := q.known()
+	found, err := j.get(ctx, ids, q.progress)
+	if err != nil {
+		return whole, nil, nil, err
+	}
+	for i, s := range found {
+		if s == nil {
+			gone = append(gone, ids[i])
+			continue
+		}
+		lacks = append(lacks, s.ID)
+		q.each(s)
+	}
+	if names := q.absent(); whole && len(names) > 0 && !j.account.unfiltered.Load() {
+		slices.Sort(names)
+		named, err := j.fetchNamed(ctx, slices.Compact(names))
+		if err != nil && !errors.Is(err, errUnfiltered) {
+			return whole, gone, lacks, err
+		}
+		for _, s := range named {
+			q.each(s)
+		}
+	}
+	return whole, gone, lacks, nil
+}
+
+// filter is the one that narrows everything that is asked to the target.
+func (j *Job) filter() (filter api.Filter) {
+	if j.Attributes.AccountID != nil {
+		filter.AccountID = *j.Attributes.AccountID
+	}
+	return filter
+}
 
 // fetch calls each with the sources of some alt_ids, one at a time. What each
 // gets holds whatever was visible when fetch was called; there may be more, and
 // twice. whole says that all of the account was listed.
 func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*api.Source)) (whole bool, err error) {
-	filter := api.Filter{}
-	if j.Attributes.AccountID != nil {
-		filter.AccountID = *j.Attributes.AccountID
-	}
 	if !list && !j.account.unfiltered.Load() && len(names) > byName {
 		list = len(names) > byListing
 		if !list {
-			probe := api.ListParams{Filter: filter, Limit: 1, Offset: len(names) * pageSize / 50}
+			probe := api.ListParams{Filter: j.filter(), Limit: 1, Offset: 20 * len(names)}
 			beyond, err := j.Client.Sources.List(ctx, probe)
 			if err != nil {
 				return false, err
@@ -229,7 +278,7 @@ func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*a
 		}
 	}
 	if !list && !j.account.unfiltered.Load() {
-		found, err := j.fetchNamed(ctx, names, filter)
+		found, err := j.fetchNamed(ctx, names)
 		if err == nil {
 			for _, s := range found {
 				each(s)
@@ -241,7 +290,7 @@ func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*a
 		}
 		j.account.unfiltered.Store(true)
 	}
-	for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter}) {
+	for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: j.filter(), PageSize: pageSize}) {
 		if err != nil {
 			return false, err
 		}
@@ -252,13 +301,13 @@ func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*a
 
 // fetchNamed looks alt_ids up one by one. A filter that is matched by prefix
 // or without case finds more than was asked for; one that is ignored finds all.
-func (j *Job) fetchNamed(ctx context.Context, names []string, filter api.Filter) ([]*api.Source, error) {
+func (j *Job) fetchNamed(ctx context.Context, names []string) ([]*api.Source, error) {
 	lists := make([][]*api.Source, len(names))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lookups)
 	for i, name := range names {
 		group.Go(func() error {
-			filter := filter
+			filter := j.filter()
 			filter.AltID = name
 			for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter, PageSize: 100, InFlight: 1}) {
 				switch {
@@ -284,7 +333,7 @@ func (j *Job) fetchNamed(ctx context.Context, names []string, filter api.Filter)
 }
 
 // get looks SSIDs up, with nil for what METI does not have.
-func (j *Job) get(ctx context.Context, ids []string, progress func(done int)) ([]*api.Source, error) {
+func (j *Job) get(ctx context.Context, ids []string, progress func(done, of int)) ([]*api.Source, error) {
 	found := make([]*api.Source, len(ids))
 	done := make(chan struct{}, len(ids))
 	group, inner := errgroup.WithContext(ctx)
@@ -306,7 +355,7 @@ func (j *Job) get(ctx context.Context, ids []string, progress func(done int)) ([
 		if _, more := <-done; !more {
 			return found, group.Wait()
 		}
-		progress(n)
+		progress(n, len(ids))
 	}
 }
 
@@ -384,3 +433,5 @@ func (j *Job) put(s *api.Source) int32 {
 
 // id gives the SSID of a kept source.
 func (a *account) id(i int32) string { return a.texts.at(a.sources[i].id) }
+
+func (a *account) altIDOf(i int32) string { return a.texts.at(a.sources[i].altID) }

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -604,16 +605,9 @@ func (r *run) wait(fault *api.Error, err error) {
 func (r *run) giveBack(q request, why string) {
 	r.restore(q.entries)
 	r.over(q.hunt)
-	if err := r.write(record{Intent: q.intent, Void: clip(cmpOr(why, "no effect"), 500)}); err != nil {
+	if err := r.write(record{Intent: q.intent, Void: clip(cmp.Or(why, "no effect"), 500)}); err != nil {
 		r.stop(err)
 	}
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 func (r *run) restore(entries []int) {

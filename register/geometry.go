@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"math"
 
+	"github.com/peterstace/simplefeatures/geom"
+
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -25,78 +27,26 @@ const (
 	mostDecimals   = 9
 )
 
-// open leaves out the last position of a closed ring, which repeats the first.
-func open(ring []float64) []float64 {
-	if n := len(ring); n > 2 && ring[0] == ring[n-2] && ring[1] == ring[n-1] {
-		return ring[:n-2]
-	}
-	return ring
-}
-
 // sameShape reports whether two boundaries agree once both are rounded to a
 // number of decimals.
 func sameShape(a, b *ledger.Shape, decimals int) bool {
 	if a.Polygons() == nil && b.Polygons() == nil {
 		return boxOf(a).like(boxOf(b)) // points and lines, which the rules rarely let through
 	}
-	within := 0.5*math.Pow10(-decimals) + finest
-	ring := func(a, b []float64) bool { return sameRing(open(a), open(b), within) }
-	return len(a.Polygons()) > 0 && pairUp(a.Polygons(), b.Polygons(), func(a, b [][]float64) bool {
-		if len(a) == 0 || len(b) == 0 {
-			return len(a) == len(b)
-		}
-		return ring(a[0], b[0]) && pairUp(a[1:], b[1:], ring)
-	})
+	within := math.Sqrt2 * (0.5*math.Pow10(-decimals) + finest)
+	return geom.ExactEquals(multiPolygon(a), multiPolygon(b), geom.IgnoreOrder, geom.ToleranceXY(within))
 }
 
-// pairUp reports whether each of a has a partner of its own in b.
-func pairUp[T any](a, b []T, same func(T, T) bool) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	taken := make([]bool, len(b))
-	for i, x := range a {
-		found := false
-		for k := range b {
-			// The order is kept by most answers: try the same place first.
-			j := (i + k) % len(b)
-			if !taken[j] && same(x, b[j]) {
-				taken[j], found = true, true
-				break
-			}
+func multiPolygon(s *ledger.Shape) geom.Geometry {
+	var polygons []geom.Polygon
+	for _, rings := range s.Polygons() {
+		var lines []geom.LineString
+		for _, ring := range rings {
+			lines = append(lines, geom.NewLineString(geom.NewSequence(ring, geom.DimXY)))
 		}
-		if !found {
-			return false
-		}
+		polygons = append(polygons, geom.NewPolygon(lines))
 	}
-	return true
-}
-
-// sameRing reports whether two rings hold the same positions, wherever they
-// start and whichever way they run.
-func sameRing(a, b []float64, within float64) bool {
-	n := len(a) / 2
-	if len(a) != len(b) {
-		return false
-	}
-	near := func(i, k int) bool {
-		return math.Abs(a[2*i]-b[2*k]) <= within && math.Abs(a[2*i+1]-b[2*k+1]) <= within
-	}
-	for start := range n {
-		if !near(0, start) {
-			continue
-		}
-		for _, step := range [2]int{1, n - 1} {
-			at, i := start, 0
-			for i < n && near(i, at) {
-				i, at = i+1, (at+step)%n
-			}
-			if i == n {
-				return true
-			}
-		}
-	}
-	return n == 0
+	return geom.NewMultiPolygon(polygons).AsGeometry()
 }
 
 // decimalsOf gives how many decimals the coordinates of an answer have, within

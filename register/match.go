@@ -44,7 +44,6 @@ type reading struct {
 	lacks []string        // SSIDs that METI has and the listing lacks
 
 	number uint16
-	of     []bool // the entries that it is about
 	count  int
 }
 
@@ -256,7 +255,7 @@ func (j *Job) nameParties(ctx context.Context) error {
 			}
 		}
 	}
-	found, err := j.get(ctx, ids, func(int) {})
+	found, err := j.get(ctx, ids, func(int, int) {})
 	for _, s := range found {
 		if s != nil && !j.foreign(s) {
 			j.account.altIDs[j.key(s.ID)] = j.account.texts.add(s.AltID)
@@ -278,28 +277,74 @@ func (j *Job) patience(r *reading) time.Duration {
 	return wait
 }
 
-// look reads what the account has of some entries. METI is asked for each SSID
-// of theirs that the journal has and the listing lacks, and asked by alt_id for
-// what is about to be sent again.
+// look reads what the account has of some entries.
 func (j *Job) look(ctx context.Context, entries []int, list bool) (*reading, error) {
 	j.account.readings++
-	r := &reading{begin: time.Now(), gone: map[string]bool{}, number: j.account.readings, of: make([]bool, len(j.entries))}
+	r := &reading{begin: time.Now(), gone: map[string]bool{}, number: j.account.readings}
 	j.progress(Progress{Stage: j.stage})
-	before := make([]int32, len(entries))
+	before, of := make([]int32, len(entries)), make([]bool, len(j.entries))
 	for n, i := range entries {
 		before[n] = j.entries[i].source
-		j.entries[i].source, r.of[i] = -1, true
+		j.entries[i].source, of[i] = -1, true
 	}
-	var err error
-	if r.whole, err = j.fetch(ctx, j.altIDsOf(entries), list, func(s *api.Source) { j.see(r, s) }); err == nil {
-		err = j.lookCloser(ctx, r, entries)
+	listed := func(id string) bool {
+		k, ok := j.account.byID[j.key(id)]
+		return ok && j.account.sources[k].reading == r.number && j.account.id(k) == id
+	}
+	q := question{names: j.altIDsOf(entries), list: list, each: func(s *api.Source) { j.see(r, s) }}
+	q.known = func() (ids []string) {
+		for _, i := range entries {
+			if j.entries[i].known >= 0 {
+				if id, _ := j.ssidOf(i); !listed(id) {
+					ids = append(ids, id)
+				}
+			}
+		}
+		for _, others := range j.known.others {
+			for _, o := range others {
+				if of[o.entry] && !listed(o.id) {
+					ids = append(ids, o.id)
+				}
+			}
+		}
+		return ids
+	}
+	q.absent = func() (names []string) {
+		waiting := map[int]bool{}
+		for _, l := range j.limbo {
+			for _, i := range l.entries {
+				waiting[i] = of[i]
+			}
+		}
+		for _, s := range r.seen {
+			delete(waiting, int(s.entry))
+		}
+		for i, asked := range waiting {
+			if asked {
+				names = append(names, j.altID(i))
+			}
+		}
+		return names
+	}
+	q.progress = func(done, of int) { j.progress(Progress{Stage: j.stage, Done: done, Total: of}) }
+	whole, gone, lacks, err := j.ask(ctx, q)
+	for _, id := range lacks {
+		k, ours := j.known.byEntry[j.key(id)]
+		if s := j.account.altIDOf(j.account.byID[j.key(id)]); ours && s != j.altID(int(k)) {
+			err = fmt.Errorf("%w: %s is %q in METI, and was sent as %q", ErrAltered, id, s, j.altID(int(k)))
+		}
 	}
 	if err != nil { // what was known stays known
 		for n, i := range entries {
 			j.entries[i].source = before[n]
 		}
+		return nil, err
 	}
-	return r, err
+	r.whole, r.lacks = whole, lacks
+	for _, id := range gone {
+		r.gone[id] = true
+	}
+	return r, nil
 }
 
 // altIDsOf gives the alt_ids of entries, each once.
@@ -320,73 +365,6 @@ func (j *Job) altIDsOf(entries []int) []string {
 		names = slices.Compact(names)
 	}
 	return names
-}
-
-// lookCloser asks for what a listing should have and lacks.
-func (j *Job) lookCloser(ctx context.Context, r *reading, entries []int) error {
-	listed := func(id string) bool {
-		k, ok := j.account.byID[j.key(id)]
-		return ok && j.account.sources[k].reading == r.number && j.account.id(k) == id
-	}
-	var ids []string
-	for _, i := range entries {
-		if j.entries[i].known >= 0 {
-			if id, _ := j.ssidOf(i); !listed(id) {
-				ids = append(ids, id)
-			}
-		}
-	}
-	for _, list := range j.known.others {
-		for _, o := range list {
-			if r.of[o.entry] && !listed(o.id) {
-				ids = append(ids, o.id)
-			}
-		}
-	}
-	found, err := j.get(ctx, ids, func(done int) { j.progress(Progress{Stage: j.stage, Done: done, Total: len(ids)}) })
-	if err != nil {
-		return err
-	}
-	for i, s := range found {
-		if s == nil {
-			r.gone[ids[i]] = true
-			continue
-		}
-		r.lacks = append(r.lacks, s.ID)
-		if k, ours := j.known.byEntry[j.key(s.ID)]; ours && s.AltID != j.altID(int(k)) {
-			return fmt.Errorf("%w: %s is %q in METI, and was sent as %q", ErrAltered, s.ID, s.AltID, j.altID(int(k)))
-		}
-		j.see(r, s)
-	}
-	if !r.whole {
-		return nil
-	}
-	// Another question, another answer.
-	var again []string
-	seen := map[int32]bool{}
-	for _, l := range j.limbo {
-		for _, i := range l.entries {
-			if r.of[i] {
-				seen[int32(i)] = false
-			}
-		}
-	}
-	for _, s := range r.seen {
-		delete(seen, s.entry)
-	}
-	for i := range seen {
-		again = append(again, j.altID(int(i)))
-	}
-	if len(again) == 0 || j.account.unfiltered.Load() {
-		return nil
-	}
-	slices.Sort(again)
-	_, err = j.fetch(ctx, slices.Compact(again), false, func(s *api.Source) {
-		if !listed(s.ID) {
-			j.see(r, s)
-		}
-	})
-	return err
 }
 
 // decide says where entries stand, by a reading.

@@ -282,13 +282,13 @@ func (g *judging) one(i int32) (v verdicts, err error) {
 		if !ledger.Conflict(self, other) {
 			continue
 		}
-		if j.Countries != nil {
+		if j.CountryOf != nil {
 			if country == "" {
-				country = j.Countries.Of(shape)
+				country = j.CountryOf(shape)
 			}
 			var theirs string
 			if k >= 0 {
-				theirs = j.Countries.Of(other.Shape)
+				theirs = j.CountryOf(other.Shape)
 			} else {
 				theirs = g.spool.texts.at(g.spool.list[-1-k].country)
 			}

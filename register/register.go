@@ -118,8 +118,10 @@ type Options struct {
 
 	// AgainstAccount reads the whole account, to find conflicts with it.
 	AgainstAccount bool
-	// Countries are where sources lie; with none all are taken to lie in one.
-	Countries *ledger.Countries
+	// CountryOf tells in which country a shape lies, for sources of two countries
+	// do not conflict; where it is nil all are taken to lie in one. It is called
+	// from many goroutines.
+	CountryOf func(*ledger.Shape) string
 
 	// Settle is how long after its connection ended a request may still commit
 	// and become visible; 60 seconds if zero.

@@ -143,7 +143,7 @@ func (j *Job) fill(row *Row, k int32) {
 // altIDOf names a source of the account, where it was read.
 func (j *Job) altIDOf(id string) string {
 	if k, ok := j.account.byID[j.key(id)]; ok && j.account.id(k) == id {
-		return j.account.texts.at(j.account.sources[k].altID)
+		return j.account.altIDOf(k)
 	}
 	if at, ok := j.account.altIDs[j.key(id)]; ok {
 		return j.account.texts.at(at)

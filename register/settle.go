@@ -13,7 +13,6 @@ import (
 type lookup struct {
 	begin   time.Time
 	entries []int
-	whole   bool
 	sources []*api.Source
 	gone    []string
 	err     error
@@ -49,62 +48,35 @@ func (r *run) lookUp() {
 	go func() { r.looked <- r.lookFor(entries, names, ids, final) }()
 }
 
-// lookFor asks METI for some entries. What is about to be given up is asked
-// for by its alt_id too, for that is another question with another answer.
+// lookFor asks METI for some entries. It is not the goroutine that owns the run,
+// and only collects.
 func (r *run) lookFor(entries []int, names, ids []string, final bool) lookup {
 	l := lookup{begin: time.Now(), entries: entries}
+	seen, found := map[string]bool{}, map[string]bool{}
+	without := func(all []string, have map[string]bool) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return have[s] })
+	}
 	wanted := map[string]bool{}
 	for _, name := range names {
 		wanted[name] = true
 	}
-	seen := map[string]bool{}
-	keep := func(s *api.Source) {
-		if wanted[s.AltID] && !seen[s.ID] {
-			seen[s.ID] = true
-			l.sources = append(l.sources, s)
-		}
-	}
-	if l.whole, l.err = r.fetch(r.ctx, names, false, keep); l.err != nil {
-		return l
-	}
-	if l.whole && final && !r.account.unfiltered.Load() {
-		found := map[string]bool{}
-		for _, s := range l.sources {
-			found[s.AltID] = true
-		}
-		var absent []string
-		for _, name := range names {
-			if !found[name] {
-				absent = append(absent, name)
+	_, l.gone, _, l.err = r.ask(r.ctx, question{
+		names: names,
+		each: func(s *api.Source) {
+			if wanted[s.AltID] && !seen[s.ID] {
+				seen[s.ID], found[s.AltID] = true, true
+				l.sources = append(l.sources, s)
 			}
-		}
-		var more []*api.Source
-		filter := api.Filter{}
-		if r.Attributes.AccountID != nil {
-			filter.AccountID = *r.Attributes.AccountID
-		}
-		if more, l.err = r.fetchNamed(r.ctx, absent, filter); l.err != nil && !errors.Is(l.err, errUnfiltered) {
-			return l
-		}
-		for _, s := range more {
-			keep(s)
-		}
-	}
-	var missing []string
-	for _, id := range ids {
-		if !seen[id] {
-			missing = append(missing, id)
-		}
-	}
-	var again []*api.Source
-	again, l.err = r.get(r.ctx, missing, func(int) {})
-	for k, s := range again {
-		if s == nil {
-			l.gone = append(l.gone, missing[k])
-		} else {
-			keep(s)
-		}
-	}
+		},
+		known: func() []string { return without(ids, seen) },
+		absent: func() []string {
+			if !final {
+				return nil
+			}
+			return without(names, found)
+		},
+		progress: func(int, int) {},
+	})
 	return l
 }
 
@@ -323,14 +295,14 @@ func (r *run) settle(l lookup) {
 	}
 	r.unread = 0
 	r.account.readings++
-	reading := &reading{begin: l.begin, whole: l.whole, gone: map[string]bool{}, number: r.account.readings, of: make([]bool, len(r.entries))}
+	reading := &reading{begin: l.begin, gone: map[string]bool{}, number: r.account.readings}
 	for _, id := range l.gone {
 		reading.gone[id] = true
 	}
 	was, replacing := map[int]State{}, r.replacing()
 	for _, i := range l.entries {
 		was[i] = r.entries[i].state
-		r.entries[i].source, reading.of[i] = -1, true
+		r.entries[i].source = -1
 	}
 	for _, s := range l.sources {
 		r.see(reading, s)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -46,21 +47,32 @@ func (m *metis) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.looks = append(m.looks, time.Now())
 	}
 	m.mu.Unlock()
-	next := func() *http.Response {
-		recorder := httptest.NewRecorder()
-		body := io.Reader(http.NoBody)
-		if r.Body != nil {
-			body = r.Body
-		}
-		inner := httptest.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, r.URL.String(), body)
-		inner.Header = r.Header
-		m.emulator.Handler().ServeHTTP(recorder, inner)
-		return recorder.Result()
-	}
+	next := func() *http.Response { return m.send(r) }
 	if m.around != nil {
 		return m.around(r, next)
 	}
 	return next(), nil
+}
+
+// send carries a request out.
+func (m *metis) send(r *http.Request) *http.Response {
+	recorder := httptest.NewRecorder()
+	body := io.Reader(http.NoBody)
+	if r.Body != nil {
+		body = r.Body
+	}
+	inner := httptest.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, r.URL.String(), body)
+	inner.Header = r.Header
+	m.emulator.Handler().ServeHTTP(recorder, inner)
+	return recorder.Result()
+}
+
+func mustURL(t *testing.T, text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // metisOf makes one inside a synctest bubble, where time is virtual.

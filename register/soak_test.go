@@ -248,8 +248,8 @@ func besides(t *testing.T, server *emulator.Server, texts ...string) {
 	defer transport.CloseIdleConnections()
 	var o register.Options
 	connect(&o, server.Ready(), api.WithHTTPClient(&http.Client{Transport: transport}), api.WithUserAgent("checker"))
-	if _, err := o.Client.Sources.Create(context.Background(), body); err != nil {
-		t.Error(err)
+	if made, err := o.Client.Sources.Create(context.Background(), body); err != nil || len(made) != len(texts) {
+		t.Error(len(made), err)
 	}
 }
 
@@ -288,7 +288,8 @@ func trial(t *testing.T, seed uint64) (result tally) {
 		return result
 	}
 	if change(t, random, k, &o, server, list) {
-		posts++ // besides
+		posts++             // besides
+		k.throwAway = false // half of a replacement would be forgotten with it
 		if !untilDone(t, seed, random, k, &o, server, &result) {
 			return result
 		}
@@ -417,6 +418,15 @@ func change(t *testing.T, random *rand.Rand, k kind, o *order, server *emulator.
 	if w := good(k.twins && !k.shapeless); w != nil {
 		besides(t, server, w.text)
 		time.Sleep(k.lag)
+		n := 0
+		for _, s := range stored(t, server) {
+			if is(s, w.altID, w.text) {
+				n++
+			}
+		}
+		if n != 2 {
+			t.Errorf("%s was registered once more, and METI has %d", w.altID, n)
+		}
 		w.sources = 2
 		changed = true
 	}

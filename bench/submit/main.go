@@ -52,13 +52,13 @@ func measure(n int, latency time.Duration, posts int) error {
 		return err
 	}
 	small, large := max(n/10, 1), n
-	var runs [2]run
+	var runs [2][]run
 	var size int64
 	for i, count := range []int{small, large} {
 		if size, err = b.write(count); err != nil {
 			return err
 		}
-		if runs[i], err = b.submit(count); err != nil {
+		if runs[i], err = b.all(count); err != nil {
 			return err
 		}
 	}
@@ -70,13 +70,30 @@ func measure(n int, latency time.Duration, posts int) error {
 	fmt.Printf("%d features of %.1f KB, %s of latency, %d cores, %s:\n\n", n, float64(size)/float64(n)/1000, latency, runtime.NumCPU(), runtime.Version())
 	fmt.Printf("| way | time | features a second | times as fast | peak memory of the client |\n| --- | --- | --- | --- | --- |\n")
 	fmt.Printf("| one POST after another (extrapolated from %d) | %s | %.0f | 1 | |\n", min(posts, n), alone.Round(time.Second), float64(n)/alone.Seconds())
-	fmt.Printf("| meti submit | %s | %.0f | %.0f | %.0f MB |\n", runs[1].wall.Round(100*time.Millisecond), float64(n)/runs[1].wall.Seconds(),
-		alone.Seconds()/runs[1].wall.Seconds(), float64(runs[1].peak)/1e6)
-	fmt.Printf("| meti submit, a tenth of the features | %s | %.0f | | %.0f MB |\n", runs[0].wall.Round(100*time.Millisecond),
-		float64(small)/runs[0].wall.Seconds(), float64(runs[0].peak)/1e6)
-	fmt.Printf("\nClient CPU of meti submit: %.1f s.\n", runs[1].cpu.Seconds())
+	row := func(what string, count int, r run, beside bool) {
+		times := ""
+		if beside {
+			times = fmt.Sprintf("%.0f", alone.Seconds()/r.wall.Seconds())
+		}
+		fmt.Printf("| %s | %s | %.0f | %s | %.0f MB |\n", what, r.wall.Round(100*time.Millisecond), float64(count)/r.wall.Seconds(), times, float64(r.peak)/1e6)
+	}
+	for i, what := range ways {
+		row(what, large, runs[1][i], i == submitted)
+	}
+	row("meti submit, a tenth of the features", small, runs[0][submitted], false)
+	fmt.Printf("\nClient CPU of meti submit: %.1f s.\n", runs[1][submitted].cpu.Seconds())
 	return nil
 }
+
+// What is measured, in its order.
+var ways = []string{
+	"meti plan: the file, judged, and an account that has none of it",
+	"meti submit: the same, the sending in the file's order, and reading again what was sent",
+	"meti submit again: the file and as many sources",
+	"the same without a journal: by their boundaries",
+}
+
+const submitted = 1
 
 type bench struct {
 	folder, meti string
@@ -180,15 +197,36 @@ func (e *emulator) stop() error {
 	return nil
 }
 
-// submit registers the input, and counts what came of it.
-func (b bench) submit(n int) (r run, err error) {
+// all does what is measured, one after another, with one emulator.
+func (b bench) all(n int) ([]run, error) {
 	e, err := b.start()
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	defer func() { _ = e.stop() }()
 	_ = os.Remove(b.input() + ".meti-journal")
-	cmd := exec.CommandContext(context.Background(), b.meti, "submit", b.input(), "--no-token-cache", "-o", "ndjson", "-q")
+	var runs []run
+	for _, one := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"plan"}, `"state":"new"`},
+		{[]string{"submit"}, `"outcome":"registered"`},
+		{[]string{"submit"}, `"outcome":"registered"`},
+		{[]string{"submit", "--journal", "none"}, `"outcome":"registered"`},
+	} {
+		r, err := b.run(e, n, one.want, append(one.args, b.input(), "--no-token-cache", "-o", "ndjson", "-q"))
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
+}
+
+// run runs meti, and counts what came of it.
+func (b bench) run(e *emulator, n int, want string, args []string) (r run, err error) {
+	cmd := exec.CommandContext(context.Background(), b.meti, args...)
 	cmd.Env = append(os.Environ(), e.env...)
 	cmd.Stderr = os.Stderr
 	results, err := os.Create(filepath.Join(b.folder, "results"))
@@ -213,15 +251,15 @@ func (b bench) submit(n int) (r run, err error) {
 	}
 	r.wall = time.Since(begin)
 	if err != nil {
-		return r, err
+		return r, fmt.Errorf("meti %v: %w", args, err)
 	}
 	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	text, err := os.ReadFile(results.Name())
 	if err != nil {
 		return r, err
 	}
-	if got := bytes.Count(text, []byte(`"outcome":"registered"`)); got != n {
-		return r, fmt.Errorf("%d of %d features were registered", got, n)
+	if got := bytes.Count(text, []byte(want)); got != n {
+		return r, fmt.Errorf("meti %v: %d of %d features are %s", args, got, n, want)
 	}
 	return r, nil
 }

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
 	"github.com/meti-go/meti/register"
 )
 
@@ -171,10 +176,16 @@ func (s *submitting) command(cmd *cobra.Command, args []string) error {
 	if err := s.page.check(cmd); err != nil {
 		return err
 	}
-	if o.Countries, err = countryTable(s.countries); err != nil {
-		return err
+	table := sync.OnceValue(countries.World) // only where something may conflict
+	if s.countries != "" {
+		own, err := countryTable(s.countries)
+		if err != nil {
+			return err
+		}
+		table = func() *ledger.Countries { return own }
 	}
-	o.Rules.Countries, o.AgainstAccount = o.Countries, s.against != ""
+	o.CountryOf = func(shape *ledger.Shape) string { return table().Of(shape) }
+	o.AgainstAccount = s.against != ""
 	if o.Journal == "none" {
 		o.Journal, o.NoJournal = "", true
 	}
@@ -291,6 +302,14 @@ func (s *submitting) describe(job *register.Job) {
 		text += fmt.Sprintf("; %d to be registered anew", replacing)
 	}
 	s.progress.say(text)
+	warnings := job.Warnings()
+	if len(warnings) > 0 {
+		var list []string
+		for _, rule := range slices.Sorted(maps.Keys(warnings)) {
+			list = append(list, fmt.Sprintf("%s in %d", rule, warnings[rule]))
+		}
+		s.progress.say(fmt.Sprintf("warnings: %s; \"meti check\" says where", strings.Join(list, ", ")))
+	}
 	if whole, hidden := job.Compared(); c.ToSend > 0 && !target.Sandbox {
 		switch {
 		case !whole:

@@ -268,9 +268,6 @@ func (k *Keys) Has(name string) bool {
 	return has
 }
 
-// Names lists the names in the order of their indexes; not to be changed.
-func (k *Keys) Names() []string { return k.names }
-
 // Member goes to the value of the object's next member, the first time of its
 // first, and reports whether there is one. Its index is -1 where it has no field.
 // Members tend to follow each other as they did last time, so that is looked at

@@ -13,35 +13,31 @@ import (
 // object too, are sound; end is the index behind them, or that of the byte in
 // the way.
 func Members(text []byte, visit func(name, value []byte) bool) (end int, ok bool) {
-	return members(text, func(name []byte, start, end int) bool { return visit(name, text[start:end]) })
-}
-
-func members(b []byte, visit func(name []byte, start, end int) bool) (end int, ok bool) {
-	i := SkipSpace(b, 0)
-	if i >= len(b) || b[i] != '{' {
+	i := SkipSpace(text, 0)
+	if i >= len(text) || text[i] != '{' {
 		return i, false
 	}
-	if i = SkipSpace(b, i+1); i < len(b) && b[i] == '}' {
+	if i = SkipSpace(text, i+1); i < len(text) && text[i] == '}' {
 		return i + 1, true
 	}
 	for {
 		name := i
-		nameEnd, start, ok := skipName(b, name)
+		nameEnd, start, ok := skipName(text, name)
 		if !ok {
 			return start, false
 		}
-		if i, ok = skipValue(b, start, 1); !ok {
+		if i, ok = skipValue(text, start, 1); !ok {
 			return i, false
 		}
-		if !visit(unquote(b[name:nameEnd]), start, i) {
+		if !visit(unquote(text[name:nameEnd]), text[start:i]) {
 			return i, true
 		}
-		if i = SkipSpace(b, i); i >= len(b) || b[i] != ',' {
+		if i = SkipSpace(text, i); i >= len(text) || text[i] != ',' {
 			break
 		}
-		i = SkipSpace(b, i+1)
+		i = SkipSpace(text, i+1)
 	}
-	if i < len(b) && b[i] == '}' {
+	if i < len(text) && text[i] == '}' {
 		return i + 1, true
 	}
 	return i, false
@@ -50,31 +46,27 @@ func members(b []byte, visit func(name []byte, start, end int) bool) (end int, o
 // Elements visits the elements of the array that text begins with, as Members
 // does the members of an object.
 func Elements(text []byte, visit func(i int, value []byte) bool) (end int, ok bool) {
-	return elements(text, func(i, start, end int) bool { return visit(i, text[start:end]) })
-}
-
-func elements(b []byte, visit func(i, start, end int) bool) (end int, ok bool) {
-	i := SkipSpace(b, 0)
-	if i >= len(b) || b[i] != '[' {
+	i := SkipSpace(text, 0)
+	if i >= len(text) || text[i] != '[' {
 		return i, false
 	}
-	if i = SkipSpace(b, i+1); i < len(b) && b[i] == ']' {
+	if i = SkipSpace(text, i+1); i < len(text) && text[i] == ']' {
 		return i + 1, true
 	}
 	for n := 0; ; n++ {
 		start := i
-		if i, ok = skipValue(b, start, 1); !ok {
+		if i, ok = skipValue(text, start, 1); !ok {
 			return i, false
 		}
-		if !visit(n, start, i) {
+		if !visit(n, text[start:i]) {
 			return i, true
 		}
-		if i = SkipSpace(b, i); i >= len(b) || b[i] != ',' {
+		if i = SkipSpace(text, i); i >= len(text) || text[i] != ',' {
 			break
 		}
-		i = SkipSpace(b, i+1)
+		i = SkipSpace(text, i+1)
 	}
-	if i < len(b) && b[i] == ']' {
+	if i < len(text) && text[i] == ']' {
 		return i + 1, true
 	}
 	return i, false
@@ -84,30 +76,17 @@ func elements(b []byte, visit func(i, start, end int) bool) (end int, ok bool) {
 // rest is the object with null in its place: the object is JSON when both are.
 // Without such a member the value is nil, and the rest is everything.
 func Cut(object []byte, member string) (value, rest []byte) {
-	var from, to int
-	members(object, func(name []byte, start, end int) bool {
+	Members(object, func(name, v []byte) bool {
 		if string(name) == member {
-			from, to = start, end
+			value = v
 		}
 		return true
 	})
-	if to == 0 {
+	if value == nil {
 		return nil, object
 	}
-	return object[from:to], slices.Concat(object[:from], []byte("null"), object[to:])
-}
-
-// CutElements takes the elements out of an array. rest is the array with null in
-// the place of each: the array is JSON when all of them are.
-func CutElements(array []byte) (items [][]byte, rest []byte) {
-	from := 0
-	elements(array, func(_, start, end int) bool {
-		items = append(items, array[start:end])
-		rest = append(append(rest, array[from:start]...), "null"...)
-		from = end
-		return true
-	})
-	return items, append(rest, array[from:]...)
+	from := cap(object) - cap(value)
+	return value, slices.Concat(object[:from], []byte("null"), object[from+len(value):])
 }
 
 // AppendCompact appends text, which must be JSON, without the white space
@@ -124,24 +103,6 @@ func AppendCompact(b, text []byte) []byte {
 		b = append(b, text[start:i]...)
 	}
 	return b
-}
-
-// Depth counts how deep the arrays and objects of text, which must be JSON, nest.
-func Depth(text []byte) int {
-	deepest, level := 0, 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			end, _ := SkipText(text, i)
-			i = end - 1
-		case '[', '{':
-			level++
-			deepest = max(deepest, level)
-		case ']', '}':
-			level--
-		}
-	}
-	return deepest
 }
 
 // Unquote gives the value of a JSON string, quotes and all.

@@ -131,7 +131,9 @@ func Rest(d *Decoder, fits bool, to *map[string]json.RawMessage) {
 	switch {
 	case d.failed:
 	case fits && len(*to) > 0:
-		delete(*to, d.keys.names[d.index])
+		if delete(*to, d.keys.names[d.index]); len(*to) == 0 {
+			*to = nil
+		}
 	case !fits:
 		name := ""
 		if d.index >= 0 {

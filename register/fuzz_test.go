@@ -1,0 +1,61 @@
+package register
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// FuzzJournal opens any file as a journal: it is refused and left alone, or
+// what was whole in it stays and can be added to.
+func FuzzJournal(f *testing.F) {
+	line := func(r record) string {
+		text, err := encodeLine(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return string(text)
+	}
+	account := line(record{Store: "h", Account: "a"})
+	intent := line(record{Intent: 1, At: time.Unix(0, 0), Features: []mark{{Identity: hash{}.String(), AltID: "x"}}})
+	for _, text := range []string{"", journalHead, journalHead[:5], journalHead + account, journalHead + account + intent,
+		journalHead + account + intent[:20], journalHead + intent[:20] + account, journalHead + "00000000 \n", journalHead + "\n", journalHead + "\x00\x00", "{}", "\x00\x00\x00"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "journal")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, err := openJournal(path)
+		if err != nil {
+			if after, _ := os.ReadFile(path); !bytes.Equal(after, data) {
+				t.Fatalf("refused (%v) and changed to %q", err, after)
+			}
+			return
+		}
+		before, readErr := count(j)
+		if err := j.append(record{Intent: 7, Void: "new"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := openJournal(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.close()
+		after, err := count(again)
+		if (err == nil) != (readErr == nil) || err == nil && after != before+1 {
+			t.Fatalf("%v then %v (%v)", before, after, err)
+		}
+	})
+}
+
+func count(j *journal) (n int, err error) {
+	_, err = j.records(func(record) error { n++; return nil })
+	return n, err
+}
