@@ -11,7 +11,7 @@ import (
 	"github.com/meti-go/meti/testdata"
 )
 
-// What docs/ shows of the command is what it prints: each block of "console" is
+// What the README and docs/ show of the command is what it prints: each block of "console" is
 // run line by line against an emulator that holds nothing, in a folder with the
 // example fields. "…" stands for what changes from run to run.
 func TestDocsShowWhatIsPrinted(t *testing.T) {
@@ -20,7 +20,7 @@ func TestDocsShowWhatIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := 0
-	for _, page := range pages {
+	for _, page := range append(pages, filepath.Join(top, "README.md")) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

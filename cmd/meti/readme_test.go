@@ -49,7 +49,7 @@ func TestREADMEShowsCompiledGo(t *testing.T) {
 		return b.String()
 	}
 	var compiled string
-	for _, name := range []string{"test/consumer/main.go", "test/consumer/quickstart/main.go", "test/consumer/own/register_test.go"} {
+	for _, name := range []string{"test/consumer/main.go", "test/consumer/quickstart/main.go", "test/consumer/create/main.go", "test/consumer/own/register_test.go"} {
 		compiled += plain(read(t, name))
 	}
 	for _, block := range blocks(t, "go") {
@@ -121,7 +121,7 @@ func TestREADMEPrograms(t *testing.T) {
 	if len(ids) != 26 {
 		t.Fatalf("%d sources: %s", len(ids), want)
 	}
-	for _, program := range []string{".", "./quickstart"} {
+	for _, program := range []string{".", "./quickstart", "./create"} {
 		// Built in the environment of the tests: another XDG_CACHE_HOME would
 		// have everything compiled anew.
 		binary := filepath.Join(t.TempDir(), "program")
