@@ -604,7 +604,7 @@ func (r *run) wait(fault *api.Error, err error) {
 // were before.
 func (r *run) giveBack(q request, why string) {
 	r.restore(q.entries)
-	r.over(q.hunt)
+	r.over(q)
 	if err := r.write(record{Intent: q.intent, Void: clip(cmp.Or(why, "no effect"), 500)}); err != nil {
 		r.stop(err)
 	}
@@ -617,12 +617,12 @@ func (r *run) restore(entries []int) {
 	}
 }
 
-// over ends a hunt.
-func (r *run) over(h *hunt) {
-	if h == nil {
+// over ends the hunt that a request was a part of.
+func (r *run) over(q request) {
+	if q.hunt == nil {
 		return
 	}
-	for _, i := range slices.Concat(h.suspects, h.aside) {
+	for _, i := range slices.Concat(q.entries, q.hunt.suspects, q.hunt.aside) {
 		delete(r.reserved, i)
 	}
 }
@@ -637,8 +637,7 @@ func (r *run) refuse(q request, fault *api.Error) {
 		r.stop(err)
 		return
 	}
-	r.over(q.hunt)
-	delete(r.reserved, i)
+	r.over(q)
 	e.state, e.send = Refused, false
 	r.reasons[i] = text
 	r.done++
@@ -676,7 +675,7 @@ func (r *run) accept(q request, sources []*api.Source) {
 	case q.hunt != nil && len(q.hunt.suspects) > 0:
 		r.hunts = append(r.hunts, q.hunt)
 	case q.hunt != nil:
-		r.over(q.hunt)
+		r.over(q)
 	case len(q.entries) >= r.batch:
 		r.batch = min(r.BatchFeatures, 2*r.batch)
 	}
@@ -830,7 +829,7 @@ func (r *run) readBack(i int, sent *api.Source) error {
 // answered with success: it is looked for, and not sent again by this run.
 func (r *run) lose(q request, cause error, taken bool) {
 	now := time.Now()
-	r.over(q.hunt)
+	r.over(q)
 	for _, i := range q.entries {
 		r.reasons[i] = "sent, and the answer was lost: " + clip(cause.Error(), 300)
 		if r.target.Sandbox {

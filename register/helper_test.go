@@ -89,6 +89,8 @@ func process(text string) int {
 		return 1
 	case summary.Unknown > 0:
 		return 8
+	case summary.Pending > 0:
+		return 10 // nothing stopped it, and something is left
 	case summary.Done < summary.Features-summary.Invalid-summary.Refused:
 		return 9
 	}

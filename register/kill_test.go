@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,9 +26,10 @@ func (m *metis) killing(t *testing.T, o register.Options, method string, n int, 
 	t.Helper()
 	ctx, kill := context.WithCancel(t.Context())
 	defer kill()
-	path, journal, killed := o.Input+".meti-journal", "", false
+	path, journal := o.Input+".meti-journal", ""
+	var killed atomic.Bool
 	m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
-		if killed {
+		if killed.Load() {
 			return nil, errBroken // of a dead process nothing leaves
 		}
 		if r.Method != method {
@@ -36,7 +38,7 @@ func (m *metis) killing(t *testing.T, o register.Options, method string, n int, 
 		if n--; n > 0 {
 			return next(), nil
 		}
-		killed = true
+		killed.Store(true)
 		var answer *http.Response
 		if after {
 			answer = next()
@@ -54,7 +56,7 @@ func (m *metis) killing(t *testing.T, o register.Options, method string, n int, 
 	}
 	m.run(ctx, t, o)
 	m.around = nil
-	if !killed {
+	if !killed.Load() {
 		t.Fatalf("no %s to be killed at", method)
 	}
 	if journal == "" {

@@ -657,3 +657,36 @@ func shiftJournal(t *testing.T, journal string, by time.Duration) string {
 	t.Helper()
 	return register.EditJournal(t, journal, func(at time.Time) time.Time { return at.Add(by) })
 }
+
+// The features of a batch in which METI looks for the guilty are sent in the end,
+// also when an answer is lost on the way, or METI wants to wait.
+func TestHuntIsInterrupted(t *testing.T) {
+	for n := 2; n < 9; n++ {
+		for _, status := range []int{0, 429, 503} {
+			synctest.Test(t, func(t *testing.T) {
+				m := metisOf(t)
+				m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+					if !isPost(r) {
+						return next(), nil
+					}
+					if len(m.posts) == n {
+						if status == 0 {
+							return nil, errBroken
+						}
+						return &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {"60"}}, Body: http.NoBody, Request: r}, nil
+					}
+					body, _ := io.ReadAll(r.Body)
+					if strings.Contains(string(body), "f005") {
+						return &http.Response{StatusCode: 422, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+					}
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					return next(), nil
+				}
+				got := m.run(t.Context(), t, register.Options{Input: file(t, collection(squares(16, numbered)...))})
+				if got.err != nil || got.Registered != 15 || got.Refused != 1 || len(m.emulatorSources(t)) != 15 {
+					t.Errorf("POST %d, %d: %s %v", n, status, got.outcomes(), got.err)
+				}
+			})
+		}
+	}
+}

@@ -354,6 +354,9 @@ func untilDone(t *testing.T, seed uint64, random *rand.Rand, k kind, o *order, s
 			result.kills++
 		case strings.Contains(log, "Interrupted:true"):
 			result.terminated++
+		case code == 10:
+			t.Errorf("seed %d: something is left, and nothing stopped it: %s", seed, log)
+			result.wrong++
 		}
 		if (code == 0 || code == 9) && kills <= 0 {
 			return true
