@@ -123,7 +123,8 @@ func decodeCoordinates(b []byte, i int, kind string) (polygons []Polygon, end in
 	positions := make([][2]float64, 0, bytes.Count(b[i:], []byte{'['}))
 	var polygon Polygon
 	ring := func(i int) (end int, err error) {
-		start, want := len(positions), ""
+		start := len(positions)
+		var want string
 		if positions, end, want = scan.Positions(b, i, positions); want != "" {
 			return end, unexpected(b, end, want)
 		}

@@ -135,7 +135,7 @@ func Rest(d *Decoder, fits bool, to *map[string]json.RawMessage) {
 			*to = nil
 		}
 	case !fits:
-		name := ""
+		var name string
 		if d.index >= 0 {
 			name = d.keys.names[d.index]
 		} else {

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,12 +159,16 @@ func commandFlags(spec *openapi3.T) ([]byte, error) {
 // flagsBeside are the flags that the command declares by hand in the functions
 // that call offer, in those that these call, and for all commands.
 func flagsBeside(offer string) (map[string]bool, error) {
-	packages, err := parser.ParseDir(token.NewFileSet(), "cmd/meti", nil, 0)
+	names, err := filepath.Glob("cmd/meti/*.go")
 	if err != nil {
 		return nil, err
 	}
 	declared, calls := map[string][]string{}, map[string][]string{}
-	for _, file := range packages["main"].Files {
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			return nil, err
+		}
 		for _, d := range file.Decls {
 			function, is := d.(*ast.FuncDecl)
 			if !is {

@@ -30,7 +30,7 @@ func copyModule(t *testing.T) module {
 		}
 		to := filepath.Join(m.root, name)
 		switch {
-		case entry.IsDir() && slices.Contains([]string{".git", "bench", "docs", "test", "node_modules"}, entry.Name()):
+		case entry.IsDir() && slices.Contains([]string{".git", "bench", "test", "node_modules"}, entry.Name()):
 			return filepath.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(to, 0o755)
