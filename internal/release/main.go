@@ -12,6 +12,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -34,18 +35,18 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: release VERSION FOLDER")
 	}
-	if err := release(os.Args[1], os.Args[2], targets); err != nil {
+	if err := release(context.Background(), os.Args[1], os.Args[2], targets); err != nil {
 		log.Fatal(err)
 	}
 }
 
 var semantic = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
-func release(version, folder string, targets []string) error {
+func release(ctx context.Context, version, folder string, targets []string) error {
 	if !semantic.MatchString(version) {
 		return fmt.Errorf("%q is no version such as v1.2.3", version)
 	}
-	out, err := exec.Command("git", "log", "-1", "--format=%ct").Output()
+	out, err := exec.CommandContext(ctx, "git", "log", "-1", "--format=%ct").Output()
 	if err != nil {
 		return fmt.Errorf("the commit's time: %w", err)
 	}
@@ -58,7 +59,7 @@ func release(version, folder string, targets []string) error {
 	}
 	var sums strings.Builder
 	for _, target := range targets {
-		name, archive, err := build(version, target, time.Unix(seconds, 0).UTC())
+		name, archive, err := build(ctx, version, target, time.Unix(seconds, 0).UTC())
 		if err != nil {
 			return fmt.Errorf("%s: %w", target, err)
 		}
@@ -71,7 +72,7 @@ func release(version, folder string, targets []string) error {
 }
 
 // build makes the archive of one target.
-func build(version, target string, at time.Time) (name string, archive []byte, err error) {
+func build(ctx context.Context, version, target string, at time.Time) (name string, archive []byte, err error) {
 	system, processor, _ := strings.Cut(target, "/")
 	temporary, err := os.MkdirTemp("", "meti-release-*")
 	if err != nil {
@@ -83,7 +84,7 @@ func build(version, target string, at time.Time) (name string, archive []byte, e
 		program = "meti.exe"
 	}
 	path := filepath.Join(temporary, program)
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -buildid= -X main.version="+version, "-o", path, "./cmd/meti")
 	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "CGO_ENABLED=0", "GOFLAGS=")
 	cmd.Stderr = os.Stderr

@@ -24,7 +24,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 	here := runtime.GOOS + "/" + runtime.GOARCH
 	first, second := t.TempDir(), t.TempDir()
 	for _, folder := range []string{first, second} {
-		if err := release("v1.2.3-test", folder, []string{here}); err != nil {
+		if err := release(t.Context(), "v1.2.3-test", folder, []string{here}); err != nil {
 			t.Fatal(err)
 		}
 	}
