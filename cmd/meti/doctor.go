@@ -60,6 +60,9 @@ func (a *app) doctor(ctx context.Context, facts bool, record, output string) err
 	if setup.ConfigErr == nil {
 		setup.Client, setup.ConfigErr = a.clientOf(setup.Tokens)
 	}
+	if setup.ConfigErr == nil {
+		setup.Server = serverName(setup.Client.Server())
+	}
 	report := doctor.Report{Checks: setup.Check(ctx), Facts: []doctor.Fact{}}
 	if output == "text" {
 		for _, check := range report.Checks {

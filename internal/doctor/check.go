@@ -25,6 +25,7 @@ type Setup struct {
 	ConfigErr error        // what is wrong with it
 	Tokens    *authn.Source
 	Client    *api.Client
+	Server    string   // the client's, in words
 	Needed    []string // the scopes of all operations
 	Now       func() time.Time
 }
@@ -270,20 +271,5 @@ func (c *checking) target(ctx context.Context) {
 		c.fail("target", err)
 		return
 	}
-	c.ok("target", "a write would go to %s, account %s", Words(c.Client.Server()), account)
-}
-
-// Words names a server as people call it.
-func Words(server string) string {
-	u, err := url.Parse(server)
-	if err != nil {
-		return server
-	}
-	kind := "production"
-	if strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/sandbox") {
-		kind = "the sandbox"
-	} else if !isKnown(u) {
-		kind = "a server of your own"
-	}
-	return fmt.Sprintf("%s (%s)", strings.TrimSuffix(u.Host+u.Path, "/"), kind)
+	c.ok("target", "a write would go to %s, account %s", c.Server, account)
 }

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -35,6 +34,9 @@ type asking struct {
 // fact notes what is known now. where is the place in openapi.yaml that says how
 // far the fact was known until now.
 func (a *asking) fact(name, where string, verdict Verdict, seen string, args ...any) {
+	if a.err != nil {
+		return // nothing was answered
+	}
 	a.facts = append(a.facts, Fact{name, a.spec.provenance(where), verdict, printable(fmt.Sprintf(seen, args...)), where})
 }
 
@@ -135,28 +137,24 @@ func (q Questions) Ask(ctx context.Context) ([]Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	said := &made{map[string]bool{}, map[string]bool{}}
-	s := &sandbox{client: q.HTTP, header: q.Authorization, posting: posting, reading: reading, announce: q.Announce, made: said, pause: q.Pause}
+	s := &sandbox{ctx: ctx, Questions: q, posting: posting, reading: reading, made: &made{map[string]bool{}, map[string]bool{}}}
 	if u, _ := url.Parse(q.BaseURL); isLoopback(u) {
-		s.pause = 0
-	} else if s.pause == 0 {
-		s.pause = time.Second
+		s.Pause = 0
+	} else if s.Pause == 0 {
+		s.Pause = time.Second
 	}
 	if q.Record != "" {
-		var key [32]byte
-		if _, err := crand.Read(key[:]); err != nil {
-			return nil, err
-		}
-		if s.record, err = newRecorder(q.Record, ours, said, key); err != nil {
+		if s.record, err = newRecorder(q.Record, ours, s.made); err != nil {
 			return nil, err
 		}
 	}
 	a := &asking{sandbox: s, spec: ours, stamp: fmt.Sprintf("doctor-%08x", rand.Uint32())}
-	for _, step := range []func(context.Context) error{a.contract, a.create, a.forms, a.refusals, a.lookUp, a.listing, a.later} {
-		if err = step(ctx); err != nil {
+	for _, step := range []func(){a.contract, a.create, a.forms, a.refusals, a.shown, a.listing, a.later} {
+		if step(); a.err != nil {
 			break
 		}
 	}
+	err = a.err
 	if s.record != nil {
 		err = errors.Join(err, s.record.verdicts(a.facts))
 	}

@@ -212,3 +212,35 @@ func TestARecordingTellsNothing(t *testing.T) {
 		t.Error("a folder that holds something was written to")
 	}
 }
+
+// A sandbox that shows nothing leaves reading to production, of which no more
+// than a thousand sources are asked for in all.
+func TestProductionIsReadSparingly(t *testing.T) {
+	server := &otherwise{prefix: "sandbox_", plant: "planted"}
+	asked := 0
+	facts, err := ask(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/sandbox/sources" {
+			_, _ = w.Write([]byte("[]"))
+			return
+		}
+		if r.URL.Path == "/sources" {
+			limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+			if err != nil || r.Method != http.MethodGet {
+				t.Errorf("%s %s", r.Method, r.URL)
+			}
+			asked += limit
+			_, _ = w.Write([]byte(`[{"id": "src_1"}, {"id": "src_2"}, {"id": "src_3"}, {"id": "src_4"}]`))
+			return
+		}
+		server.ServeHTTP(w, r)
+	}), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked == 0 || asked > 1000 {
+		t.Errorf("%d sources of production were asked for", asked)
+	}
+	if !slices.ContainsFunc(facts, func(f doctor.Fact) bool { return f.Name == "the order is stable" && f.Verdict == doctor.Holds }) {
+		t.Error("production was not looked at")
+	}
+}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -71,7 +72,7 @@ func rewrite(text []byte, replace func(token []byte, name bool) []byte) []byte {
 }
 
 // newRecorder makes the folder, which must not hold anything.
-func newRecorder(dir string, s *spec, m *made, key [32]byte) (*recorder, error) {
+func newRecorder(dir string, s *spec, m *made) (*recorder, error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("--record: %s holds something already; name a new folder", dir)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +81,10 @@ func newRecorder(dir string, s *spec, m *made, key [32]byte) (*recorder, error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--record: %w", err)
 	}
-	r := &recorder{dir: dir, key: key, names: map[string]bool{}, words: map[string]bool{}, made: m}
+	r := &recorder{dir: dir, names: map[string]bool{}, words: map[string]bool{}, made: m}
+	if _, err := crand.Read(r.key[:]); err != nil {
+		return nil, err
+	}
 	r.allow(s.root)
 	for _, name := range []string{"detail", "loc", "msg", "type", "status", "message", "code", "details", "hint"} {
 		r.names[name] = true

@@ -22,7 +22,7 @@ const (
 	maxAnswer = 16 << 20
 	// contractPath is where a service may tell its own contract.
 	contractPath = "/openapi.json"
-	// mostListed is how many sources are asked for in one page.
+	// mostListed is how many sources are asked for at once, and in production in all.
 	mostListed = 1000
 )
 
@@ -58,17 +58,17 @@ func isLoopback(u *url.URL) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// A sandbox sends the requests of the facts, one after the other.
+// A sandbox sends the requests of the facts, one after the other. After the first
+// error it sends nothing more.
 type sandbox struct {
-	client   *http.Client
-	header   func(context.Context) (string, error) // of Authorization
-	posting  string                                // where POSTs go: the sandbox
-	reading  string                                // where GETs go besides, empty for nowhere
-	announce func(string)
-	pause    time.Duration // between two requests
-	sent     int
-	made     *made     // what the requests say, which is nobody's secret
-	record   *recorder // nil for none
+	ctx context.Context
+	Questions
+	posting string    // where POSTs go: the sandbox
+	reading string    // where GETs go besides, empty for nowhere
+	made    *made     // what the requests say, which is nobody's secret
+	record  *recorder // nil for none
+	sent    int
+	err     error
 }
 
 // An answer is what came back.
@@ -95,28 +95,31 @@ func (a answer) list() []map[string]any {
 }
 
 // get asks below the sandbox, or below where is read.
-func (s *sandbox) get(ctx context.Context, base, path string, query url.Values) (answer, error) {
-	return s.send(ctx, http.MethodGet, base, path, query, nil)
+func (s *sandbox) get(base, path string, query url.Values) answer {
+	return s.do(http.MethodGet, base, path, query, nil)
 }
 
 // post registers with the sandbox, and with nothing else.
-func (s *sandbox) post(ctx context.Context, body any) (answer, error) {
+func (s *sandbox) post(body any) answer {
 	text, err := json.Marshal(body)
-	if err != nil {
-		return answer{}, err
+	if err != nil && s.err == nil {
+		s.err = err
 	}
 	s.made.note(text)
-	got, err := s.send(ctx, http.MethodPost, s.posting, "/sources", nil, text)
-	if err != nil {
-		return got, err
-	}
+	got := s.do(http.MethodPost, s.posting, "/sources", nil, text)
 	for _, source := range got.list() {
-		id, _ := source["id"].(string)
-		if id != "" && !strings.HasPrefix(id, "sandbox_") {
-			return got, &registeredError{got.list()}
+		if id, _ := source["id"].(string); id != "" && !strings.HasPrefix(id, "sandbox_") && s.err == nil {
+			s.err = &registeredError{got.list()}
 		}
 	}
-	return got, nil
+	return got
+}
+
+func (s *sandbox) do(method, base, path string, query url.Values, body []byte) (got answer) {
+	if s.err == nil {
+		got, s.err = s.send(method, base, path, query, body)
+	}
+	return got
 }
 
 // registeredError says that a POST to the sandbox may have registered sources
@@ -132,7 +135,7 @@ func (e *registeredError) Error() string {
 }
 
 // send sends one request. It is the one place where requests of the facts leave.
-func (s *sandbox) send(ctx context.Context, method, base, path string, query url.Values, body []byte) (answer, error) {
+func (s *sandbox) send(method, base, path string, query url.Values, body []byte) (answer, error) {
 	address := base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
@@ -143,43 +146,36 @@ func (s *sandbox) send(ctx context.Context, method, base, path string, query url
 	if s.sent++; s.sent > maxRequests {
 		return answer{}, fmt.Errorf("%w: more than %d requests", ErrHarm, maxRequests)
 	}
-	if s.sent > 1 && s.pause > 0 {
-		timer := time.NewTimer(s.pause)
+	if s.sent > 1 && s.Pause > 0 {
+		timer := time.NewTimer(s.Pause)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
-			return answer{}, context.Cause(ctx)
+		case <-s.ctx.Done():
+			return answer{}, context.Cause(s.ctx)
 		}
 	}
-	s.announce(method + " " + address)
-	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	s.Announce(method + " " + address)
+	request, err := http.NewRequestWithContext(s.ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
-	header, err := s.header(ctx)
+	authorization, err := s.Authorization(s.ctx)
 	if err != nil {
 		return answer{}, err
 	}
-	request.Header.Set("Authorization", header)
-	request.Header.Set("Accept", "application/json")
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := s.client.Do(request)
+	request.Header = http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "Content-Type": {"application/json"}}
+	response, err := s.HTTP.Do(request)
 	if err != nil {
 		return answer{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	if err != nil {
-		return answer{}, err
-	}
-	if len(text) > maxAnswer {
-		return answer{}, fmt.Errorf("%s %s: the answer is larger than %d MiB", method, address, maxAnswer>>20)
+	if err == nil && len(text) > maxAnswer {
+		err = fmt.Errorf("%s %s: the answer is larger than %d MiB", method, address, maxAnswer>>20)
 	}
 	got := answer{response.StatusCode, response.Header, text, decode(text)}
-	if s.record != nil && path != contractPath {
+	if err == nil && s.record != nil && path != contractPath {
 		if base == s.posting {
 			path = "/sandbox" + path
 		}
