@@ -171,7 +171,7 @@ func (r *run) work() error {
 		}
 	}
 	pending := r.pendingDeletions()
-	r.stop(r.closeLimbo(r.Job.read))
+	r.stop(r.closeLimbo())
 	for _, old := range pending {
 		r.remove([]string{old}, []int{r.known.replaced[old]})
 	}

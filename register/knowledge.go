@@ -55,6 +55,7 @@ type limbo struct {
 	at       []int  // the entry of each mark, -1 for what is not in the input
 	found    []string
 	deadline time.Time // a reading that begins later proves an absence
+	read     time.Time // when the last reading that looked for it began
 	taken    bool      // METI answered with success: it is not sent again by itself
 	cause    string
 	next     time.Time // when it is looked for again

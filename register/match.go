@@ -215,6 +215,9 @@ func (j *Job) compare(ctx context.Context) error {
 			return err
 		}
 		j.read, j.account.whole = r.begin, r.whole
+		for _, l := range j.limbo {
+			l.read = r.begin
+		}
 		j.account.count = len(j.account.sources)
 		j.decide(r, entries)
 		if len(r.lacks) == 0 || !slices.ContainsFunc(entries, func(i int) bool { return j.entries[i].state == New }) {

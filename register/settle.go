@@ -13,6 +13,7 @@ import (
 type lookup struct {
 	begin   time.Time
 	entries []int
+	limbo   []*limbo // what is looked for
 	sources []*api.Source
 	gone    []string
 	err     error
@@ -25,9 +26,11 @@ func (r *run) lookUp() {
 	}
 	now := time.Now()
 	var entries []int
+	var due []*limbo
 	final := false
 	for _, l := range r.limbo {
 		if len(l.entries) > 0 && !now.Before(l.next) {
+			due = append(due, l)
 			entries = append(entries, l.entries...)
 			final = final || !now.Before(l.deadline)
 		}
@@ -45,7 +48,11 @@ func (r *run) lookUp() {
 	}
 	names := r.altIDsOf(entries)
 	r.looking = true
-	go func() { r.looked <- r.lookFor(entries, names, ids, final) }()
+	go func() {
+		l := r.lookFor(entries, names, ids, final)
+		l.limbo = due
+		r.looked <- l
+	}()
 }
 
 // lookFor asks METI for some entries. It is not the goroutine that owns the run,
@@ -103,7 +110,7 @@ func (r *run) postpone() {
 
 // closeLimbo notes what became of requests that are all found, or that a
 // reading shows to have had no effect: it began after the deadline.
-func (r *run) closeLimbo(begin time.Time) error {
+func (r *run) closeLimbo() error {
 	var left []*limbo
 	for n, l := range r.limbo {
 		ids, all, none := make([]string, len(l.marks)), true, true
@@ -117,7 +124,7 @@ func (r *run) closeLimbo(begin time.Time) error {
 			}
 			all, none = all && ids[k] != "", none && ids[k] == ""
 		}
-		switch late := !l.deadline.After(begin); {
+		switch late := !l.deadline.After(l.read); {
 		case !late && (!all || l.intent == 0):
 			left = append(left, l)
 			continue
@@ -325,7 +332,10 @@ func (r *run) settle(l lookup) {
 			r.first = min(r.first, i)
 		}
 	}
-	if err := r.closeLimbo(l.begin); err != nil {
+	for _, one := range l.limbo {
+		one.read = l.begin
+	}
+	if err := r.closeLimbo(); err != nil {
 		r.stop(err)
 	}
 	r.postpone()

@@ -690,3 +690,29 @@ func TestHuntIsInterrupted(t *testing.T) {
 		}
 	}
 }
+
+// Two requests are lost at different times: neither is given up by a reading
+// that looked only for the other.
+func TestLostOneAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		begin, slow := time.Now(), false
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			switch {
+			case isPost(r) && len(m.posts) == 2:
+				return nil, errBroken
+			case isPost(r) && len(m.posts) == 3:
+				time.Sleep(time.Until(begin.Add(59700 * time.Millisecond)))
+				return nil, errBroken
+			case !isPost(r) && !slow && time.Since(begin) > 59*time.Second:
+				slow = true // the look that begins just before the first one's deadline
+				time.Sleep(54 * time.Second)
+			}
+			return next(), nil
+		}
+		got := m.run(t.Context(), t, register.Options{Input: file(t, collection(squares(6, numbered)...)), BatchFeatures: 2, InFlight: 2})
+		if got.err != nil || got.Registered != 6 || len(m.emulatorSources(t)) != 6 {
+			t.Error(got.outcomes(), got.err)
+		}
+	})
+}
