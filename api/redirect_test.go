@@ -118,7 +118,7 @@ func TestARedirectedTokenRequest(t *testing.T) {
 	})}))
 	err = get(t.Context(), c)
 	var fetch *authn.FetchError
-	if !errors.Is(err, ErrNoToken) || !errors.Is(err, authn.ErrRedirect) || !errors.As(err, &fetch) || !strings.Contains(err.Error(), "redirect") {
+	if !errors.Is(err, ErrNoToken) || !errors.As(err, new(*authn.RedirectError)) || !errors.As(err, &fetch) || !strings.Contains(err.Error(), "redirect") {
 		t.Error(err)
 	}
 }

@@ -12,17 +12,14 @@ import (
 // claimPrefix stands before METI's own claims [A].
 const claimPrefix = "https://api.meti.millpont.com/"
 
-// UnverifiedClaims is what an access token says of itself. Nothing here was
-// checked: the signature is the service's business. Use it to show an account
-// to a person, never to decide what somebody may do.
-//
-// A claim that is absent is empty. METI's four claims depend on how the
-// account's Auth0 is set up, and V1ClientID is not always a UUID.
+// UnverifiedClaims is what an access token says of itself, empty where it says
+// nothing. Nothing here was checked, not even the signature: use it to show an
+// account to a person, never to decide what somebody may do.
 type UnverifiedClaims struct {
 	AccountID  string // https://api.meti.millpont.com/account_id
 	Role       string // https://api.meti.millpont.com/role
 	ClientName string // https://api.meti.millpont.com/client_name
-	V1ClientID string // https://api.meti.millpont.com/v1_client_id
+	V1ClientID string // https://api.meti.millpont.com/v1_client_id, not always a UUID
 
 	Issuer      string   // iss; a custom domain need not match AUTH0_DOMAIN
 	Subject     string   // sub
@@ -37,15 +34,11 @@ type UnverifiedClaims struct {
 // token that is no JWT gives [ErrOpaqueToken].
 func ParseUnverifiedClaims(token string) (UnverifiedClaims, error) {
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
+	if len(parts) != 3 || decodePart(parts[0]) == nil {
 		return UnverifiedClaims{}, ErrOpaqueToken
 	}
-	var header map[string]json.RawMessage
-	if !decodePart(parts[0], &header) {
-		return UnverifiedClaims{}, ErrOpaqueToken
-	}
-	var claims map[string]json.RawMessage
-	if !decodePart(parts[1], &claims) {
+	claims := decodePart(parts[1])
+	if claims == nil {
 		return UnverifiedClaims{}, ErrOpaqueToken
 	}
 	return UnverifiedClaims{
@@ -63,10 +56,19 @@ func ParseUnverifiedClaims(token string) (UnverifiedClaims, error) {
 	}, nil
 }
 
-// decodePart reads one base64url part of a JWT, which has to be an object.
-func decodePart(part string, into *map[string]json.RawMessage) bool {
-	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
-	return err == nil && json.Unmarshal(raw, into) == nil && *into != nil
+// decodePart reads one base64url part of a JWT; nil if it is no object.
+func decodePart(part string) map[string]json.RawMessage {
+	raw, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
+	return members(raw)
+}
+
+// members reads a JSON object; nil if it is none.
+func members(raw []byte) map[string]json.RawMessage {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(raw, &m) != nil {
+		return nil
+	}
+	return m
 }
 
 // claimText reads a string, and takes a number or a boolean as it is written.
@@ -85,12 +87,12 @@ func claimText(raw json.RawMessage) string {
 // claimList reads an array of strings or a string with spaces in it.
 func claimList(raw json.RawMessage) []string {
 	var list []string
-	if json.Unmarshal(raw, &list) == nil && list != nil {
+	var text string
+	switch {
+	case json.Unmarshal(raw, &list) == nil:
 		return list
-	}
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return strings.Fields(s)
+	case json.Unmarshal(raw, &text) == nil:
+		return strings.Fields(text)
 	}
 	return nil
 }

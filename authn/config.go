@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -45,8 +44,7 @@ type Config struct {
 	// Audience is DefaultAudience when empty.
 	Audience string
 	// Scopes to ask for. Nil means METI's three: read:sources, write:sources
-	// and delete:sources. An empty list that is not nil asks for none by name,
-	// and Auth0 then grants what it has.
+	// and delete:sources. Empty but not nil asks for what Auth0 grants unasked.
 	Scopes []string
 	// BaseURL is the API that the tokens are for: [Source.Transport] sends them
 	// there alone, and api.New calls it unless told otherwise. DefaultBaseURL
@@ -59,10 +57,6 @@ type Config struct {
 	Lazy bool
 	// Store shares tokens with other processes or machines; nil shares none.
 	Store Store `json:"-"`
-	// MaxWait bounds how long one fetch waits between attempts, in all. A
-	// server that asks for a longer wait fails the fetch at once. 0 means 30
-	// seconds, which is also the most.
-	MaxWait time.Duration
 
 	// Transport sends the token requests; nil means one that respects the
 	// proxy variables and the system's roots.
@@ -85,8 +79,8 @@ type Config struct {
 //     or else CLIENT_SECRET;
 //   - METI_BASE_URL: [DefaultBaseURL] when it is not set.
 //
-// What is missing is named by [ConfigError], all of it at once. An empty
-// variable counts as not set. Every field of the result is filled in.
+// An empty variable counts as not set. What is missing is named by
+// [ConfigError], all of it at once.
 func FromEnv() (Config, error) {
 	c := Config{variables: map[string]string{}}
 	read := func(field string, names ...string) string {
@@ -104,17 +98,15 @@ func FromEnv() (Config, error) {
 	c.BaseURL = read("BaseURL", "METI_BASE_URL")
 	c.ClientID = read("ClientID", "METI_CLIENT_ID", "CLIENT_ID")
 	c.ClientSecret = Secret(read("ClientSecret", "METI_CLIENT_SECRET", "METI_CLIENT_SECRET_FILE", "CLIENT_SECRET"))
-	switch file := os.Getenv("METI_CLIENT_SECRET_FILE"); c.variables["ClientSecret"] {
-	case "METI_CLIENT_SECRET":
-		if strings.TrimSpace(file) != "" {
-			return Config{}, c.wrong("ClientSecret", "is set beside METI_CLIENT_SECRET_FILE: unset one of them")
-		}
-	case "METI_CLIENT_SECRET_FILE":
-		secret, err := readSecret(strings.TrimSpace(file))
-		if err != nil {
+	switch file := strings.TrimSpace(os.Getenv("METI_CLIENT_SECRET_FILE")); {
+	case file == "":
+	case c.variables["ClientSecret"] == "METI_CLIENT_SECRET":
+		return Config{}, c.wrong("ClientSecret", "is set beside METI_CLIENT_SECRET_FILE: unset one of them")
+	default:
+		var err error
+		if c.ClientSecret, err = readSecret(file); err != nil {
 			return Config{}, c.wrong("ClientSecret", "cannot be used: "+err.Error())
 		}
-		c.ClientSecret = secret
 	}
 	if err := c.complete(); err != nil {
 		return Config{}, err
@@ -183,9 +175,6 @@ func (c *Config) complete() error {
 	} else {
 		c.BaseURL = base.String()
 	}
-	if c.MaxWait <= 0 || c.MaxWait > fetchCap {
-		c.MaxWait = fetchCap
-	}
 	if c.Transport == nil {
 		c.Transport = safehttp.Transport()
 	}
@@ -233,12 +222,6 @@ func (c *Config) name(field string) string { return cmp.Or(c.variables[field], "
 
 func (c *Config) wrong(field, problem string) *ConfigError {
 	return &ConfigError{Field: field, Variable: c.variables[field], Problem: problem}
-}
-
-// origin is the server of BaseURL.
-func (c *Config) origin() string {
-	u, _ := url.Parse(c.BaseURL) // complete has checked it
-	return safehttp.Origin(u)
 }
 
 // ConfigError says what is wrong with a [Config], or with the environment that

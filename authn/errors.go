@@ -11,22 +11,13 @@ import (
 	"time"
 )
 
-// What an error of this package is, for errors.Is.
-var (
-	// ErrRedirect: a server answered with a redirect, which is never followed.
-	ErrRedirect = errors.New("redirect refused")
-	// ErrMissingScope: the token lacks a scope that the operation needs.
-	ErrMissingScope = errors.New("missing scope")
-	// ErrOpaqueToken: the access token is no JWT. Auth0 issues such tokens
-	// when it was asked for no audience or for one that it does not know, and
-	// METI will refuse it with 401.
-	ErrOpaqueToken = errors.New("audience not honoured: got an opaque token, not a JWT; check the audience")
-)
+// ErrOpaqueToken says that an access token is no JWT. Auth0 issues such tokens
+// for an audience that it does not know, and METI refuses them with 401.
+var ErrOpaqueToken = errors.New("audience not honoured: got an opaque token, not a JWT; check the audience")
 
 // FetchError says why there is no token. Every failure of [Source.Grant] and
 // of the methods that use it is one, a caller's own cancelled context included
 // (errors.Is then finds context.Canceled or context.DeadlineExceeded).
-//
 // It holds no secret and no token, also where the server echoed one.
 type FetchError struct {
 	Domain      string        // the origin that was asked, such as https://tenant.eu.auth0.com
@@ -88,9 +79,9 @@ func (e *FetchError) Error() string {
 // Unwrap gives the cause.
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// RedirectError says that a server answered an authenticated request with a
-// redirect. Following it could hand the token or the client secret to another
-// server, or turn a POST into a GET, so it is refused.
+// RedirectError says that a server answered with a redirect, which is never
+// followed: it could hand the token or the client secret to another server, or
+// turn a POST into a GET.
 type RedirectError struct {
 	Method string // of the request that was sent
 	Status int    // 301, 302, 303, 307 or 308
@@ -103,9 +94,6 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%s to %s: %d redirect to %s refused: a token or secret is never carried along a redirect; is the address right?",
 		e.Method, e.From, e.Status, cmp.Or(e.To, "an unreadable location"))
 }
-
-// Is makes every RedirectError an [ErrRedirect].
-func (e *RedirectError) Is(target error) bool { return target == ErrRedirect }
 
 // ScopeError says that a token lacks scopes that an operation needs.
 type ScopeError struct {
@@ -124,6 +112,3 @@ func (e *ScopeError) Error() string {
 	return fmt.Sprintf("%s needs the scope %s, the token has %s: ask your Auth0 administrator for %s",
 		e.Operation, strings.Join(e.Need, " "), cmp.Or(strings.Join(e.Have, " "), "none"), strings.Join(e.Missing(), " "))
 }
-
-// Is makes every ScopeError an [ErrMissingScope].
-func (e *ScopeError) Is(target error) bool { return target == ErrMissingScope }

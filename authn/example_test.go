@@ -2,7 +2,6 @@ package authn_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -57,12 +56,9 @@ func Example() {
 	scopes, _ := grant.Scopes()
 	fmt.Println(scopes)
 
-	err = grant.Require("DeleteSource", "delete:sources")
-	fmt.Println(errors.Is(err, authn.ErrMissingScope))
-	fmt.Println(err)
+	fmt.Println(grant.Require("DeleteSource", "delete:sources"))
 	// Output:
 	// [read:sources]
-	// true
 	// DeleteSource needs the scope delete:sources, the token has read:sources: ask your Auth0 administrator for delete:sources
 }
 

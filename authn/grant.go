@@ -2,7 +2,7 @@ package authn
 
 import (
 	"fmt"
-	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -41,27 +41,25 @@ func newGrant(token string, expiry time.Time, life time.Duration, scopes []strin
 // AccessToken returns the token itself.
 func (g *Grant) AccessToken() string { return g.token.AccessToken }
 
-// Header returns the value of the Authorization header, ready for
-//
-//	req.Header["Authorization"] = g.Header()
-//
-// Every request shares it: it must not be changed.
+// Header returns the value of the Authorization header, for
+// req.Header["Authorization"]. All requests share it: it must not be changed.
 func (g *Grant) Header() []string { return g.header[:] }
+
+// authorize sets the Authorization header of req.
+func (g *Grant) authorize(req *http.Request) {
+	if req.Header == nil {
+		req.Header = make(http.Header)
+	}
+	req.Header["Authorization"] = g.Header()
+}
 
 // Expiry returns when the token ends, counted from the moment before it was
 // asked for.
 func (g *Grant) Expiry() time.Time { return g.token.Expiry }
 
-// Scopes returns the granted scopes, and whether Auth0 named them.
-//
-// An answer without "scope" means, by RFC 6749 section 5.1, that all that was
-// asked for was granted: then these are the scopes of [Config]. Auth0 is known
-// to leave "scope" out also when it granted nothing, so a caller who checks
-// scopes learns the truth from the service's 403. Where none were asked for
-// either, nothing is known and the list is nil.
-//
-// The claims "scope" and "permissions" of the token play no part: they are
-// unverified, and [Grant.UnverifiedClaims] shows them.
+// Scopes returns the granted scopes, and whether Auth0 named them. Where it did
+// not, they are those that were asked for (RFC 6749, section 5.1), though Auth0
+// is known to name none also when it granted none.
 func (g *Grant) Scopes() (scopes []string, named bool) { return slices.Clone(g.scopes), g.named }
 
 // Require returns a [ScopeError] if one of the scopes that operation needs was
@@ -78,16 +76,7 @@ func (g *Grant) Require(operation string, need ...string) error {
 	return nil
 }
 
-// UnverifiedClaims reads what the token says of itself, without verifying it.
-// A token that is no JWT gives [ErrOpaqueToken].
-func (g *Grant) UnverifiedClaims() (UnverifiedClaims, error) {
-	return ParseUnverifiedClaims(g.token.AccessToken)
-}
-
 // String describes the grant without its token.
 func (g *Grant) String() string {
 	return fmt.Sprintf("token with scopes %q until %s", strings.Join(g.scopes, " "), g.token.Expiry.UTC().Format(time.RFC3339))
 }
-
-// LogValue logs what [Grant.String] returns.
-func (g *Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }

@@ -21,71 +21,52 @@ type Quota struct {
 	Reset     time.Time `json:"reset,omitzero"` // when there are more; zero where that was not told
 }
 
-// bucketName keeps a server from putting text of its choice into our output.
-var bucketName = regexp.MustCompile(`^[a-z_]{1,24}$`)
+// bucket matches one bucket: its name, limit, what remains, and the seconds
+// until its reset.
+var bucket = regexp.MustCompile(`\bb=([a-z_]{1,24});\s*q=(\d{1,9});\s*r=(\d{1,9});\s*t=(\d{1,9})\b`)
 
 // readQuota reads the quota headers of an answer that arrived at now, and how
 // long to wait before the next request if this one failed: the longest of
 // Retry-After and the resets of what is used up; 0 when no header says.
 func readQuota(header http.Header, status int, now time.Time) (quota []Quota, wait time.Duration) {
 	wait = safehttp.RetryAfter(header, now)
-	add := func(q Quota, left time.Duration, over bool) {
+	add := func(name string, limit, remaining int64, left time.Duration) {
+		q := Quota{Name: name, Limit: int(limit), Remaining: int(remaining)}
 		if left > 0 {
 			q.Reset = now.Add(left)
 		}
-		if over {
-			wait = max(wait, left)
-		}
 		quota = append(quota, q)
 	}
-	for _, text := range header.Values("Auth0-Client-Quota-Limit") {
-		for part := range strings.SplitSeq(text, ",") {
-			if q, left, ok := readBucket(part); ok && len(quota) < 16 {
-				add(q, left, q.Remaining == 0)
-			}
+	buckets := strings.Join(header.Values("Auth0-Client-Quota-Limit"), ",")
+	for _, b := range bucket.FindAllStringSubmatch(buckets, 16) {
+		remaining, left := number(b[3]), safehttp.Seconds(number(b[4]))
+		add(b[1], number(b[2]), remaining, left)
+		if remaining == 0 {
+			wait = max(wait, left)
 		}
 	}
-	limit, okLimit := headerInt(header, "X-Ratelimit-Limit")
-	remaining, okRemaining := headerInt(header, "X-Ratelimit-Remaining")
-	reset, okReset := headerInt(header, "X-Ratelimit-Reset")
-	if okLimit || okRemaining || okReset {
-		if reset >= 1e8 { // Auth0 sends seconds since 1970, others what is left
-			reset -= safehttp.ServerTime(header, now).Unix()
-		}
-		// Every answer has these headers, whatever its status: the reset is a
-		// reason to wait only where it says that nothing is left.
-		over := status == http.StatusTooManyRequests || okRemaining && remaining == 0
-		add(Quota{Name: "requests", Limit: int(limit), Remaining: int(remaining)}, safehttp.Seconds(reset), over)
+	limit, remaining := number(header.Get("X-Ratelimit-Limit")), number(header.Get("X-Ratelimit-Remaining"))
+	reset := number(header.Get("X-Ratelimit-Reset"))
+	if reset >= 1e8 { // Auth0 sends seconds since 1970, others what is left
+		reset -= safehttp.ServerTime(header, now).Unix()
+	}
+	left := safehttp.Seconds(reset)
+	if limit >= 0 && remaining >= 0 {
+		add("requests", limit, remaining, left)
+	}
+	// Every answer has these headers, whatever its status: the reset is a
+	// reason to wait only where it says that nothing is left.
+	if status == http.StatusTooManyRequests || remaining == 0 {
+		wait = max(wait, left)
 	}
 	return quota, wait
 }
 
-// readBucket reads "b=per_hour;q=10;r=7;t=3540": bucket, quota, remaining and
-// seconds until the reset.
-func readBucket(text string) (q Quota, left time.Duration, ok bool) {
-	for field := range strings.SplitSeq(text, ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
-		if key == "b" {
-			q.Name = value
-			continue
-		}
-		n, err := strconv.ParseInt(value, 10, 32)
-		if err != nil || n < 0 {
-			return Quota{}, 0, false
-		}
-		switch key {
-		case "q":
-			q.Limit = int(n)
-		case "r":
-			q.Remaining = int(n)
-		case "t":
-			left = safehttp.Seconds(n)
-		}
+// number reads a number that is not negative; -1 if text is none.
+func number(text string) int64 {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 63)
+	if err != nil {
+		return -1
 	}
-	return q, left, bucketName.MatchString(q.Name)
-}
-
-func headerInt(header http.Header, name string) (int64, bool) {
-	n, err := strconv.ParseInt(strings.TrimSpace(header.Get(name)), 10, 64)
-	return max(n, 0), err == nil && n >= 0
+	return int64(n)
 }

@@ -30,19 +30,7 @@ const (
 	unknownLife = time.Hour
 )
 
-// tokenAnswer is what the token endpoint says, good or bad.
-type tokenAnswer struct {
-	AccessToken json.RawMessage `json:"access_token"`
-	TokenType   json.RawMessage `json:"token_type"`
-	ExpiresIn   json.RawMessage `json:"expires_in"`
-	Scope       json.RawMessage `json:"scope"`
-	Error       json.RawMessage `json:"error"`
-	Description json.RawMessage `json:"error_description"`
-	Message     json.RawMessage `json:"message"`
-}
-
-// request makes one token request, as METI's page documents it [A]. Errors
-// show neither the client secret nor a token.
+// request makes one token request, as METI's page documents it [A].
 func (s *Source) request(ctx context.Context) (*held, *FetchError) {
 	body := map[string]string{
 		"client_id":     s.config.ClientID,
@@ -64,8 +52,7 @@ func (s *Source) request(ctx context.Context) (*held, *FetchError) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "meti-go")
 	asked, start := s.clock(), time.Now()
-	// The transport is used bare, without an http.Client around it: so there
-	// is nothing that could follow a redirect or keep a cookie.
+	// The transport is used bare: an http.Client would follow redirects.
 	resp, err := s.config.Transport.RoundTrip(req) //nolint:bodyclose // closed below
 	if err != nil {
 		return nil, s.unanswered(err)
@@ -74,7 +61,18 @@ func (s *Source) request(ctx context.Context) (*held, *FetchError) {
 	text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	quota, wait := readQuota(resp.Header, resp.StatusCode, time.Now())
 	s.quota.Store(&quota)
-	g, failed := s.read(req, resp, text, err, start)
+	var g *Grant
+	var failed *FetchError
+	switch {
+	case safehttp.Redirects(resp.StatusCode):
+		failed = s.failure(permanent, redirectError(req, resp, s.secrets()), s.wrongDomain())
+	case err != nil:
+		failed = s.failure(temporary, err, "")
+	case len(text) > maxAnswer:
+		failed = s.failure(permanent, fmt.Errorf("the answer has more than %d bytes", maxAnswer), s.wrongDomain())
+	default:
+		g, failed = s.read(resp, text, start)
+	}
 	if failed != nil {
 		if failed.Status = resp.StatusCode; failed.Temporary() {
 			failed.RetryAfter = wait
@@ -84,67 +82,58 @@ func (s *Source) request(ctx context.Context) (*held, *FetchError) {
 	return s.hold(g, asked, g.life), nil
 }
 
-// read takes a token from an answer, or says why there is none.
-func (s *Source) read(req *http.Request, resp *http.Response, text []byte, readErr error, start time.Time) (*Grant, *FetchError) {
-	wrongDomain := "wrong domain? check " + s.config.name("Domain")
+// read takes the token from an answer to a request made at start, or says why
+// there is none.
+func (s *Source) read(resp *http.Response, text []byte, start time.Time) (*Grant, *FetchError) {
+	a, status := members(text), resp.StatusCode
+	var token string
+	_ = json.Unmarshal(a["access_token"], &token)
 	secrets := s.secrets()
-	switch {
-	case safehttp.Redirects(resp.StatusCode):
-		return nil, s.failure(permanent, redirectError(req, resp, secrets), wrongDomain)
-	case readErr != nil:
-		return nil, s.failure(temporary, readErr, "")
-	case len(text) > maxAnswer:
-		return nil, s.failure(permanent, fmt.Errorf("the answer has more than %d bytes", maxAnswer), wrongDomain)
-	}
-	var a tokenAnswer
-	text = bytes.TrimSpace(text)
-	isJSON := len(text) > 0 && text[0] == '{' && json.Unmarshal(text, &a) == nil
-	token, kind, code := claimText(a.AccessToken), claimText(a.TokenType), claimText(a.Error)
 	secrets.Add(token)
-	line := func(raw json.RawMessage, size int) string {
-		return safehttp.Line(secrets.Redact(claimText(raw)), size)
+	line := func(name string, size int) string {
+		return safehttp.Line(secrets.Redact(claimText(a[name])), size)
 	}
-	// says is for answers without a token: what they say, or that another
-	// server gave them.
+	// says is a failure in the words of the answer.
 	says := func(c class, hint string) *FetchError {
 		e := s.failure(c, nil, hint)
 		switch {
-		case isJSON:
-			e.Code, e.Description = line(a.Error, 60), cmp.Or(line(a.Description, 300), line(a.Message, 300))
-			if c == refused {
-				e.Hint = s.advice(e, resp.StatusCode)
-			}
-		case len(text) > 0 || resp.StatusCode < 300:
+		case a != nil:
+			e.Code, e.Description = line("error", 60), cmp.Or(line("error_description", 300), line("message", 300))
+		case len(text) > 0 || status < 300:
 			kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 			e.Err = fmt.Errorf("the answer is %s, not JSON: a proxy or another server speaks here",
 				safehttp.Line(secrets.Redact(cmp.Or(kind, "of no stated type")), 60))
 		}
 		return e
 	}
-	switch status := resp.StatusCode; {
+	code, kind := claimText(a["error"]), line("token_type", 60)
+	switch {
 	case status == http.StatusProxyAuthRequired:
 		return nil, says(permanent, safehttp.ProxyAdvice)
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly,
 		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
 		return nil, says(temporary, "")
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusGone:
-		return nil, says(permanent, "there is no token endpoint: "+wrongDomain)
-	case !isJSON:
+		return nil, says(permanent, "there is no token endpoint: "+s.wrongDomain())
+	case a == nil:
 		return nil, says(temporary, "")
 	case status != http.StatusOK && status != http.StatusCreated, code != "":
-		return nil, says(refused, "")
-	case len(a.AccessToken) == 0 || a.AccessToken[0] != '"' || token == "":
-		return nil, s.failure(permanent, errors.New("the answer has no access_token"), wrongDomain)
+		e := says(refused, "")
+		e.Hint = s.advice(e, status)
+		return nil, e
+	case token == "":
+		return nil, s.failure(permanent, errors.New("the answer has no access_token"), s.wrongDomain())
 	case kind != "" && !strings.EqualFold(kind, "Bearer"):
-		return nil, s.failure(permanent, fmt.Errorf("the answer has a token of type %q, not Bearer", line(a.TokenType, 60)), "")
+		return nil, s.failure(permanent, fmt.Errorf("the answer has a token of type %q, not Bearer", kind), "")
 	case !headerSafe(token):
 		return nil, s.failure(permanent, errors.New("the answer has an access_token that cannot stand in a header"), "")
 	}
-	scopes, named := s.config.Scopes, false
-	if len(a.Scope) > 0 && (a.Scope[0] == '"' || a.Scope[0] == '[') {
-		scopes, named = claimList(a.Scope), true
+	scopes := claimList(a["scope"])
+	named := scopes != nil
+	if !named {
+		scopes = s.config.Scopes
 	}
-	life := lifetime(a.ExpiresIn, token, safehttp.ServerTime(resp.Header, time.Now()))
+	life := lifetime(a["expires_in"], token, safehttp.ServerTime(resp.Header, time.Now()))
 	return newGrant(token, start.Add(life), life, scopes, named), nil
 }
 
@@ -172,7 +161,7 @@ func (s *Source) unanswered(err error) *FetchError {
 	hint, final := safehttp.Advice(err)
 	switch {
 	case safehttp.NoSuchHost(err):
-		hint = "wrong domain? check " + s.config.name("Domain")
+		hint = s.wrongDomain()
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %s", requestCap) // not the caller's deadline
 	}
@@ -183,7 +172,7 @@ func (s *Source) unanswered(err error) *FetchError {
 	return s.failure(c, err, hint)
 }
 
-// failed makes an error of a request, without secrets: the standard library
+// failure makes the error of a request, without secrets: the standard library
 // quotes what a server sent.
 func (s *Source) failure(c class, err error, hint string) *FetchError {
 	if err != nil {
@@ -216,6 +205,8 @@ func redirectError(req *http.Request, resp *http.Response, secrets safehttp.Secr
 	}
 }
 
+func (s *Source) wrongDomain() string { return "wrong domain? check " + s.config.name("Domain") }
+
 // advice says what to do about a refusal. The descriptions are Auth0's.
 func (s *Source) advice(e *FetchError, status int) string {
 	about, name := strings.ToLower(e.Description), s.config.name
@@ -232,43 +223,31 @@ func (s *Source) advice(e *FetchError, status int) string {
 	return ""
 }
 
-// fetch asks Auth0, and again after temporary failures.
+// fetch asks Auth0, and again after temporary failures, unless the old token
+// is still valid: then a later call does.
 func (s *Source) fetch(f *fetch) (*held, *FetchError) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchCap)
 	defer cancel()
-	for attempt, left := 1, s.config.MaxWait; ; attempt++ {
+	deadline, _ := ctx.Deadline()
+	for attempt := 1; ; attempt++ {
 		h, failure := s.request(ctx)
 		if failure == nil {
 			return h, nil
 		}
 		failure.Attempts = attempt
-		if !failure.Temporary() {
-			return nil, failure
-		}
 		wait := failure.RetryAfter
 		switch {
 		case wait > 0:
 		case failure.Status == http.StatusTooManyRequests: // and no reset named: be slow
 			wait = 5 * time.Second << (attempt - 1)
 		default:
-			wait = backoff(attempt)
+			wait = min(8*time.Second, 500*time.Millisecond<<(attempt-1))
+			wait -= rand.N(wait / 2)
 		}
-		deadline, _ := ctx.Deadline()
-		if wait > left || wait >= time.Until(deadline) {
-			if failure.RetryAfter > 0 {
-				failure.Hint = fmt.Sprintf("longer than the %s that are left for waiting", left.Round(time.Second))
-			}
+		if !failure.Temporary() || s.valid(f.old) || wait >= time.Until(deadline) {
 			return nil, failure
 		}
-		left -= wait
 		f.last.Store(failure)
-		time.Sleep(wait) // which ends before ctx does
+		time.Sleep(wait)
 	}
-}
-
-// backoff is the delay after that many attempts: half a second, doubled each
-// time up to eight, less a random part of up to a half.
-func backoff(attempt int) time.Duration {
-	d := min(8*time.Second, 500*time.Millisecond<<min(attempt-1, 10))
-	return d - rand.N(d/2)
 }

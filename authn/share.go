@@ -41,22 +41,20 @@ func storeKey(c Config) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// share gets a token from the store, or from Auth0 for all who share it. old
-// is what it is to replace, or nil.
-func (s *Source) share(f *fetch, old *held) (*held, *FetchError) {
-	h, known, err := s.load(old)
+// share gets a token from the store, or from Auth0 for all who share it.
+func (s *Source) share(f *fetch) (*held, *FetchError) {
+	h, known, err := s.load(f.old)
+	if h == nil && err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+		defer cancel()
+		var unlock func()
+		if unlock, err = s.config.Store.Lock(ctx, s.key); err == nil {
+			defer unlock()
+			h, known, err = s.load(f.old) // another one may have got a token meanwhile
+		}
+	}
 	if h != nil {
 		return h, nil
-	}
-	if err == nil {
-		var unlock func()
-		if unlock, err = s.lock(); err == nil {
-			defer unlock()
-			// Another one may have got a token meanwhile.
-			if h, known, err = s.load(old); h != nil {
-				return h, nil
-			}
-		}
 	}
 	s.storeFailed(err)
 	h, failure := s.fetch(f)
@@ -77,7 +75,7 @@ func (s *Source) load(old *held) (h *held, known []byte, err error) {
 		return nil, nil, err
 	}
 	var e entry
-	if len(known) > maxAnswer || json.Unmarshal(known, &e) != nil || e.AccessToken == "" || !headerSafe(e.AccessToken) || e.Life <= 0 || e.Life > int64(safehttp.MaxWait/time.Second) {
+	if len(known) > maxAnswer || json.Unmarshal(known, &e) != nil || e.AccessToken == "" || !headerSafe(e.AccessToken) || e.Life <= 0 {
 		s.storeFailed(errors.New("what it holds is not a token"))
 		return nil, known, nil
 	}
@@ -96,12 +94,6 @@ func (s *Source) load(old *held) (h *held, known []byte, err error) {
 		return h, known, nil
 	}
 	return nil, known, nil
-}
-
-func (s *Source) lock() (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
-	defer cancel()
-	return s.config.Store.Lock(ctx, s.key)
 }
 
 // save puts g where the store still holds what is known, or what cannot be

@@ -18,24 +18,20 @@
 //
 // # When a token is requested
 //
-// Only when a call asks for one: no timer runs, and an idle program spends
-// nothing. The first call fetches; calls that come meanwhile wait for the same
-// answer, each under its own context. The fetch itself belongs to no caller:
-// no caller's cancellation stops it, and it ends after 30 seconds at the
-// latest (45 where another process that shares the [Store] is fetching).
+// Only when a call asks for one: no timer runs. Calls that come during a fetch
+// wait for its answer, each under its own context. The fetch itself belongs to
+// no caller: no caller's cancellation stops it, and it ends after 30 seconds at
+// the latest (45 where another process that shares the [Store] is fetching).
 //
 // A token is renewed early by the smaller of 30 seconds and a quarter of its
-// lifetime, less a random part so that many processes do not ask in step, and
-// not used in its last second, in which the service may take it for over. A
-// call within that margin starts the renewal in the background and goes on
-// with the token that is still valid; with [Config.Lazy] it waits for the new
-// one. A token is over when the monotonic clock or the wall clock says so,
-// whichever is first: one stands still while a machine sleeps, and the other
-// can be set back.
+// lifetime, less a random part so that many processes do not ask in step. A
+// call that comes then starts the renewal in the background and goes on with
+// the old token; with [Config.Lazy] it waits for the new one. A token is over
+// when the monotonic clock or the wall clock says so, whichever is first: one
+// stands still while a machine sleeps, and the other can be set back.
 //
 // An answer that does not say how long its token lives is read for the token's
-// own exp; where there is none, the token is used for an hour. One whose
-// lifetime is over on arrival serves the calls that waited for it and no other.
+// own exp; where there is none, the token is used for an hour.
 //
 // # When it fails
 //
@@ -44,12 +40,11 @@
 // before the reset that the server named. Permanent ones are remembered for 10
 // seconds, and a wait that the server asked for until it is over: calls
 // meanwhile fail with the same error and ask nobody. While the old token is
-// valid, a failed renewal is no error.
+// valid, a failed renewal is no error, and is tried again later.
 package authn
 
 import (
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -93,6 +88,7 @@ type held struct {
 
 // fetch is one fetch under way, whoever waits for it.
 type fetch struct {
+	old     *held // to be replaced, or nil
 	done    chan struct{}
 	last    atomic.Pointer[FetchError] // of the newest attempt that failed
 	grant   *Grant                     // once done
@@ -154,15 +150,23 @@ func (s *Source) Quota() []Quota {
 // BaseURL returns the API that the tokens are for, see [Config].
 func (s *Source) BaseURL() string { return s.config.BaseURL }
 
+// String describes the source without secrets.
+func (s *Source) String() string {
+	return fmt.Sprintf("tokens from %s for %s", s.config.Domain, s.config.Audience)
+}
+
 // hold decides how long g is used, which has left to live from a moment on.
 func (s *Source) hold(g *Grant, from moment, left time.Duration) *held {
 	end := from.add(left - slack(g.life))
 	return &held{grant: g, end: end, renew: end.add(-margin(g.life))}
 }
 
+// valid reports whether h may still be used.
+func (s *Source) valid(h *held) bool { return h != nil && s.clock().before(h.end) }
+
 // slack is how long before its stated end a token is no longer used. A JWT's
-// times are whole seconds: the moment of issue is rounded down, and the
-// service ends the token up to a second before expires_in says.
+// times are whole seconds: the service may end it a second before expires_in
+// says.
 func slack(life time.Duration) time.Duration { return min(time.Second, life/4) }
 
 // margin is how early a token of that lifetime is renewed.
@@ -170,11 +174,3 @@ func margin(life time.Duration) time.Duration {
 	most := min(maxMargin, life/4)
 	return most - rand.N(most/3+1)
 }
-
-// String describes the source without secrets.
-func (s *Source) String() string {
-	return fmt.Sprintf("tokens from %s for %s", s.config.Domain, s.config.Audience)
-}
-
-// LogValue logs what [Source.String] returns.
-func (s *Source) LogValue() slog.Value { return slog.StringValue(s.String()) }

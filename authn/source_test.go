@@ -476,7 +476,7 @@ func TestFailedRenewalKeepsTheOldToken(t *testing.T) {
 						grants(3600)(n, w, r)
 					})
 					defer a.close()
-					s := a.source(t, func(c *Config) { c.Lazy = lazy; c.MaxWait = time.Second })
+					s := a.source(t, func(c *Config) { c.Lazy = lazy })
 					start := time.Now()
 					mustGrant(t, s)
 					broken.Store(true)
@@ -594,51 +594,46 @@ func TestRateLimit(t *testing.T) {
 		{"past the cap", func(h http.Header) { h.Set("x-ratelimit-reset", epoch(time.Hour)) }, time.Hour},
 		{"absurdly far", func(h http.Header) { h.Set("Retry-After", "99999999999999999") }, safehttp.MaxWait},
 	} {
-		for _, most := range []time.Duration{0, 10 * time.Second, 5 * time.Second} {
-			t.Run(fmt.Sprint(tt.name, " MaxWait=", most), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					var second time.Time
-					a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
-						if n > 1 {
-							second = time.Now()
-							grants(3600)(n, w, r)
-							return
-						}
-						tt.header(w.Header())
-						reply(w, 429, map[string]string{"error": "too_many_requests"})
-					})
-					defer a.close()
-					s := a.source(t, func(c *Config) { c.MaxWait = most })
-					start := time.Now()
-					_, err := s.Grant(t.Context())
-					if most == 0 {
-						most = fetchCap
-					}
-					if tt.wait <= most {
-						if err != nil || second.Sub(start) < tt.wait || second.Sub(start) > tt.wait+time.Second {
-							t.Errorf("%v, second request after %s", err, second.Sub(start))
-						}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var second time.Time
+				a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
+					if n > 1 {
+						second = time.Now()
+						grants(3600)(n, w, r)
 						return
 					}
-					// Failed at once, stating the wait; and remembered.
-					if time.Since(start) != 0 || !isTemporary(err) {
-						t.Errorf("after %s: %v", time.Since(start), err)
-					}
-					if !strings.Contains(err.Error(), "asked to wait "+tt.wait.String()) {
-						t.Errorf("the wait is not stated: %v", err)
-					}
-					remembered := min(tt.wait, maxWaitKept)
-					time.Sleep(remembered - time.Millisecond)
-					if _, err := s.Grant(t.Context()); err == nil {
-						t.Error("asked before the reset")
-					}
-					a.expect(t, 1)
-					time.Sleep(time.Millisecond)
-					mustGrant(t, s)
-					a.expect(t, 2)
+					tt.header(w.Header())
+					reply(w, 429, map[string]string{"error": "too_many_requests"})
 				})
+				defer a.close()
+				s := a.source(t)
+				start := time.Now()
+				_, err := s.Grant(t.Context())
+				if tt.wait <= fetchCap {
+					if err != nil || second.Sub(start) < tt.wait || second.Sub(start) > tt.wait+time.Second {
+						t.Errorf("%v, second request after %s", err, second.Sub(start))
+					}
+					return
+				}
+				// Failed at once, stating the wait; and remembered.
+				if time.Since(start) != 0 || !isTemporary(err) {
+					t.Errorf("after %s: %v", time.Since(start), err)
+				}
+				if !strings.Contains(err.Error(), "asked to wait "+tt.wait.String()) {
+					t.Errorf("the wait is not stated: %v", err)
+				}
+				remembered := min(tt.wait, maxWaitKept)
+				time.Sleep(remembered - time.Millisecond)
+				if _, err := s.Grant(t.Context()); err == nil {
+					t.Error("asked before the reset")
+				}
+				a.expect(t, 1)
+				time.Sleep(time.Millisecond)
+				mustGrant(t, s)
+				a.expect(t, 2)
 			})
-		}
+		})
 	}
 }
 
@@ -785,10 +780,10 @@ func TestScopes(t *testing.T) {
 					t.Errorf("%q, named %t", scopes, named)
 				}
 				err := g.Require("DeleteSource", "delete:sources")
-				if errors.Is(err, ErrMissingScope) != tt.refuses {
+				if (err != nil) != tt.refuses {
 					t.Errorf("Require: %v", err)
 				}
-				if tt.refuses && !strings.Contains(err.Error(), "ask your Auth0 administrator for delete:sources") {
+				if _, ok := errors.AsType[*ScopeError](err); tt.refuses && !ok || tt.refuses && !strings.Contains(err.Error(), "ask your Auth0 administrator for delete:sources") {
 					t.Error(err)
 				}
 				if token, err := s.Token(); err != nil || token.Extra("scope") != tt.want {
@@ -809,7 +804,7 @@ func TestOpaqueTokenIsSurvivedAndWarnedOfOnce(t *testing.T) {
 		s := a.source(t, func(c *Config) { c.Warn = func(err error) { warnings = append(warnings, err) } })
 		for range 3 {
 			g := mustGrant(t, s)
-			if _, err := g.UnverifiedClaims(); !errors.Is(err, ErrOpaqueToken) {
+			if _, err := ParseUnverifiedClaims(g.AccessToken()); !errors.Is(err, ErrOpaqueToken) {
 				t.Error(err)
 			}
 			s.Invalidate(g.AccessToken())

@@ -2,7 +2,6 @@ package authn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -44,10 +43,7 @@ func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if req.Header == nil {
-		req.Header = make(http.Header)
-	}
-	req.Header["Authorization"] = g.Header()
+	g.authorize(req)
 	return nil
 }
 
@@ -97,9 +93,9 @@ func (s *Source) wait(ctx context.Context) (*Grant, error) {
 	}
 	f := s.fetching
 	if f == nil {
-		f = &fetch{done: make(chan struct{})}
+		f = &fetch{old: h, done: make(chan struct{})}
 		s.fetching = f
-		go s.run(f, h)
+		go s.run(f)
 	}
 	s.mu.Unlock()
 
@@ -114,7 +110,7 @@ func (s *Source) wait(ctx context.Context) (*Grant, error) {
 	switch {
 	case f.failure == nil:
 		return f.grant, nil
-	case valid && s.clock().before(h.end):
+	case s.valid(h):
 		return h.grant, nil
 	}
 	return nil, f.failure
@@ -130,31 +126,31 @@ func (s *Source) gaveUp(ctx context.Context, last *FetchError) *FetchError {
 	return &FetchError{Domain: s.config.Domain, Err: err}
 }
 
-// run carries out f. old is what it is to replace, or nil.
-func (s *Source) run(f *fetch, old *held) {
+// run carries out f.
+func (s *Source) run(f *fetch) {
 	get := s.fetch
 	if s.config.Store != nil {
-		get = func(f *fetch) (*held, *FetchError) { return s.share(f, old) }
+		get = s.share
 	}
 	h, failure := get(f)
+	f.failure = failure
 	if failure == nil {
 		f.grant = h.grant
-		if _, err := h.grant.UnverifiedClaims(); errors.Is(err, ErrOpaqueToken) {
+		if _, err := ParseUnverifiedClaims(h.grant.AccessToken()); err != nil {
 			s.opaqueWarning.Do(func() { s.config.Warn(fmt.Errorf("authn: %s: %w", s.config.Domain, err)) })
 		}
 	}
-	f.failure = failure
 
 	s.mu.Lock()
 	now := s.clock()
 	s.fetching, s.failed = nil, nil
 	if failure == nil && now.before(h.end) {
 		s.current.Store(h)
-	} else if old != nil && now.before(old.end) { // go on with it for a while
-		next := *old
-		left := old.end.monotonic - now.monotonic
+	} else if s.valid(f.old) { // go on with it for a while
+		next := *f.old
+		left := next.end.monotonic - now.monotonic
 		next.renew = now.add(min(left, max(time.Second, left/4)))
-		s.current.CompareAndSwap(old, &next)
+		s.current.CompareAndSwap(f.old, &next)
 	}
 	switch {
 	case failure == nil:

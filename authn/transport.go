@@ -1,8 +1,8 @@
 package authn
 
 import (
+	"cmp"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/meti-go/meti/internal/safehttp"
@@ -28,7 +28,8 @@ func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &transport{source: s, origin: s.config.origin(), base: base}
+	server, _ := safehttp.Base(s.config.BaseURL) // complete has checked it
+	return &transport{source: s, origin: safehttp.Origin(server), base: base}
 }
 
 // RoundTrip sends req with a token. It does not change req.
@@ -40,33 +41,30 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := t.send(req, req.Body, g)
+	resp, err := t.send(req.Clone(req.Context()), g)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	t.source.Invalidate(g.AccessToken())
-	again := req.Body
-	if again != nil && again != http.NoBody {
-		if req.GetBody == nil {
-			return resp, nil
-		}
-		if again, err = req.GetBody(); err != nil {
-			return resp, nil
-		}
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return resp, nil
 	}
 	next, err := t.source.Grant(req.Context())
-	if err == nil && next.AccessToken() != g.AccessToken() {
-		_ = resp.Body.Close()
-		return t.send(req, again, next)
-	}
-	if again != nil {
-		_ = again.Close()
-	}
 	if err != nil {
 		_ = resp.Body.Close()
 		return nil, err
 	}
-	return resp, nil
+	if next.AccessToken() == g.AccessToken() {
+		return resp, nil
+	}
+	again := req.Clone(req.Context())
+	if req.GetBody != nil {
+		if again.Body, err = req.GetBody(); err != nil {
+			return resp, nil
+		}
+	}
+	_ = resp.Body.Close()
+	return t.send(again, next)
 }
 
 // admit returns the token for req, if req may have one.
@@ -76,27 +74,18 @@ func (t *transport) admit(req *http.Request) (*Grant, error) {
 	}
 	// A request that was born of a redirect: some server chose its address.
 	if from := req.Response; from != nil {
-		if from.Request == nil {
-			return nil, redirectError(req, from, nil)
-		}
-		return nil, redirectError(from.Request, from, nil)
+		return nil, redirectError(cmp.Or(from.Request, req), from, nil)
 	}
 	return t.source.Grant(req.Context())
 }
 
-// send makes one attempt, with a copy of req.
-func (t *transport) send(req *http.Request, body io.ReadCloser, g *Grant) (*http.Response, error) {
-	r := *req
-	r.Body = body
-	r.Header = make(http.Header, len(req.Header)+1)
-	for key, values := range req.Header {
-		r.Header[key] = values
-	}
-	r.Header["Authorization"] = g.Header()
-	resp, err := t.base.RoundTrip(&r)
+// send makes one attempt.
+func (t *transport) send(req *http.Request, g *Grant) (*http.Response, error) {
+	g.authorize(req)
+	resp, err := t.base.RoundTrip(req)
 	if err == nil && safehttp.Redirects(resp.StatusCode) {
 		_ = resp.Body.Close()
-		return nil, redirectError(&r, resp, safehttp.Secrets{g.AccessToken()})
+		return nil, redirectError(req, resp, safehttp.Secrets{g.AccessToken()})
 	}
 	return resp, err
 }

@@ -3,16 +3,11 @@ package main
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/authn/filestore"
 )
-
-// tokenWait is how long a run waits for Auth0 to take token requests again
-// before it says so instead.
-const tokenWait = 10 * time.Second
 
 // tokens makes the source of tokens that the environment describes: renewed
 // only when it must be, and shared between runs unless told otherwise.
@@ -33,7 +28,6 @@ func (a *app) tokens(scopes []string) (*authn.Source, error) {
 			config.Store = filestore.New(dir)
 		}
 	}
-	config.MaxWait = tokenWait
 	config.Warn = func(err error) { a.say("warning: %v", err) }
 	return authn.New(config)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/authn"
 )
 
 // deletion is one line of what delete prints: a source, or all that have an id
@@ -178,7 +177,7 @@ func (d *deleting) list(ctx context.Context, ids []string, ask bool) ([]deletion
 // unseen reports whether a look-up failed because the token may not read, which
 // keeps nobody from deleting.
 func (d *deleting) unseen(err error) bool {
-	return !d.dryRun && (errors.Is(err, authn.ErrMissingScope) || errors.Is(err, api.ErrForbidden))
+	return !d.dryRun && errors.Is(err, api.ErrForbidden)
 }
 
 func deletionOf(s *api.Source) deletion {

@@ -108,6 +108,7 @@ func exitCode(ctx context.Context, err error) int {
 	var quiet silent
 	var fetch *authn.FetchError
 	var config *authn.ConfigError
+	var scope *authn.ScopeError
 	switch {
 	case err == nil:
 		return exitDone
@@ -119,7 +120,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUnknown
 	case errors.As(err, &fetch), errors.As(err, &config), errors.Is(err, api.ErrUnauthorized), errors.Is(err, api.ErrNoToken):
 		return exitNoToken
-	case errors.Is(err, api.ErrForbidden), errors.Is(err, authn.ErrMissingScope):
+	case errors.Is(err, api.ErrForbidden), errors.As(err, &scope):
 		return exitForbidden
 	case errors.Is(err, api.ErrNotFound):
 		return exitNotFound

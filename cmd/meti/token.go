@@ -73,7 +73,7 @@ type tokenClaims struct {
 }
 
 func (a *app) printClaims(grant *authn.Grant) error {
-	claims, err := grant.UnverifiedClaims()
+	claims, err := authn.ParseUnverifiedClaims(grant.AccessToken())
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ type tokenStatus struct {
 
 func (a *app) printStatus(grant *authn.Grant, quota []authn.Quota) error {
 	scopes, _ := grant.Scopes()
-	claims, _ := grant.UnverifiedClaims() // an opaque token has been warned of
+	claims, _ := authn.ParseUnverifiedClaims(grant.AccessToken()) // an opaque token has been warned of
 	s := tokenStatus{
 		ExpiresAt: grant.Expiry().UTC().Truncate(time.Second),
 		ExpiresIn: int64(grant.Expiry().Sub(a.now()) / time.Second),

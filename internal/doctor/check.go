@@ -217,7 +217,7 @@ func (c *checking) token(ctx context.Context) bool {
 	if err != nil {
 		return c.fail("token", err)
 	}
-	claims, err := grant.UnverifiedClaims()
+	claims, err := authn.ParseUnverifiedClaims(grant.AccessToken())
 	if err != nil {
 		return c.fail("token", err)
 	}

@@ -124,7 +124,7 @@ func TestRenewalsAgainstOAuth2MockServer(t *testing.T) {
 			waited = max(waited, time.Since(before))
 		}
 		tokens[g.AccessToken()] = true
-		claims, err := g.UnverifiedClaims()
+		claims, err := authn.ParseUnverifiedClaims(g.AccessToken())
 		if err != nil {
 			t.Fatal(err)
 		}
