@@ -30,8 +30,9 @@ import (
 
 // whole is what a file says of all its features.
 type whole struct {
-	crs    []byte
-	shared map[string]json.RawMessage
+	crs      []byte
+	shared   map[string]json.RawMessage // attributes beside the features, as they stand
+	repeated []string                   // members of a collection that stand twice
 }
 
 // Each calls do for each feature, in order, until do fails. An error that ends
@@ -40,7 +41,7 @@ type whole struct {
 func (f *File) Each(do func(Item) error) error {
 	r := &reading{window: newWindow(f.source), name: f.Name, yield: do}
 	err := r.all()
-	f.whole = whole{crs: r.crs, shared: r.shared}
+	f.whole = r.whole
 	return err
 }
 
@@ -118,11 +119,14 @@ func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T
 }
 
 // Problems are those that all features of the file have, known once it was
-// read: coordinates of another system.
+// read: coordinates of another system, and members that stand twice beside them.
 func (f *File) Problems(rules ledger.Rules) ledger.Problems {
 	problems := ledger.CheckCRS(f.crs)
 	for i := range problems {
 		problems[i].Advice = "convert them: " + fill(gdal+"FILE", f.Name) + " | meti check --id-property … -"
+	}
+	for _, name := range f.repeated {
+		problems = append(problems, repeatedMember("", name))
 	}
 	return rules.Apply(problems)
 }

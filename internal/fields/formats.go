@@ -4,16 +4,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
-
-	"github.com/meti-go/meti/internal/scan"
 )
 
 // FormatError says that a file is of another format, and how to turn it into
 // one that is read. It is [ErrInput].
 type FormatError struct {
 	Name   string
-	format *format
+	format format
 }
 
 // format is another program's business.
@@ -51,74 +51,79 @@ func fill(command, name string) string {
 	if name == stdinName {
 		return command // with the word FILE
 	}
-	before, after, found := strings.Cut(command, "FILE")
-	if !found {
-		return command
+	if strings.HasPrefix(name, "-") {
+		name = "./" + name
 	}
-	prefix := ""
-	if i := strings.LastIndexByte(before, ' ') + 1; i < len(before) {
-		before, prefix = before[:i], before[i:]
+	if !plainName.MatchString(name) {
+		name = "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 	}
-	word := prefix + name
-	if strings.HasPrefix(word, "-") {
-		word = "./" + word
-	}
-	if strings.ContainsFunc(word, func(c rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,@%+=", c)
-	}) {
-		word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-	}
-	return before + word + after
+	return strings.Replace(command, "FILE", name, 1)
 }
 
-// formatOf recognises other formats by their first bytes.
-func formatOf(head []byte) *format {
-	has := func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }
-	switch {
-	case has("\x00\x00\x27\x0a"):
-		return &format{name: "a Shapefile", command: gdal + "FILE"}
-	case has("PK\x03\x04"):
-		if bytes.Contains(head, []byte(".kml")) {
-			return &format{name: "a KMZ file", command: gdal + "FILE"}
-		}
-		return &format{name: "a zip archive", command: gdal + "/vsizip/FILE"}
-	case has("\x1f\x8b"):
-		return gzipped(head)
-	case has("SQLite format 3\x00"):
-		return &format{name: "a GeoPackage", command: gdal + "FILE"}
-	case has("fgb\x03"):
-		return &format{name: "a FlatGeobuf file", command: gdal + "FILE"}
-	case has("PAR1"):
-		return &format{name: "a GeoParquet file", command: gdal + "FILE", note: "GDAL reads it where it was built with Parquet"}
-	case has("\xff\xfe"), has("\xfe\xff"):
-		return &format{name: "text in UTF-16", command: "iconv -f UTF-16 -t UTF-8 FILE"}
-	case has("{\x00"):
-		return &format{name: "text in UTF-16", command: "iconv -f UTF-16LE -t UTF-8 FILE"}
-	case has("\x00{"):
-		return &format{name: "text in UTF-16", command: "iconv -f UTF-16BE -t UTF-8 FILE"}
+// plainName is a name that a shell takes as it is.
+var plainName = regexp.MustCompile(`^[\w./:,@%+=-]+$`)
+
+// byMagic are the formats that tell themselves by their first bytes, byMark
+// those of XML, by what stands somewhere in the beginning; the first one counts.
+var (
+	byMagic = []struct {
+		magic string
+		format
+	}{
+		{"\x00\x00\x27\x0a", format{"a Shapefile", gdal + "FILE", ""}},
+		{"PK\x03\x04", format{"a zip archive", gdal + "/vsizip/FILE", ""}},
+		{"\x1f\x8b", format{"a gzip archive", "gunzip -c FILE", ""}},
+		{"SQLite format 3\x00", format{"a GeoPackage", gdal + "FILE", ""}},
+		{"fgb\x03", format{"a FlatGeobuf file", gdal + "FILE", ""}},
+		{"PAR1", format{"a GeoParquet file", gdal + "FILE", "GDAL reads it where it was built with Parquet"}},
+		{"\xff\xfe", format{"text in UTF-16", "iconv -f UTF-16 -t UTF-8 FILE", ""}},
+		{"\xfe\xff", format{"text in UTF-16", "iconv -f UTF-16 -t UTF-8 FILE", ""}},
+		{"{\x00", format{"text in UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE", ""}},
+		{"\x00{", format{"text in UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE", ""}},
 	}
-	text := bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n"))
-	if len(text) == 0 || text[0] != '<' {
+	byMark = []struct {
+		mark string
+		format
+	}{
+		{"<kml", format{"a KML file", gdal + "FILE", ""}},
+		{"<gpx", format{"a GPX file", gdal + "FILE tracks", ""}},
+		{"opengis.net/gml", format{"a GML file", gdal + "FILE", ""}},
+		{"<html", webPage},
+		{"<!doctype html", webPage},
+		{"<", format{"an XML file", gdal + "FILE", ""}},
+	}
+	webPage = format{"a web page (HTML)", "", "perhaps of a server that wanted a login; download the file again"}
+)
+
+// formatOf recognises other formats by how they begin.
+func formatOf(head []byte) *format {
+	for _, one := range byMagic {
+		if !bytes.HasPrefix(head, []byte(one.magic)) {
+			continue
+		}
+		switch f := one.format; {
+		case f.name == "a zip archive" && bytes.Contains(head, []byte(".kml")):
+			return &format{"a KMZ file", gdal + "FILE", ""}
+		case f.name == "a gzip archive":
+			return gzipped(head, f)
+		default:
+			return &f
+		}
+	}
+	text := bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n"))
+	if !bytes.HasPrefix(text, []byte("<")) {
 		return nil
 	}
-	for _, one := range []struct{ mark, name, layer string }{
-		{"<kml", "a KML file", ""},
-		{"<gpx", "a GPX file", " tracks"},
-		{"opengis.net/gml", "a GML file", ""},
-	} {
+	for _, one := range byMark {
 		if bytes.Contains(text, []byte(one.mark)) {
-			return &format{name: one.name, command: gdal + "FILE" + one.layer}
+			return &one.format
 		}
 	}
-	if bytes.Contains(text, []byte("<html")) || bytes.HasPrefix(text, []byte("<!doctype html")) {
-		return &format{name: "a web page (HTML)", note: "perhaps of a server that wanted a login; download the file again"}
-	}
-	return &format{name: "an XML file", command: gdal + "FILE"}
+	return nil
 }
 
 // gzipped looks into what is compressed.
-func gzipped(head []byte) *format {
-	f := &format{name: "a gzip archive", command: "gunzip -c FILE"}
+func gzipped(head []byte, f format) *format {
 	if unpacked, err := gzip.NewReader(bytes.NewReader(head)); err == nil {
 		inside := make([]byte, 512)
 		n, _ := io.ReadFull(unpacked, inside)
@@ -128,37 +133,19 @@ func gzipped(head []byte) *format {
 			f.command = gdal + "/vsitar/FILE"
 		}
 	}
-	return f
+	return &f
 }
 
 // jsonFormatOf recognises other formats that are JSON.
 func jsonFormatOf(object []byte) *format {
-	esri := &format{name: "Esri JSON", command: gdal + "FILE", note: "ask the server for f=geojson instead of f=json"}
-	var found *format
-	typed, attributes, rings := false, false, false
-	scan.Members(object, func(name, value []byte) bool {
-		switch string(name) {
-		case "type":
-			if typed = true; value[0] == '"' && scan.Unquote(value) == "Topology" {
-				found = &format{name: "TopoJSON", command: strings.Replace(gdal, "-t_srs", "-s_srs EPSG:4326 -t_srs", 1) + "FILE"}
-			}
-		case "geometryType", "spatialReference", "fieldAliases", "objectIdFieldName":
-			found = esri
-		case "attributes":
-			attributes = true
-		case "geometry":
-			scan.Members(value, func(name, _ []byte) bool {
-				rings = rings || string(name) == "rings"
-				return !rings
-			})
-		}
-		return true
-	})
-	if attributes && rings {
-		found = esri
+	values, _ := members(object, "", "type", "attributes", "geometry", "geometryType", "spatialReference", "fieldAliases", "objectIdFieldName")
+	kind, attributes := values[0], values[1]
+	rings, _ := members(values[2], "", "rings")
+	switch {
+	case unquoted(kind) == "Topology":
+		return &format{"TopoJSON", strings.Replace(gdal, "-t_srs", "-s_srs EPSG:4326 -t_srs", 1) + "FILE", ""}
+	case kind == nil && (attributes != nil && rings[0] != nil || slices.ContainsFunc(values[3:], func(value []byte) bool { return value != nil })):
+		return &format{"Esri JSON", gdal + "FILE", "ask the server for f=geojson instead of f=json"}
 	}
-	if typed && found == esri {
-		return nil
-	}
-	return found
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/ledger"
@@ -78,26 +77,26 @@ type reading struct {
 	index    int
 	lines    bool // newline-delimited: what is broken ends with its line
 	sequence bool // RFC 8142: what is broken ends before the next record separator
-	crs      []byte
-	repeated []string                   // members of a collection that stand twice
-	shared   map[string]json.RawMessage // attributes beside the features
+	whole
 }
 
-const recordSeparator = 0x1E // RFC 8142
+const (
+	recordSeparator = 0x1E // RFC 8142
+	byteOrderMark   = "\xef\xbb\xbf"
+)
 
-// all reads everything. What ends it early is an error: an *InputError, one of
-// yield's, or one of the input's.
+// all reads everything. What ends it early is an error: an *InputError, a
+// *FormatError, one of yield's, or one of the input's.
 func (r *reading) all() error {
 	if err := r.start(); err != nil {
-		return r.failed(err)
+		return err
 	}
 	for first := true; ; first = false {
 		c, err := r.next()
 		switch {
+		case errors.Is(err, io.EOF) && first:
+			return &InputError{Name: r.name, Err: errors.New("the input is empty")}
 		case errors.Is(err, io.EOF):
-			if first {
-				return &InputError{Name: r.name, Err: errors.New("the input is empty")}
-			}
 			return nil
 		case err != nil:
 			return err
@@ -107,8 +106,12 @@ func (r *reading) all() error {
 			continue
 		case c == '[' && first:
 			err = r.elements(false)
+		case c == '{' && r.opensCollection():
+			err = r.collection(false)
 		case c == '{':
-			err = r.object(first)
+			line := r.here().Line
+			err = r.recover(r.feature(false))
+			r.lines = r.lines || first && r.here().Line == line
 		default:
 			err = r.recover(r.syntax(r.i))
 		}
@@ -122,7 +125,7 @@ func (r *reading) all() error {
 func (r *reading) start() error {
 	for len(r.buf) < 4 && r.more() == nil {
 	}
-	if text := bytes.TrimLeft(r.buf, "\xef\xbb\xbf \t\r\n"); len(text) == 0 || bytes.IndexByte([]byte("{[\x1e"), text[0]) < 0 {
+	if text := bytes.TrimLeft(r.buf, byteOrderMark+" \t\r\n"); len(text) == 0 || bytes.IndexByte([]byte("{[\x1e"), text[0]) < 0 {
 		for len(r.buf) < 4096 && r.more() == nil { // a format tells itself within this
 		}
 	}
@@ -130,266 +133,170 @@ func (r *reading) start() error {
 		return r.err
 	}
 	if format := formatOf(r.buf); format != nil {
-		return &FormatError{Name: r.name, format: format}
+		return &FormatError{Name: r.name, format: *format}
 	}
-	if bytes.HasPrefix(r.buf, []byte("\xef\xbb\xbf")) {
-		r.i, r.keep, r.begin, r.counted = 3, 3, 3, 3
+	if bytes.HasPrefix(r.buf, []byte(byteOrderMark)) {
+		r.i, r.begin, r.counted = 3, 3, 3
 	}
 	return nil
 }
 
-// failed gives the error that ends the reading the form in which it is told.
+// failed says where the reading ended, if it was for what the input says.
 func (r *reading) failed(err error) error {
 	var b *broken
-	var format *FormatError
 	switch {
 	case errors.As(err, &b):
 		line, column := r.place(b.at)
 		return &InputError{Name: r.name, Line: line, Column: column, Err: err, Rest: !b.seen && (b.at < r.base+int64(len(r.buf)) || r.err == nil)}
 	case errors.Is(err, errTooLarge):
-		line, column := r.place(r.base + int64(r.keep))
-		return &InputError{Name: r.name, Line: line, Column: column, Err: fmt.Errorf("feature %d: %w", r.index, err), Rest: true}
-	case errors.As(err, &format):
-		return err
+		at := r.here()
+		return &InputError{Name: r.name, Line: at.Line, Column: at.Column, Err: fmt.Errorf("feature %d: %w", r.index, err), Rest: true}
 	}
 	return err
 }
 
-// object reads one object of the file itself.
-func (r *reading) object(first bool) error {
-	r.keep = r.i
-	for {
-		if collection, sure := r.opens(); collection {
-			return r.collection(false)
-		} else if sure {
-			break
-		}
-		if err := r.more(); err != nil { // value says why
-			break
-		}
-	}
-	line, column := r.place(r.base + int64(r.i))
-	at := Place{Offset: r.base + int64(r.i), Line: line, Column: column, Index: r.index}
-	raw, err := r.value()
-	if err != nil {
-		return r.recover(err)
-	}
-	if first {
-		if format := jsonFormatOf(raw); format != nil {
-			return &FormatError{Name: r.name, format: format}
-		}
-		r.lines = bytes.IndexByte(raw, '\n') < 0
-	}
-	kind := kindOf(raw)
-	if kind == Source && first {
-		r.share(raw)
-	}
-	at.Length = int32(len(raw))
-	r.index++
-	return r.yield(Item{Place: at, Kind: kind, Raw: raw})
+// here is the place of a feature that begins at i.
+func (r *reading) here() Place {
+	offset := r.base + int64(r.i)
+	line, column := r.place(offset)
+	return Place{Offset: offset, Line: line, Column: column, Index: r.index}
 }
 
-// opens looks whether the object at i is one to be walked through, as far as it
-// is in the window. sure says that more of it would tell nothing else.
-func (r *reading) opens() (collection, sure bool) {
-	b, i := r.buf, scan.SkipSpace(r.buf, r.i+1)
-	for i < len(b) && b[i] == '"' {
-		end, ok := scan.SkipText(b, i)
-		if !ok {
-			return false, end < len(b)
+// opensCollection looks ahead whether the object at i is a FeatureCollection or
+// the wrapper around one, so that it is walked through and not read in whole.
+// Where it is broken, reading it says why.
+func (r *reading) opensCollection() bool {
+	r.mark, r.marked = r.i, true
+	defer func() { r.i, r.marked = r.mark, false }()
+	r.i++
+	for first := true; ; first = false {
+		name, more, err := r.member(first)
+		if !more || err != nil {
+			return false
 		}
-		name := scan.Unquote(b[i:end])
-		if i = scan.SkipSpace(b, end); i >= len(b) || b[i] != ':' {
-			break
+		if c := r.buf[r.i]; name == "features" && c == '[' || name == "feature_collection" && c == '{' {
+			return true
 		}
-		if i = scan.SkipSpace(b, i+1); i >= len(b) {
-			break
+		value, err := r.value()
+		if err != nil || name == "type" {
+			return err == nil && unquoted(value) == "FeatureCollection"
 		}
-		if name == "features" && b[i] == '[' || name == "feature_collection" && b[i] == '{' {
-			return true, true
-		}
-		if end, ok = scan.SkipValue(b, i); !ok {
-			return false, end < len(b)
-		}
-		if name == "type" && b[i] == '"' {
-			kind := scan.Unquote(b[i:end])
-			return kind == "FeatureCollection", true
-		}
-		if i = scan.SkipSpace(b, end); i >= len(b) || b[i] != ',' {
-			break
-		}
-		i = scan.SkipSpace(b, i+1)
 	}
-	return false, i < len(b)
+}
+
+// feature hands over what stands at i. The members of a FeatureCollection are
+// Features whatever they say.
+func (r *reading) feature(ofCollection bool) error {
+	item := Item{Place: r.here()}
+	var err error
+	if item.Raw, err = r.value(); err != nil {
+		return err
+	}
+	item.Length = int32(len(item.Raw))
+	if r.index == 0 {
+		if format := jsonFormatOf(item.Raw); format != nil {
+			return &FormatError{Name: r.name, format: *format}
+		}
+	}
+	if !ofCollection {
+		if item.Kind = kindOf(item.Raw); item.Kind == Source && r.index == 0 {
+			r.share(item.Raw)
+		}
+	}
+	r.index++
+	return r.yield(item)
+}
+
+// elements reads an array of features.
+func (r *reading) elements(ofCollection bool) error {
+	r.i++
+	for first := true; ; first = false {
+		more, err := r.item(first, ']')
+		if more {
+			err = r.feature(ofCollection)
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
 }
 
 // collection walks through a FeatureCollection, or the wrapper around one.
 func (r *reading) collection(wrapped bool) error {
-	if err := r.expect('{'); err != nil {
-		return err
-	}
-	var kind string
-	var names []string
-	found, wrapper := false, false
-	own := map[string]json.RawMessage{}
+	r.i++
+	features, wrapper := false, false
+	own := map[string]json.RawMessage{} // the other members
 	for first := true; ; first = false {
-		c, err := r.next()
+		name, more, err := r.member(first)
 		if err != nil {
-			return r.cutShort(err)
+			return err
 		}
-		if c == '}' {
+		if !more {
 			break
 		}
-		if !first {
-			if err := r.expect(','); err != nil {
-				return err
-			}
-			if c, err = r.next(); err != nil {
-				return r.cutShort(err)
-			}
-		}
-		if c != '"' {
-			return r.syntax(r.i)
-		}
-		quoted, err := r.value()
-		if err != nil {
-			return err
-		}
-		name := scan.Unquote(quoted)
-		if slices.Contains(names, name) {
-			r.repeated = append(r.repeated, name)
-		}
-		names = append(names, name)
-		if err = r.expect(':'); err != nil {
-			return err
-		}
-		if c, err = r.next(); err != nil {
-			return r.cutShort(err)
-		}
-		switch {
-		case name == "features" && found, name == "feature_collection" && wrapper:
-			return &broken{at: r.base + int64(r.i), why: fmt.Sprintf("the collection has two members named %s", name)}
+		switch c := r.buf[r.i]; {
+		case name == "features" && features, name == "feature_collection" && wrapper:
+			return &broken{at: r.base + int64(r.i), why: "the collection has two members named " + name}
 		case name == "features" && c == '[':
-			found = true
-			if err := r.elements(true); err != nil {
-				return err
-			}
-			continue
+			features = true
+			err = r.elements(true)
 		case name == "feature_collection" && c == '{' && !wrapped:
 			wrapper = true
-			if err := r.collection(true); err != nil {
-				return err
+			err = r.collection(true)
+		default:
+			var value []byte
+			value, err = r.value()
+			if own[name] != nil {
+				r.repeated = append(r.repeated, name)
 			}
-			continue
+			own[name] = bytes.Clone(value)
+			if name == "crs" && ledger.CheckCRS(r.crs) == nil { // a foreign one is not forgotten
+				r.crs = own[name]
+			}
 		}
-		raw, err := r.value()
 		if err != nil {
 			return err
 		}
-		switch name {
-		case "type":
-			kind = string(raw)
-			if raw[0] == '"' {
-				kind = scan.Unquote(raw)
-			}
-		case "crs":
-			if ledger.CheckCRS(r.crs) == nil { // a foreign one is not forgotten
-				r.crs = bytes.Clone(raw)
-			}
-		}
-		own[name] = bytes.Clone(raw)
 	}
-	r.i++
-	r.keep = r.i
 	if wrapper {
 		delete(own, "type")
 		delete(own, "crs")
 		r.shared = own
 		return nil
 	}
-	switch {
-	case kind != "FeatureCollection":
-		return &broken{at: r.base + int64(r.i-1), why: fmt.Sprintf(`the type of an object with features is %q, not "FeatureCollection"`, kind), seen: true}
-	case !found:
-		return &broken{at: r.base + int64(r.i-1), why: "a FeatureCollection without an array of features", seen: true}
+	why := ""
+	if kind := unquoted(own["type"]); kind != "FeatureCollection" {
+		why = fmt.Sprintf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
+	} else if !features {
+		why = "a FeatureCollection without an array of features"
+	} else {
+		return nil
 	}
-	return nil
+	return &broken{at: r.base + int64(r.i-1), why: why, seen: true}
 }
 
-// elements reads an array of features.
-func (r *reading) elements(collection bool) error {
-	if err := r.expect('['); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		c, err := r.next()
-		if err != nil {
-			return r.cutShort(err)
-		}
-		if c == ']' {
-			break
-		}
-		if !first {
-			if err := r.expect(','); err != nil {
-				return err
-			}
-			if _, err := r.next(); err != nil {
-				return r.cutShort(err)
-			}
-		}
-		line, column := r.place(r.base + int64(r.i))
-		at := Place{Offset: r.base + int64(r.i), Line: line, Column: column, Index: r.index}
-		raw, err := r.value()
-		if err != nil {
-			return err
-		}
-		if first && r.index == 0 {
-			if format := jsonFormatOf(raw); format != nil {
-				return &FormatError{Name: r.name, format: format}
-			}
-		}
-		item := Item{Place: at, Raw: raw}
-		if !collection {
-			if item.Kind = kindOf(raw); item.Kind == Source && r.index == 0 {
-				r.share(raw)
-			}
-		}
-		item.Length = int32(len(raw))
-		r.index++
-		if err := r.yield(item); err != nil {
-			return err
-		}
-	}
-	r.i++
-	r.keep = r.i
-	return nil
-}
-
-// recover reports what stands at i as a feature that cannot be read, and goes on
-// behind it, where the file tells where that is. Else it gives the error back.
+// recover hands over what stands at i as a feature that cannot be read, for the
+// reason err, and goes on behind it, where the file tells where that is. Else it
+// gives err back.
 func (r *reading) recover(err error) error {
 	var b *broken
-	large := errors.Is(err, errTooLarge)
-	if !errors.As(err, &b) && !large {
+	if !errors.As(err, &b) && !errors.Is(err, errTooLarge) {
 		return err
 	}
-	start := r.base + int64(r.i)
-	line, column := r.place(start)
 	if !r.sequence && !r.lines && !(r.index == 0 && r.nextLineOpens()) {
 		return err
 	}
-	item := Item{Place: Place{Offset: start, Line: line, Column: column, Index: r.index}, Err: err}
-	end := byte('\n')
-	if r.sequence {
-		end = recordSeparator
-	} else {
-		r.lines = true
-	}
-	if b != nil && !r.sequence {
-		if n := bytes.IndexByte(r.buf[r.i:], '\n'); n >= 0 && b.at > start+int64(n) {
-			item.Err = errors.New("not JSON: the line ends before it does")
-		} else {
-			item.Column += int(b.at - start)
+	item := Item{Place: r.here(), Err: err}
+	end := byte(recordSeparator)
+	if !r.sequence {
+		r.lines, end = true, '\n'
+		if b != nil {
+			n := bytes.IndexByte(r.buf[r.i:], '\n')
+			if within := int(b.at - item.Offset); n < 0 || within <= n {
+				item.Column += within
+			} else {
+				item.Err = errors.New("not JSON: the line ends before it does")
+			}
 		}
 	}
 	r.index++
@@ -399,7 +306,7 @@ func (r *reading) recover(err error) error {
 
 // nextLineOpens reports whether the line behind the one at i begins an object.
 func (r *reading) nextLineOpens() bool {
-	for r.keep = r.i; ; {
+	for {
 		if n := bytes.IndexByte(r.buf[r.i:], '\n') + 1; n > 0 && r.i+n < len(r.buf) {
 			return r.buf[r.i+n] == '{'
 		}
@@ -413,24 +320,33 @@ func (r *reading) nextLineOpens() bool {
 func (r *reading) share(source []byte) {
 	r.shared = map[string]json.RawMessage{}
 	scan.Members(source, func(name, value []byte) bool {
-		if !slices.Contains(sourceMembers, string(name)) {
+		switch string(name) {
+		case "alt_id", "start_at", "end_at", "geometry", "geojson":
+		default:
 			r.shared[string(name)] = bytes.Clone(value)
 		}
 		return true
 	})
 }
 
-var sourceMembers = []string{"alt_id", "start_at", "end_at", "geometry", "geojson"}
-
 // kindOf tells what an object is.
 func kindOf(raw []byte) Kind {
-	values, _ := members(raw, "", []string{"type", "alt_id", "start_at", "end_at"})
-	if values[0] == nil && (values[1] != nil || values[2] != nil || values[3] != nil) {
-		return Source
-	}
+	values, _ := members(raw, "", "type", "alt_id", "start_at", "end_at")
 	switch string(values[0]) {
+	case "":
+		if values[1] != nil || values[2] != nil || values[3] != nil {
+			return Source
+		}
 	case `"Point"`, `"MultiPoint"`, `"LineString"`, `"MultiLineString"`, `"Polygon"`, `"MultiPolygon"`, `"GeometryCollection"`:
 		return Geometry
 	}
 	return Feature
+}
+
+// unquoted is the text of a JSON string, and other values as they stand.
+func unquoted(value []byte) string {
+	if len(value) == 0 || value[0] != '"' {
+		return string(value)
+	}
+	return scan.Unquote(value)
 }

@@ -92,7 +92,7 @@ func FuzzFile(f *testing.F) {
 			if err != nil && !errors.Is(err, ErrInput) {
 				t.Fatal(err)
 			}
-			readings = append(readings, append(found, fmt.Sprint(err, file.Problems(Options{}.Rules), len(file.Shared()))))
+			readings = append(readings, append(found, fmt.Sprint(err, file.Problems(Options{}.Rules), len(file.shared))))
 			file.Close()
 		}
 		if !reflect.DeepEqual(readings[0], readings[1]) || !reflect.DeepEqual(readings[0], readings[2]) {

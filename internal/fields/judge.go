@@ -1,6 +1,7 @@
 package fields
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,20 +25,19 @@ type Options struct {
 
 // Judge judges features. It is safe for many goroutines.
 type Judge struct {
-	options    Options
-	start, end value
+	options  Options
+	names    [3]string // the properties of id, start and end; empty for what is none
+	fixed    [3][]byte // what start and end are for all, as JSON
+	pointers [3]string // where id, start and end stand in a Feature
 
 	mu         sync.Mutex
 	properties map[string]bool // some that features have
-	had        map[string]bool // of those that were looked for
-	hadID      bool            // a Feature has an id
+	had        [3]bool         // whether a feature has an id, a start and an end
 }
 
-// value is a property, or the same for all features.
-type value struct {
-	property string
-	fixed    []byte // JSON
-}
+// standard is where id, start and end stand where nothing else is said, as
+// package ledger has it.
+var standard = [3]string{"/id", "/properties/start_at", "/properties/end_at"}
 
 // dateLike is what nobody calls a property: digits and what stands between them.
 var dateLike = regexp.MustCompile(`^[0-9][0-9 ./:,+TZtz-]*$`)
@@ -45,21 +45,22 @@ var dateLike = regexp.MustCompile(`^[0-9][0-9 ./:,+TZtz-]*$`)
 // NewJudge returns a Judge. Its error is that of a command line: a date that
 // cannot be read.
 func NewJudge(o Options) (*Judge, error) {
-	j := &Judge{options: o, properties: map[string]bool{}, had: map[string]bool{}}
+	j := &Judge{
+		options:    o,
+		names:      [3]string{o.IDProperty, cmp.Or(o.Start, "start_at"), cmp.Or(o.End, "end_at")},
+		pointers:   standard,
+		properties: map[string]bool{},
+	}
 	var err error
-	for _, one := range []struct {
-		to               *value
-		given, otherwise string
-	}{{&j.start, o.Start, "start_at"}, {&j.end, o.End, "end_at"}} {
+	for i, name := range j.names {
 		switch {
-		case one.given == "":
-			one.to.property = one.otherwise
-		case dateLike.MatchString(one.given):
-			at, wrong := ledger.ParseTime(one.given)
+		case i > 0 && dateLike.MatchString(name):
+			at, wrong := ledger.ParseTime(name)
 			err = errors.Join(err, wrong)
-			one.to.fixed, _ = json.Marshal(at) // a date that was given is UTC, without a warning
-		default:
-			one.to.property = one.given
+			j.names[i], j.had[i] = "", true
+			j.fixed[i], _ = json.Marshal(at) // a date that was given is UTC, without a warning
+		case name != "":
+			j.pointers[i] = "/properties/" + escape(name)
 		}
 	}
 	return j, err
@@ -88,7 +89,7 @@ func (j *Judge) Item(item Item) Judged {
 	case item.Kind == Geometry:
 		f.Feature, f.Problems = ledger.JudgeValues(ledger.Values{Geometry: item.Raw}, rules)
 	case item.Kind == Source:
-		values, problems := members(item.Raw, "", []string{"alt_id", "start_at", "end_at"})
+		values, problems := members(item.Raw, "", "alt_id", "start_at", "end_at")
 		if f.Problems = problems; item.Index > 0 {
 			f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleCollection, "",
 				"a file holds one source of this form, with attributes of its own", "write Features, or a file for each"))
@@ -102,34 +103,26 @@ func (j *Judge) Item(item Item) Judged {
 }
 
 func (j *Judge) feature(raw []byte) (f Judged) {
-	values, problems := members(raw, "", []string{"type", "id", "properties", "geometry", "crs"})
+	values, problems := members(raw, "", "type", "id", "properties", "geometry", "crs")
 	kind, id, properties, geometry, crs := values[0], values[1], values[2], values[3], values[4]
-	pointers := [3]string{"/id", "/properties/start_at", "/properties/end_at"}
-	names := []string{j.options.IDProperty, j.start.property, j.end.property}
-	values, more := members(properties, "/properties", names)
-	j.note(properties, names, values, id != nil)
-	for i, name := range names {
-		if name != "" {
-			values[i] = values[slices.Index(names, name)] // one property may say two things
-			pointers[i] = "/properties/" + escape(name)
+	values, more := members(properties, "/properties", j.names[:]...)
+	for i, name := range j.names {
+		switch {
+		case name != "":
+			values[i] = values[slices.Index(j.names[:], name)] // one property may say two things
+		case i == 0:
+			values[i] = id
+		default:
+			values[i] = j.fixed[i]
 		}
 	}
-	if j.options.IDProperty != "" {
-		id = values[0]
-	}
-	v := ledger.Values{ID: id, Start: values[1], End: values[2], Geometry: geometry}
-	if j.start.fixed != nil {
-		v.Start = j.start.fixed
-	}
-	if j.end.fixed != nil {
-		v.End = j.end.fixed
-	}
+	j.note(properties, values)
 	f.Problems = append(problems, more...)
 	if string(kind) != `"Feature"` {
 		f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`, `write "Feature"`))
 	}
 	f.Problems = append(f.Problems, ledger.CheckCRS(crs)...)
-	f.judge(v, j.options.Rules, pointers)
+	f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: geometry}, j.options.Rules, j.pointers)
 	return f
 }
 
@@ -140,7 +133,7 @@ func (f *Judged) judge(v ledger.Values, rules ledger.Rules, pointers [3]string) 
 	f.Feature, f.Problems = ledger.JudgeValues(v, rules)
 	for i := range f.Problems {
 		at := &f.Problems[i].Pointer
-		if k := slices.Index([]string{"/id", "/properties/start_at", "/properties/end_at"}, *at); k >= 0 {
+		if k := slices.Index(standard[:], *at); k >= 0 {
 			*at = pointers[k]
 		}
 	}
@@ -149,7 +142,7 @@ func (f *Judged) judge(v ledger.Values, rules ledger.Rules, pointers [3]string) 
 
 // members finds members of an object by their exact names, and warns of those
 // that stand twice.
-func members(object []byte, at string, names []string) (values [][]byte, problems ledger.Problems) {
+func members(object []byte, at string, names ...string) (values [][]byte, problems ledger.Problems) {
 	values = make([][]byte, len(names))
 	scan.Members(object, func(name, value []byte) bool {
 		i := slices.IndexFunc(names, func(want string) bool { return want == string(name) && want != "" })
@@ -157,13 +150,17 @@ func members(object []byte, at string, names []string) (values [][]byte, problem
 			return true
 		}
 		if values[i] != nil {
-			problems = append(problems, ledger.NewProblem(ledger.RuleRepeatedMember, at+"/"+escape(string(name)),
-				fmt.Sprintf("the member %q stands twice; the last one counts", name), "take one out"))
+			problems = append(problems, repeatedMember(at, string(name)))
 		}
 		values[i] = value
 		return true
 	})
 	return values, problems
+}
+
+func repeatedMember(at, name string) ledger.Problem {
+	return ledger.NewProblem(ledger.RuleRepeatedMember, at+"/"+escape(name),
+		fmt.Sprintf("the member %q stands twice; the last one counts", name), "take one out")
 }
 
 // escape writes a name as a step of a JSON pointer.
@@ -177,9 +174,9 @@ func GeometryOf(item Item) []byte {
 	if item.Kind == Geometry {
 		return item.Raw
 	}
-	values, _ := members(item.Raw, "", []string{"geometry", "geojson"})
+	values, _ := members(item.Raw, "", "geometry", "geojson")
 	if geojson := values[1]; values[0] == nil && item.Kind == Source && geojson != nil {
-		values, _ = members(geojson, "", []string{"geometry", "type"})
+		values, _ = members(geojson, "", "geometry", "type")
 		if string(values[1]) != `"Feature"` {
 			return geojson
 		}
@@ -191,18 +188,15 @@ func GeometryOf(item Item) []byte {
 const mostNames = 30
 
 // note keeps what Missing tells.
-func (j *Judge) note(properties []byte, names []string, values [][]byte, id bool) {
+func (j *Judge) note(properties []byte, values [][]byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.hadID = j.hadID || id
-	missing := !j.hadID
-	for i, name := range names {
-		if values[i] != nil && !j.had[name] {
-			j.had[name] = true
-		}
-		missing = missing || name != "" && !j.had[name]
+	all := true
+	for i, value := range values {
+		j.had[i] = j.had[i] || value != nil
+		all = all && j.had[i]
 	}
-	if missing && len(j.properties) < mostNames {
+	if !all && len(j.properties) < mostNames {
 		scan.Members(properties, func(name, _ []byte) bool {
 			j.properties[string(name)] = true
 			return len(j.properties) < mostNames
@@ -216,33 +210,33 @@ func (j *Judge) Missing() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var missing, flags []string
-	if j.options.IDProperty == "" && !j.hadID {
-		missing, flags = append(missing, "an id"), append(flags, "--id-property")
-	}
-	for _, one := range []struct{ name, flag string }{
-		{j.options.IDProperty, "--id-property"}, {j.start.property, "--start"}, {j.end.property, "--end"},
-	} {
-		if one.name != "" && !j.had[one.name] {
-			missing, flags = append(missing, fmt.Sprintf("the property %q", one.name)), append(flags, one.flag)
+	how := "name the property that holds it"
+	for i, flag := range []string{"--id-property", "--start", "--end"} {
+		if j.had[i] {
+			continue
+		}
+		what := "an id"
+		if j.names[i] != "" {
+			what = fmt.Sprintf("the property %q", j.names[i])
+		}
+		missing, flags = append(missing, what), append(flags, flag)
+		if i > 0 {
+			how = "name the property that holds it, or give a date for all"
 		}
 	}
 	if missing == nil {
 		return nil
 	}
-	have := "they have no properties"
+	have := "no properties"
 	if len(j.properties) > 0 {
-		have = "they have " + strings.Join(slices.Sorted(maps.Keys(j.properties)), ", ")
+		have = strings.Join(slices.Sorted(maps.Keys(j.properties)), ", ")
 	}
-	how := "name the property that holds it"
-	if len(flags) > 1 || flags[0] != "--id-property" {
-		how += ", or give a date for all"
-	}
-	return fmt.Errorf("no feature has %s; %s. With %s %s", strings.Join(missing, " or "), have, strings.Join(flags, ", "), how)
+	return fmt.Errorf("no feature has %s; they have %s. With %s %s", strings.Join(missing, " or "), have, strings.Join(flags, ", "), how)
 }
 
 // SSID is the id that METI gave a source, empty for what is none.
 func SSID(item Item) string {
-	values, _ := members(item.Raw, "", []string{"id"})
+	values, _ := members(item.Raw, "", "id")
 	if item.Kind != Source || len(values[0]) == 0 || values[0][0] != '"' {
 		return ""
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 )
 
 const stdinName = "stdin"
@@ -24,8 +23,7 @@ type File struct {
 	whole
 	file   *os.File  // to be read again
 	source io.Reader // to be read first
-	copied bool
-	closer io.Closer
+	close  func()
 }
 
 // Open opens a file; an empty path or "-" is stdin. Where it has to wait, for a
@@ -36,26 +34,25 @@ func Open(ctx context.Context, path string, stdin io.Reader) (*File, error) {
 		if stdin == nil {
 			return nil, errors.New("there is no standard input")
 		}
-		return copied(ctx, stdinName, stdin, nil)
+		return copied(ctx, stdinName, io.NopCloser(stdin))
 	}
 	type opened struct {
 		file *os.File
 		err  error
 	}
-	done := make(chan opened, 1)
+	result := make(chan opened)
 	go func() {
 		file, err := os.Open(path)
-		done <- opened{file, err}
+		select {
+		case result <- opened{file, err}:
+		case <-ctx.Done():
+			file.Close()
+		}
 	}()
 	var o opened
 	select {
-	case o = <-done:
+	case o = <-result:
 	case <-ctx.Done():
-		go func() {
-			if o := <-done; o.err == nil {
-				o.file.Close()
-			}
-		}()
 		return nil, context.Cause(ctx)
 	}
 	if o.err != nil {
@@ -69,34 +66,30 @@ func Open(ctx context.Context, path string, stdin io.Reader) (*File, error) {
 	case err != nil:
 		o.file.Close()
 		return nil, err
-	case info.Mode().IsRegular():
-		device := strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/") // such as /dev/stdin
-		return &File{Name: path, Regular: !device, file: o.file, source: io.NewSectionReader(o.file, 0, 1<<62), closer: o.file}, nil
+	case !info.Mode().IsRegular():
+		return copied(ctx, path, o.file)
 	}
-	return copied(ctx, path, o.file, o.file)
+	device := strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/") // such as /dev/stdin
+	return &File{Name: path, Regular: !device, file: o.file, source: io.NewSectionReader(o.file, 0, 1<<62), close: func() { o.file.Close() }}, nil
 }
 
 // copied is a File that is copied while it is read.
-func copied(ctx context.Context, name string, source io.Reader, closer io.Closer) (*File, error) {
+func copied(ctx context.Context, name string, source io.ReadCloser) (*File, error) {
 	file, err := TemporaryFile()
 	if err != nil {
-		if closer != nil {
-			closer.Close()
-		}
+		source.Close()
 		return nil, fmt.Errorf("%s has to be copied to a temporary file: %w", name, err)
 	}
-	return &File{Name: name, file: file, copied: true, closer: closer, source: io.TeeReader(interruptible(ctx, source), file)}, nil
+	in := interruptible(ctx, source)
+	return &File{Name: name, file: file, source: io.TeeReader(in, file), close: func() {
+		in.Close()
+		source.Close()
+		DiscardFile(file)
+	}}, nil
 }
 
 // Close closes the file, and removes the copy.
-func (f *File) Close() {
-	if f.closer != nil {
-		f.closer.Close()
-	}
-	if f.copied {
-		DiscardFile(f.file)
-	}
-}
+func (f *File) Close() { f.close() }
 
 // At reads a feature again. It may be called from many goroutines.
 func (f *File) At(p Place) ([]byte, error) {
@@ -132,24 +125,15 @@ func DiscardFile(file *os.File) {
 	_ = os.Remove(file.Name()) // again, for Windows, where an open file stays
 }
 
-// interruptible reads what r reads, until ctx ends. The read under way is left
-// behind then.
-func interruptible(ctx context.Context, r io.Reader) io.Reader {
+// interruptible reads what r reads, until ctx ends or it is closed. A read under
+// way is left behind then.
+func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
 	out, in := io.Pipe()
-	start := sync.OnceFunc(func() {
-		stop := context.AfterFunc(ctx, func() { _ = in.CloseWithError(context.Cause(ctx)) })
-		go func() {
-			_, err := io.Copy(in, r)
-			_ = in.CloseWithError(err)
-			stop()
-		}()
-	})
-	return readerFunc(func(p []byte) (int, error) {
-		start()
-		return out.Read(p)
-	})
+	stop := context.AfterFunc(ctx, func() { _ = in.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(in, r)
+		_ = in.CloseWithError(err)
+		stop()
+	}()
+	return out
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -70,7 +70,3 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 	}
 	return given, rules.Apply(append(problems, ledger.CheckAttributes(ledger.Attributes(attributes))...))
 }
-
-// Shared gives the attributes that stand beside the features, by name, as they
-// stand; known once the file was read.
-func (f *File) Shared() map[string]json.RawMessage { return f.shared }

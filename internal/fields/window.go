@@ -16,14 +16,15 @@ const MaxFeature = 64 << 20
 var errTooLarge = fmt.Errorf("it is larger than %d MiB, the most that one feature may have", MaxFeature>>20)
 
 // A window is the part of the input that is in memory: it reads on where that
-// ends, and forgets what stands before both i and keep.
+// ends, and forgets what stands before i, or before mark while it looks ahead.
 type window struct {
-	in   io.Reader
-	err  error // what in said at last
-	buf  []byte
-	i    int   // where the reading stands
-	keep int   // what is still needed
-	base int64 // of buf, in the input
+	in     io.Reader
+	err    error // what in said at last
+	buf    []byte
+	i      int // where the reading stands
+	mark   int // where the looking ahead began
+	marked bool
+	base   int64 // of buf, in the input
 
 	line    int   // the line, from 1, of the byte at counted
 	counted int64 // up to where line ends were counted, in the input
@@ -36,38 +37,23 @@ func newWindow(in io.Reader) *window {
 	return &window{in: in, buf: make([]byte, 0, pieceSize), line: 1}
 }
 
-// more reads on: at least a quarter of what there is, so that walking again
-// over a value that was cut short costs little. It gives io.EOF at the end.
+// more reads on. It gives io.EOF at the end.
 func (w *window) more() error {
 	if w.err != nil {
 		return w.err
 	}
-	if drop := min(w.keep, w.i); drop > 0 {
-		w.count(drop)
-		w.buf = w.buf[:copy(w.buf, w.buf[drop:])]
-		w.i, w.keep, w.base = w.i-drop, w.keep-drop, w.base+int64(drop)
+	drop := w.i
+	if w.marked {
+		drop = w.mark
 	}
+	w.count(drop)
+	w.buf = w.buf[:copy(w.buf, w.buf[drop:])]
+	w.i, w.mark, w.base = w.i-drop, w.mark-drop, w.base+int64(drop)
 	had := len(w.buf)
 	if had > MaxFeature {
 		return errTooLarge
 	}
-	enough := min(had+had/4+1, MaxFeature+pieceSize)
-	if enough > cap(w.buf) {
-		size := 2 * cap(w.buf)
-		if size >= MaxFeature {
-			size = MaxFeature + pieceSize
-		}
-		w.buf = append(make([]byte, 0, size), w.buf...)
-	}
-	for idle := 0; len(w.buf) < enough && w.err == nil; idle++ {
-		var n int
-		n, w.err = w.in.Read(w.buf[len(w.buf):cap(w.buf)])
-		if w.buf = w.buf[:len(w.buf)+n]; n > 0 {
-			idle = 0
-		} else if idle == 100 && w.err == nil {
-			w.err = io.ErrNoProgress
-		}
-	}
+	w.buf, w.err = scan.Fill(w.in, w.buf, MaxFeature+pieceSize)
 	if len(w.buf) > had {
 		return nil // what came before the error counts first
 	}
@@ -80,51 +66,76 @@ func (w *window) next() (byte, error) {
 		if w.i = scan.SkipSpace(w.buf, w.i); w.i < len(w.buf) {
 			return w.buf[w.i], nil
 		}
-		w.keep = w.i
 		if err := w.more(); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// expect goes behind the next byte, which has to be this one.
-func (w *window) expect(want byte) error {
+// pass goes behind the next byte, which has to be this one, and on to the one
+// that follows.
+func (w *window) pass(want byte) error {
 	c, err := w.next()
 	if err == nil && c != want {
-		err = w.syntax(w.i)
+		return w.syntax(w.i)
 	}
 	if err == nil {
 		w.i++
+		_, err = w.next()
 	}
 	return w.cutShort(err)
 }
 
-// value goes behind a value that begins at i, and gives its text, which is good
-// until more is read. An error leaves i where it is.
-func (w *window) value() ([]byte, error) {
-	if w.i == len(w.buf) {
-		if err := w.more(); err != nil {
-			return nil, w.cutShort(err)
-		}
+// item goes to the next item of an array or an object, which ends by shut, and
+// reports whether there is one.
+func (w *window) item(first bool, shut byte) (more bool, err error) {
+	c, err := w.next()
+	switch {
+	case err != nil:
+		return false, w.cutShort(err)
+	case c == shut:
+		w.i++
+		return false, nil
+	case !first:
+		err = w.pass(',')
 	}
-	w.keep = w.i
+	return err == nil, err
+}
+
+// member goes to the value of an object's next member, and gives its name.
+func (w *window) member(first bool) (name string, more bool, err error) {
+	if more, err = w.item(first, '}'); !more {
+		return "", false, err
+	}
+	if w.buf[w.i] != '"' {
+		return "", false, w.syntax(w.i)
+	}
+	quoted, err := w.value()
+	if err != nil {
+		return "", false, err
+	}
+	name = scan.Unquote(quoted)
+	err = w.pass(':')
+	return name, err == nil, err
+}
+
+// value goes behind the value that begins at i, and gives its text, which is
+// good until more is read. An error leaves i where it is.
+func (w *window) value() ([]byte, error) {
 	for {
 		end, ok := scan.SkipValue(w.buf, w.i)
 		if !ok && end < len(w.buf) {
 			return nil, w.syntax(end)
 		}
-		sure := ok && (end < len(w.buf) || bytes.IndexByte([]byte(`}]"`), w.buf[end-1]) >= 0) // else a number may go on
-		if !sure {
-			err := w.more()
-			if err == nil {
+		if !ok || end == len(w.buf) && bytes.IndexByte([]byte(`}]"`), w.buf[end-1]) < 0 { // a number may go on
+			if err := w.more(); err == nil {
 				continue
-			}
-			if !ok || !errors.Is(err, io.EOF) {
+			} else if !ok || !errors.Is(err, io.EOF) {
 				return nil, w.cutShort(err)
 			}
 		}
 		raw := w.buf[w.i:end]
-		w.i, w.keep = end, end
+		w.i = end
 		return raw, nil
 	}
 }
@@ -182,19 +193,15 @@ func (w *window) place(offset int64) (line, column int) {
 	return w.line, int(offset-w.begin) + 1
 }
 
-// skipTo goes behind the next such byte, however far that is, and reports
-// whether there is one.
-func (w *window) skipTo(c byte) bool {
+// skipTo goes behind the next such byte, however far that is, or to the end.
+func (w *window) skipTo(c byte) {
 	for {
 		if n := bytes.IndexByte(w.buf[w.i:], c); n >= 0 {
 			w.i += n + 1
-			w.keep = w.i
-			return true
+			return
 		}
-		w.i = len(w.buf)
-		w.keep = w.i
-		if w.more() != nil {
-			return false
+		if w.i = len(w.buf); w.more() != nil {
+			return
 		}
 	}
 }

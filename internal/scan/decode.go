@@ -164,30 +164,43 @@ func (d *Decoder) end() error {
 	}
 }
 
-// fill forgets what stands before keep, and reads on, a good part more than
-// there is, so that decoding again costs little, however small the pieces are.
+// fill forgets what stands before keep, and reads on.
 func (d *Decoder) fill(keep int) error {
 	d.before += int64(keep)
 	d.buf = d.buf[:copy(d.buf, d.buf[keep:])]
 	d.i = 0
-	enough := len(d.buf) + len(d.buf)/4 + 1
-	if enough > cap(d.buf) {
-		d.buf = append(make([]byte, 0, 2*cap(d.buf)), d.buf...)
-	}
 	had := len(d.buf)
-	for idle := 0; len(d.buf) < enough && d.readErr == nil; idle++ {
-		var n int
-		n, d.readErr = d.body.Read(d.buf[len(d.buf):cap(d.buf)])
-		if d.buf = d.buf[:len(d.buf)+n]; n > 0 {
-			idle = 0
-		} else if idle == 100 && d.readErr == nil {
-			d.readErr = io.ErrNoProgress
-		}
+	if d.readErr == nil {
+		d.buf, d.readErr = Fill(d.body, d.buf, math.MaxInt)
 	}
 	if len(d.buf) > had {
 		return nil // what came before the error counts first
 	}
 	return d.readErr
+}
+
+// Fill reads on behind what buf holds, a good part more than that, so that
+// walking over it again costs little, however small the pieces are. It makes
+// buf larger where it has to, up to most bytes.
+func Fill(in io.Reader, buf []byte, most int) (filled []byte, err error) {
+	enough := min(len(buf)+len(buf)/4+1, most)
+	if enough > cap(buf) {
+		size := 2 * cap(buf)
+		if size > most/2 {
+			size = most
+		}
+		buf = append(make([]byte, 0, size), buf...)
+	}
+	for idle := 0; len(buf) < enough && err == nil; idle++ {
+		var n int
+		n, err = in.Read(buf[len(buf):cap(buf)])
+		if buf = buf[:len(buf)+n]; n > 0 {
+			idle = 0
+		} else if idle == 100 && err == nil {
+			err = io.ErrNoProgress
+		}
+	}
+	return buf, err
 }
 
 // to goes to i, where walking over something has ended.
