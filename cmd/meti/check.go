@@ -236,7 +236,7 @@ func (c *checking) scan(ctx context.Context, name string) error {
 		c.broken[len(c.found)] = in.ended
 		c.found = append(c.found, finding{
 			line: int32(max(in.ended.Line, 1)), index: int32(len(c.found) - first),
-			input: number, registered: -1, candidate: -1, invalid: true,
+			input: number, registered: -1, candidate: -1, invalid: true, noted: true,
 		})
 	} else if err != nil {
 		return unreadable(file, err)

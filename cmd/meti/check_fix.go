@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func (c *checking) fix(ctx context.Context, name string) error {
 		switch {
 		case m.Invalid():
 			sum.invalid++
-			c.app.say("%s:%d: %s: still invalid: %s", file.Name, item.Line, printable(m.AltID), problemText(firstError(m.Problems)))
+			c.app.say("%s:%d: %s: still invalid: %s", file.Name, item.Line, printable(m.AltID), printable(m.Problems.Err().Error()))
 		case len(m.Problems) > 0:
 			sum.warned++
 		}
@@ -75,12 +74,6 @@ func (c *checking) fix(ctx context.Context, name string) error {
 		return silent{exitInvalid}
 	}
 	return nil
-}
-
-func firstError(problems ledger.Problems) ledger.Problem {
-	var invalid *ledger.InvalidError
-	errors.As(problems.Err(), &invalid)
-	return invalid.Problems[0]
 }
 
 // mend mends a feature and judges what came of it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,7 +24,8 @@ type checkResult struct {
 	With       []checkOther    `json:"conflict_with"`
 	Overlap    *float64        `json:"percent_overlap"` // 0 to 1
 
-	own int // how many of the problems are its own, and not its file's
+	own   int  // how many of the problems are its own, and not its file's
+	first bool // of its file
 }
 
 // checkOther is what a feature conflicts with: a feature of the files, by file,
@@ -54,29 +56,14 @@ type tally struct {
 // report prints all findings in their order, and fails when there was
 // something to find.
 func (c *checking) report(verdicts []ledger.Verdict) error {
-	out := newOutput(c.app, c.app.stdout, c.format, form[checkResult]{})
+	out := newOutput(c.app, c.app.stdout, c.format, form[checkResult]{text: c.text})
 	sum := tally{countries: map[string]bool{}}
-	input := int32(-1)
 	for i := range c.found {
-		f := &c.found[i]
-		if input != f.input && c.format == "text" {
-			in := c.inputs[f.input]
-			for _, p := range in.problems {
-				fmt.Fprintf(out.out, "%s: all features: %s\n", in.Name, problemText(p))
-			}
-		}
-		input = f.input
 		r, err := c.result(i, verdicts)
 		if err != nil {
 			return err
 		}
-		sum.add(f, &r)
-		if c.format == "text" {
-			if c.all || r.own > 0 || r.Conflict || r.Registered != "" {
-				_, _ = out.out.WriteString(r.text())
-			}
-			continue
-		}
+		sum.add(&c.found[i], &r)
 		if err := out.add(r); err != nil {
 			return err
 		}
@@ -142,15 +129,7 @@ func (c *checking) result(i int, verdicts []ledger.Verdict) (checkResult, error)
 	in := c.inputs[f.input]
 	r := checkResult{
 		File: in.Name, Line: int(f.line), Index: int(f.index), AltID: f.altID, Valid: !f.invalid,
-		Problems: ledger.Problems{}, With: []checkOther{},
-	}
-	if in.ended != nil && c.broken[i] == error(in.ended) {
-		p := ledger.NewProblem(ledger.RuleJSON, "", in.ended.Err.Error(), "")
-		if in.ended.Rest {
-			p.Advice = "reading ended there, and the rest was not looked at"
-		}
-		r.Problems, r.own = ledger.Problems{p}, 1
-		return r, nil
+		Problems: ledger.Problems{}, With: []checkOther{}, first: i == 0 || c.found[i-1].input != f.input,
 	}
 	if f.noted {
 		judged, err := c.again(i)
@@ -161,10 +140,14 @@ func (c *checking) result(i int, verdicts []ledger.Verdict) (checkResult, error)
 	}
 	r.Problems = append(r.Problems, c.repeats(i)...)
 	if f.candidate >= 0 {
-		problems := c.rules.Apply(verdicts[f.candidate].Problems)
+		verdict := verdicts[f.candidate]
+		problems := c.rules.Apply(verdict.Problems)
 		r.Problems = append(r.Problems, problems...)
 		f.invalid = f.invalid || problems.Invalid()
-		r.Valid = !f.invalid
+		r.Valid, r.Conflict, r.Overlap = !f.invalid, verdict.Conflict(), verdict.PercentOverlap
+		for _, ref := range verdict.With {
+			r.With = append(r.With, c.other(ref))
+		}
 	}
 	r.own = len(r.Problems)
 	r.Problems = append(r.Problems, in.problems...)
@@ -177,14 +160,6 @@ func (c *checking) result(i int, verdicts []ledger.Verdict) (checkResult, error)
 	if f.registered >= 0 {
 		r.Registered = c.known.all[f.registered].id
 	}
-	if f.candidate >= 0 {
-		verdict := verdicts[f.candidate]
-		r.Overlap = verdict.PercentOverlap
-		for _, ref := range verdict.With {
-			r.With = append(r.With, c.other(ref))
-		}
-	}
-	r.Conflict = len(r.With) > 0
 	return r, nil
 }
 
@@ -206,10 +181,19 @@ func problemText(p ledger.Problem) string {
 	return text
 }
 
-// text is the result for people: a line, and one below it for each thing that
-// is wrong.
-func (r *checkResult) text() string {
+// text is a result for people: a line, where there is something to say, and one
+// below it for each thing that is wrong; what is wrong with all of a file stands
+// before its first feature.
+func (c *checking) text(r checkResult) string {
 	var b strings.Builder
+	if r.first {
+		for _, p := range r.Problems[r.own:] {
+			fmt.Fprintf(&b, "%s: all features: %s\n", r.File, problemText(p))
+		}
+	}
+	if !c.all && r.own == 0 && !r.Conflict && r.Registered == "" {
+		return b.String()
+	}
 	state := "ok"
 	switch {
 	case !r.Valid:
@@ -217,10 +201,7 @@ func (r *checkResult) text() string {
 	case r.Conflict:
 		state = "conflict"
 	}
-	who := r.AltID
-	if who == "" {
-		who = fmt.Sprintf("feature %d", r.Index)
-	}
+	who := cmp.Or(r.AltID, fmt.Sprintf("feature %d", r.Index))
 	fmt.Fprintf(&b, "%s:%d: %s: %s", r.File, r.Line, printable(who), state)
 	if r.Registered != "" {
 		b.WriteString(", registered already as " + printable(r.Registered))
@@ -236,16 +217,19 @@ func (r *checkResult) text() string {
 	for _, p := range r.Problems[:r.own] {
 		b.WriteString("  " + problemText(p) + "\n")
 	}
+	for i, other := range r.With {
+		if i == 0 {
+			b.WriteString("  conflicts with ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(other.String())
+	}
+	if r.Overlap != nil {
+		fmt.Fprintf(&b, ", %.2f%% covered", 100**r.Overlap)
+	}
 	if r.Conflict {
-		share := ""
-		if r.Overlap != nil {
-			share = fmt.Sprintf(", %.2f%% covered", 100**r.Overlap)
-		}
-		var with []string
-		for _, other := range r.With {
-			with = append(with, other.String())
-		}
-		fmt.Fprintf(&b, "  conflicts with %s%s\n", strings.Join(with, ", "), share)
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

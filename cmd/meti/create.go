@@ -102,11 +102,7 @@ func (a *app) request(ctx context.Context, path string, options fields.Options, 
 		if size += len(item.Raw); size > maxCreate {
 			return withCode(exitInvalid, fmt.Errorf("more than %d MiB; meti submit sends it in batches", maxCreate>>20))
 		}
-		var form fields.Form
-		if f.Shape != nil {
-			form = fields.FormOf(f.Shape)
-		}
-		repeats.Add(item.Line, &f, form)
+		repeats.Add(item.Line, &f, fields.FormOf(f.Shape))
 		source = item.Kind == fields.Source
 		f.Geometry, f.Shape = bytes.Clone(f.Geometry), nil
 		found = append(found, feature{f, item.Place})

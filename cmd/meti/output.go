@@ -48,6 +48,7 @@ func (a *app) chosen(cmd *cobra.Command, format string, formats ...string) (stri
 type form[T any] struct {
 	columns []column[T]             // of the table
 	feature func(T) ([]byte, error) // as GeoJSON
+	text    func(T) string          // as lines
 }
 
 // column is one of a table's.
@@ -120,6 +121,9 @@ func (o *output[T]) add(value T) (err error) {
 			o.align()
 		}
 		return nil
+	case "text":
+		_, err = o.out.WriteString(o.form.text(value))
+		return err
 	case "csv":
 		return o.addRecord(value)
 	case "geojson":

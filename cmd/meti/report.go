@@ -254,9 +254,7 @@ func (a *app) reportFile(ctx context.Context, d *report.Document, name string, j
 		for _, p := range j.Problems {
 			f.Problems = append(f.Problems, p.String())
 		}
-		var form fields.Form
 		if j.Shape != nil {
-			form = fields.FormOf(j.Shape)
 			f.Polygons, f.Country = j.Shape.Polygons(), countries.World().Of(j.Shape)
 			if !f.Invalid {
 				f.Hectares = new(j.Shape.Hectares())
@@ -265,7 +263,7 @@ func (a *app) reportFile(ctx context.Context, d *report.Document, name string, j
 				}
 			}
 		}
-		repeats.Add(item.Line, &j, form)
+		repeats.Add(item.Line, &j, fields.FormOf(j.Shape))
 		d.Fields = append(d.Fields, f)
 		return nil
 	})

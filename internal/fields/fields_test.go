@@ -132,11 +132,7 @@ func judged(t *testing.T, text string, o Options) (lines []string, f *File, j *J
 	var repeats Repeats
 	var found []Judged
 	err = f.Judge(t.Context(), j, func(item Item, one Judged) error {
-		var form Form
-		if one.Shape != nil {
-			form = FormOf(one.Shape)
-		}
-		repeats.Add(item.Line, &one, form)
+		repeats.Add(item.Line, &one, FormOf(one.Shape))
 		found = append(found, one)
 		return nil
 	})
