@@ -71,7 +71,7 @@ func (c *checking) fix(ctx context.Context, name string) error {
 	}
 	c.app.say("mended %d of %s; now %d invalid, %d with warnings only", len(changes), plural(sum.features, "feature", "features"), sum.invalid, sum.warned)
 	if sum.invalid > 0 {
-		return silent{exitInvalid}
+		return silent(exitInvalid)
 	}
 	return nil
 }

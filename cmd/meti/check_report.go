@@ -92,9 +92,9 @@ func (c *checking) summarise(sum tally) error {
 	c.app.say("%s; %.2f hectares, %s", text, sum.hectares, plural(len(sum.countries), "country", "countries"))
 	switch {
 	case sum.invalid > 0:
-		return silent{exitInvalid}
+		return silent(exitInvalid)
 	case sum.conflicts > 0:
-		return silent{exitConflict}
+		return silent(exitConflict)
 	case len(c.known.all) == 0 && len(c.known.left) > 0:
 		return errors.New("nothing could be compared: none of the sources to check against has a boundary")
 	}

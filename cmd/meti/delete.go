@@ -25,9 +25,9 @@ type deletion struct {
 }
 
 var deletionForm = form[deletion]{columns: []column[deletion]{
-	{head: "ID", cell: func(d deletion) string { return cmp.Or(d.ID, "-") }},
-	{head: "ALT ID", cell: func(d deletion) string { return cmp.Or(d.AltID, "-") }, least: 8},
-	{head: "PERIOD", cell: func(d deletion) string { return cmp.Or(period(d.StartAt, d.EndAt), "-") }, drop: 1},
+	{head: "ID", cell: func(d deletion) string { return d.ID }},
+	{head: "ALT ID", cell: func(d deletion) string { return d.AltID }, least: 8},
+	{head: "PERIOD", cell: func(d deletion) string { return period(d.StartAt, d.EndAt) }, drop: 1},
 	{head: "OUTCOME", cell: func(d deletion) string { return d.Outcome }},
 	{head: "REASON", cell: func(d deletion) string { return d.Reason }, least: 10},
 }}
@@ -204,7 +204,6 @@ func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
 		}
 	}
 	out := newOutput(a, a.stdout, d.format, deletionForm)
-	out.hold = a.terminal && d.dryRun
 	var first error
 	deleted := 0
 	stopped := false

@@ -50,17 +50,9 @@ func (a *app) demo(ctx context.Context) (err error) {
 		"METI_CLIENT_ID": ready.ClientID, "METI_CLIENT_SECRET": ready.ClientSecret, "METI_CLIENT_SECRET_FILE": "",
 		"XDG_CACHE_HOME": folder,
 	} {
-		before, was := os.LookupEnv(name)
 		if err := os.Setenv(name, value); err != nil {
 			return err
 		}
-		defer func() {
-			if was {
-				_ = os.Setenv(name, before)
-			} else {
-				_ = os.Unsetenv(name)
-			}
-		}()
 	}
 	fmt.Fprintf(a.stderr, "An emulator of METI and Auth0 runs at %s.\n", ready.URL)
 

@@ -182,7 +182,7 @@ func (a *app) wrap(command, environ []string) error {
 			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 				code = 128 + int(status.Signal())
 			}
-			return commandEnded{code}
+			return coded{code: code, final: true}
 		}
 	}
 }

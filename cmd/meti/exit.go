@@ -57,28 +57,26 @@ where it cannot be run.`,
 	}
 }
 
-// coded is an error with an exit code of its own.
+// coded is an error with an exit code of its own; without err, the output has
+// said it all. A final one counts whatever signals came.
 type coded struct {
-	code int
-	err  error
+	code  int
+	err   error
+	final bool
 }
 
-func (e coded) Error() string { return e.err.Error() }
+func (e coded) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
 func (e coded) Unwrap() error { return e.err }
 
-func withCode(code int, err error) error { return coded{code, err} }
+func withCode(code int, err error) error { return coded{code: code, err: err} }
 
-// silent is an exit code without words: the output has said it all.
-type silent struct{ code int }
-
-func (e silent) Error() string { return fmt.Sprintf("exit code %d", e.code) }
-
-// commandEnded is how the command that the emulator ran ended: whatever signals
-// came were that one's.
-type commandEnded struct{ code int }
-
-func (e commandEnded) Error() string { return e.Unwrap().Error() }
-func (e commandEnded) Unwrap() error { return silent(e) }
+// silent is an exit code without words.
+func silent(code int) error { return coded{code: code} }
 
 // signalled is why the context ended when a signal came.
 type signalled struct{ signal os.Signal }
@@ -93,9 +91,9 @@ func (e signalled) Error() string {
 // exitCode sorts an error. What a signal cut short ends with that signal's
 // code, whatever it says.
 func exitCode(ctx context.Context, err error) int {
-	var ended commandEnded
-	if errors.As(err, &ended) {
-		return ended.code
+	var own coded
+	if errors.As(err, &own) && own.final {
+		return own.code
 	}
 	var signal signalled
 	if err != nil && errors.As(context.Cause(ctx), &signal) {
@@ -104,18 +102,14 @@ func exitCode(ctx context.Context, err error) int {
 		}
 		return exitInterrupted
 	}
-	var own coded
-	var quiet silent
 	var fetch *authn.FetchError
 	var config *authn.ConfigError
 	var scope *authn.ScopeError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &own):
+	case own.code != 0:
 		return own.code
-	case errors.As(err, &quiet):
-		return quiet.code
 	case errors.Is(err, api.ErrOutcomeUnknown):
 		return exitUnknown
 	case errors.As(err, &fetch), errors.As(err, &config), errors.Is(err, api.ErrUnauthorized), errors.Is(err, api.ErrNoToken):

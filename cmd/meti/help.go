@@ -52,26 +52,20 @@ func usageText(cmd *cobra.Command) error {
 	if cmd.HasExample() {
 		fmt.Fprintf(out, "\nExamples:\n%s\n", cmd.Example)
 	}
-	groups := cmd.Groups()
-	if len(groups) == 0 {
-		groups = []*cobra.Group{{Title: "Commands:"}}
-	}
-	for _, group := range groups {
-		title := "\n" + group.Title + "\n"
+	list := func(title string, takes func(*cobra.Command) bool) {
 		for _, sub := range cmd.Commands() {
-			if sub.GroupID == group.ID && (sub.IsAvailableCommand() || sub.Name() == "help") {
+			if takes(sub) {
 				fmt.Fprintf(out, "%s  %-*s %s\n", title, sub.NamePadding(), sub.Name(), sub.Short)
 				title = ""
 			}
 		}
 	}
-	title := "\nTopics:\n"
-	for _, sub := range cmd.Commands() {
-		if sub.IsAdditionalHelpTopicCommand() {
-			fmt.Fprintf(out, "%s  %-*s %s\n", title, sub.NamePadding(), sub.Name(), sub.Short)
-			title = ""
-		}
+	for _, group := range append(cmd.Groups(), &cobra.Group{Title: "Commands:"}) {
+		list("\n"+group.Title+"\n", func(sub *cobra.Command) bool {
+			return sub.GroupID == group.ID && (sub.IsAvailableCommand() || sub.Name() == "help")
+		})
 	}
+	list("\nTopics:\n", (*cobra.Command).IsAdditionalHelpTopicCommand)
 	var titles []string
 	sets := map[string]*pflag.FlagSet{}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {

@@ -33,7 +33,7 @@ func (c *choice) flags(cmd *cobra.Command) {
 }
 
 func (c *choice) takes(s *api.Source) bool {
-	if c.conflict && !s.InConflict() || c.country != "" && !strings.EqualFold(c.country, orDash(s.Country)) {
+	if c.conflict && !s.InConflict() || c.country != "" && !strings.EqualFold(c.country, s.Country) {
 		return false
 	}
 	return !slices.ContainsFunc(c.tags, func(tag string) bool { return !slices.Contains(s.Tags, tag) })
@@ -84,14 +84,14 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 			var seen news
 			w := whose{whole: filter == api.Filter{}}
 			out := newOutput(a, a.stdout, format, sourceForm(&w))
-			out.hold = true
 			for source, err := range client.Sources.All(cmd.Context(), params) {
 				if err != nil {
 					return errors.Join(err, out.flush())
 				}
 				seen.see(source)
-				if format == "table" {
+				if format == "table" { // which waits for the last one
 					w.see(source.ID)
+					source.Geometry, source.GeoJSON = nil, nil
 				}
 				if !choice.takes(source) {
 					continue

@@ -51,18 +51,18 @@ type form[T any] struct {
 	text    func(T) string          // as lines
 }
 
-// column is one of a table's.
+// column is one of a table's. An empty cell is a dash, but in the last column.
 type column[T any] struct {
 	head  string
 	cell  func(T) string
-	late  func(T) func() string // in the place of cell: asked when the line is written
-	right bool                  // numbers are
-	red   func(T) bool          // on a terminal
-	least int                   // the width down to which it is cut to fit; 0 is never cut
-	drop  int                   // the column of the highest rank is left out first; 0 never
+	right bool         // numbers are
+	red   func(T) bool // on a terminal
+	least int          // the width down to which it is cut to fit; 0 is never cut
+	drop  int          // the column of the highest rank is left out first; 0 never
 }
 
-// output writes values one after another, in flat memory.
+// output writes values one after another, in flat memory; but a table waits for
+// flush, to align its rows.
 type output[T any] struct {
 	form   form[T]
 	format string
@@ -70,21 +70,9 @@ type output[T any] struct {
 	csv    *csv.Writer
 	width  int  // of the terminal, 0 for none
 	colour bool // the terminal's
-	hold   bool // all lines of a table until the end
-	lines  []line
+	rows   []T  // of the table, which wait
 	widths []int
 	count  int
-}
-
-// line is one of a table, while it waits for others to be aligned with.
-type line struct {
-	cells []string
-	late  []func() string
-	red   []bool
-}
-
-func newLine(columns int) line {
-	return line{make([]string, columns), make([]func() string, columns), make([]bool, columns)}
 }
 
 // newOutput writes to w. Only on stdout is there a terminal to fit.
@@ -99,8 +87,11 @@ func newOutput[T any](a *app, w io.Writer, format string, form form[T]) *output[
 	return o
 }
 
-// tableBlock is how many lines of a table are aligned with one another.
-const tableBlock = 1000
+// frames are what stands before and after the values of an array.
+var frames = map[string][2]string{
+	"json":    {"[", "]\n"},
+	"geojson": {`{"type":"FeatureCollection","features":[`, "]}\n"},
+}
 
 // add writes one value.
 func (o *output[T]) add(value T) (err error) {
@@ -108,18 +99,7 @@ func (o *output[T]) add(value T) (err error) {
 	var text []byte
 	switch o.format {
 	case "table":
-		l := newLine(len(o.form.columns))
-		for i, c := range o.form.columns {
-			if c.late != nil {
-				l.late[i] = c.late(value)
-			} else {
-				l.cells[i] = printable(c.cell(value))
-			}
-			l.red[i] = o.colour && c.red != nil && c.red(value)
-		}
-		if o.lines = append(o.lines, l); len(o.lines) >= tableBlock && !o.hold {
-			o.align()
-		}
+		o.rows = append(o.rows, value)
 		return nil
 	case "text":
 		_, err = o.out.WriteString(o.form.text(value))
@@ -136,55 +116,57 @@ func (o *output[T]) add(value T) (err error) {
 	}
 	switch {
 	case o.format == "ndjson":
+		text = append(text, '\n')
 	case o.count > 0:
 		_, _ = o.out.WriteString(",\n")
 	default:
-		_, _ = o.out.WriteString(o.head())
+		_, _ = o.out.WriteString(frames[o.format][0] + "\n")
 	}
-	if _, err = o.out.Write(text); err == nil && o.format == "ndjson" {
-		err = o.out.WriteByte('\n')
-	}
+	_, err = o.out.Write(text)
 	return err
 }
 
-func (o *output[T]) head() string {
-	switch o.format {
-	case "json":
-		return "[\n"
-	case "geojson":
-		return `{"type":"FeatureCollection","features":[` + "\n"
+func (o *output[T]) addRecord(value T) error {
+	names := memberNames[T]()
+	if o.count == 0 {
+		_ = o.csv.Write(names)
 	}
-	return ""
+	members, err := membersOf(value)
+	if err != nil {
+		return err
+	}
+	record := make([]string, len(names))
+	for i, name := range names {
+		record[i] = plain(members[name])
+		// A spreadsheet must not take a text for a formula; a number is none.
+		if text := record[i]; text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && members[name][0] != '-' {
+			record[i] = "'" + text
+		}
+	}
+	return o.csv.Write(record)
 }
 
 // end completes the output. Without it, after a failure, an array or collection
 // stays open: a part must not pass for the whole.
 func (o *output[T]) end() error {
-	if o.count == 0 {
-		switch o.format {
-		case "csv":
-			if err := o.addHeader(reflect.TypeFor[T]()); err != nil {
-				return err
-			}
-		case "json":
-			_, _ = o.out.WriteString("[]\n")
-			return o.out.Flush()
-		default:
-			_, _ = o.out.WriteString(o.head())
+	if o.count == 0 && o.csv != nil {
+		_ = o.csv.Write(memberNames[T]())
+	}
+	if frame, ok := frames[o.format]; ok {
+		if o.count == 0 {
+			_, _ = o.out.WriteString(frame[0])
+		} else {
+			_ = o.out.WriteByte('\n')
 		}
+		_, _ = o.out.WriteString(frame[1])
 	}
-	switch o.format {
-	case "json":
-		_, _ = o.out.WriteString("\n]\n")
-	case "geojson":
-		_, _ = o.out.WriteString("\n]}\n")
-	}
+	o.align()
 	return o.flush()
 }
 
 // flush writes what there is: at once, or after a failure.
 func (o *output[T]) flush() error {
-	if o.format == "table" {
+	if len(o.rows) > 0 {
 		o.align()
 	}
 	if o.csv != nil {
@@ -196,241 +178,188 @@ func (o *output[T]) flush() error {
 	return o.out.Flush()
 }
 
-// align writes the lines that wait, as wide as their texts or, on a terminal,
-// as it is.
-func (o *output[T]) align() {
-	if len(o.lines) == 0 {
-		return
-	}
-	if o.widths == nil {
-		head := newLine(len(o.form.columns))
-		for i, c := range o.form.columns {
-			head.cells[i] = c.head
+// A cell is what a table shows of a value in a column.
+type cell struct {
+	text string
+	red  bool
+}
+
+func (o *output[T]) cells(value T) []cell {
+	cells := make([]cell, len(o.form.columns))
+	for i, c := range o.form.columns {
+		text := printable(c.cell(value))
+		if text == "" && i < len(cells)-1 {
+			text = "-"
 		}
-		o.lines = append([]line{head}, o.lines...)
-		o.widths = make([]int, len(o.form.columns))
+		cells[i] = cell{text, o.colour && c.red != nil && c.red(value)}
 	}
-	for _, l := range o.lines {
-		for i, late := range l.late {
-			if late != nil {
-				l.cells[i] = printable(late())
-			}
+	return cells
+}
+
+// align writes the rows that wait, as wide as their texts or, on a terminal, as
+// it is.
+func (o *output[T]) align() {
+	var lines [][]cell
+	if columns := o.form.columns; o.widths == nil {
+		o.widths = make([]int, len(columns))
+		heads := make([]cell, len(columns))
+		for i, c := range columns {
+			heads[i].text = c.head
+		}
+		if columns[0].head != "" {
+			lines = append(lines, heads)
+		}
+	}
+	for _, row := range o.rows {
+		lines = append(lines, o.cells(row))
+	}
+	o.rows = nil
+	for _, line := range lines {
+		for i, c := range line {
 			if o.widths[i] >= 0 {
-				o.widths[i] = max(o.widths[i], runewidth.StringWidth(l.cells[i]))
+				o.widths[i] = max(o.widths[i], runewidth.StringWidth(c.text))
 			}
 		}
 	}
 	if o.width > 0 {
 		o.fit()
 	}
-	for _, l := range o.lines {
-		o.writeLine(l)
+	for _, line := range lines {
+		o.writeLine(line)
 	}
-	o.lines = o.lines[:0]
 }
 
-// writeLine writes one line of a table.
-func (o *output[T]) writeLine(l line) {
-	var text strings.Builder
-	gap := 0
-	for i, cell := range l.cells {
-		if o.widths[i] < 0 {
-			continue
-		}
-		cell = runewidth.Truncate(cell, o.widths[i], "…")
-		blank := o.widths[i] - runewidth.StringWidth(cell)
-		if o.form.columns[i].right {
-			gap, blank = gap+blank, 0
-		}
-		if cell != "" {
-			text.WriteString(strings.Repeat(" ", gap))
-			gap = 0
-		}
-		if l.red[i] {
-			cell = "\x1b[31m" + cell + "\x1b[0m"
-		}
-		text.WriteString(cell)
-		gap += blank + 2
-	}
-	text.WriteByte('\n')
-	_, _ = o.out.WriteString(text.String())
-}
-
-// fit makes the columns no wider than the terminal: it leaves some out where
-// there must be, and cuts the widest of the others.
+// fit makes the columns no wider than the terminal: it cuts the widest, and
+// leaves some out where that does not do. A width of -1 is left out.
 func (o *output[T]) fit() {
-	columns := o.form.columns
-	total := func(width func(i int) int) int {
-		sum := -2
-		for i, w := range o.widths {
-			if w >= 0 {
-				sum += 2 + width(i)
+	columns, uncut := o.form.columns, slices.Clone(o.widths)
+	for {
+		sum, widest, last := -2, -1, -1
+		for i, width := range o.widths {
+			if width < 0 {
+				continue
 			}
-		}
-		return sum
-	}
-	least := func(i int) int {
-		if columns[i].least == 0 {
-			return o.widths[i]
-		}
-		return min(o.widths[i], columns[i].least)
-	}
-	for total(least) > o.width {
-		last := -1
-		for i, c := range columns {
-			if o.widths[i] >= 0 && c.drop > 0 && (last < 0 || c.drop > columns[last].drop) {
+			sum += width + 2
+			if least := columns[i].least; least > 0 && width > least && (widest < 0 || width > o.widths[widest]) {
+				widest = i
+			}
+			if drop := columns[i].drop; drop > 0 && (last < 0 || drop > columns[last].drop) {
 				last = i
 			}
 		}
-		if last < 0 {
+		switch {
+		case sum > o.width && widest >= 0:
+			o.widths[widest]--
+		case sum > o.width && last >= 0:
+			uncut[last] = -1
+			copy(o.widths, uncut)
+		default:
 			return
 		}
-		o.widths[last] = -1
 	}
-	for total(func(i int) int { return o.widths[i] }) > o.width {
-		widest := -1
-		for i, w := range o.widths {
-			if w > least(i) && (widest < 0 || w > o.widths[widest]) {
-				widest = i
-			}
+}
+
+// writeLine writes one line of a table, without blanks at its end.
+func (o *output[T]) writeLine(line []cell) {
+	gap := 0
+	for i, c := range line {
+		if o.widths[i] < 0 {
+			continue
 		}
-		o.widths[widest]--
+		text := runewidth.Truncate(c.text, o.widths[i], "…")
+		blank := o.widths[i] - runewidth.StringWidth(text)
+		if o.form.columns[i].right {
+			gap, blank = gap+blank, 0
+		}
+		if text != "" {
+			_, _ = o.out.WriteString(strings.Repeat(" ", gap))
+			gap = 0
+		}
+		if c.red {
+			text = "\x1b[31m" + text + "\x1b[0m"
+		}
+		_, _ = o.out.WriteString(text)
+		gap += blank + 2
 	}
+	_ = o.out.WriteByte('\n')
 }
 
-// A member is a field of a struct with its name in JSON.
-type member struct {
-	name string
-	at   []int
-	omit bool // where it is zero
-}
-
-// members are a type's JSON members but raw JSON, which is geometry, in their
-// order.
-func members(t reflect.Type) []member {
+// memberNames are the JSON members of a type in their order, but raw JSON, which
+// is geometry.
+func memberNames[T any]() (names []string) {
+	t := reflect.TypeFor[T]()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	var list []member
 	for _, f := range reflect.VisibleFields(t) {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		raw := f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Uint8
-		if f.IsExported() && name != "" && name != "-" && !raw {
-			list = append(list, member{name, f.Index, strings.HasPrefix(options, "omit")})
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && name != "" && name != "-" && f.Type != reflect.TypeFor[json.RawMessage]() {
+			names = append(names, name)
 		}
 	}
-	return list
+	return names
 }
 
-// text is a member's value as people write it.
-func (m member) text(value any) (text string, isText bool, err error) {
-	field := reflect.Indirect(reflect.ValueOf(value)).FieldByIndex(m.at)
-	if m.omit && field.IsZero() {
-		return "", false, nil
-	}
-	raw, err := json.Marshal(field.Interface())
-	if err != nil {
-		return "", false, err
-	}
-	text, isText = plain(raw)
-	return text, isText, nil
+// membersOf are the JSON members of a value.
+func membersOf(value any) (map[string][]byte, error) {
+	raw, err := json.Marshal(value)
+	members := map[string][]byte{}
+	scan.Members(raw, func(name, value []byte) bool {
+		members[string(name)] = value
+		return true
+	})
+	return members, err
 }
 
 // plain is JSON as people write it: a text without quotes, nothing for null, and
-// the elements of an array and the
-// values of an object one after another.
-func plain(raw []byte) (text string, isText bool) {
-	var list []json.RawMessage
+// the elements of an array and the values of an object one after another.
+func plain(raw []byte) string {
+	var parts []string
 	switch {
-	case string(raw) == "null":
-		return "", false
+	case len(raw) == 0 || string(raw) == "null":
+		return ""
 	case raw[0] == '"':
-		_ = json.Unmarshal(raw, &text)
-		return text, true
-	case raw[0] == '[' && json.Unmarshal(raw, &list) == nil:
-		parts := make([]string, len(list))
-		for i, one := range list {
-			parts[i], _ = plain(one)
-		}
-		return strings.Join(parts, "; "), true
-	case raw[0] == '{':
-		var parts []string
-		scan.Members(raw, func(_, value []byte) bool {
-			part, _ := plain(value)
-			parts = append(parts, part)
+		return scan.Unquote(raw)
+	case raw[0] == '[':
+		scan.Elements(raw, func(_ int, value []byte) bool {
+			parts = append(parts, plain(value))
 			return true
 		})
-		return strings.Join(parts, " "), true
+		return strings.Join(parts, "; ")
+	case raw[0] == '{':
+		scan.Members(raw, func(_, value []byte) bool {
+			parts = append(parts, plain(value))
+			return true
+		})
+		return strings.Join(parts, " ")
 	}
-	return string(raw), false
-}
-
-func (o *output[T]) addHeader(t reflect.Type) error {
-	var names []string
-	for _, m := range members(t) {
-		names = append(names, m.name)
-	}
-	return o.csv.Write(names)
-}
-
-func (o *output[T]) addRecord(value T) error {
-	if o.count == 0 {
-		if err := o.addHeader(reflect.TypeFor[T]()); err != nil {
-			return err
-		}
-	}
-	var record []string
-	for _, m := range members(reflect.TypeFor[T]()) {
-		text, isText, err := m.text(value)
-		if err != nil {
-			return err
-		}
-		if isText {
-			text = defused(text)
-		}
-		record = append(record, text)
-	}
-	return o.csv.Write(record)
-}
-
-// defused keeps a spreadsheet from taking a text for a formula.
-func defused(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
+	return string(raw)
 }
 
 // printRecord prints one value, a line for each member that it has.
 func printRecord[T any](a *app, value T, more ...[2]string) error {
+	members, err := membersOf(value)
+	if err != nil {
+		return err
+	}
 	var lines [][2]string
-	for _, m := range members(reflect.TypeFor[T]()) {
-		text, _, err := m.text(value)
-		if err != nil {
-			return err
-		}
-		if text != "" {
-			lines = append(lines, [2]string{m.name, text})
+	for _, name := range memberNames[T]() {
+		if text := plain(members[name]); text != "" {
+			lines = append(lines, [2]string{name, text})
 		}
 	}
-	wide := 0
-	lines = append(lines, more...)
-	for _, l := range lines {
-		wide = max(wide, len(l[0]))
-	}
-	for _, l := range lines {
-		text := fmt.Sprintf("%-*s  %s", wide, l[0], printable(l[1]))
-		if a.terminal && a.width > 0 {
-			text = runewidth.Truncate(text, a.width, "…")
-		}
-		if a.colour && l[0] == "conflict" && l[1] == "true" {
-			text = "\x1b[31m" + text + "\x1b[0m"
-		}
-		if _, err := fmt.Fprintln(a.stdout, text); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.printPairs("", "", append(lines, more...))
+}
+
+// printPairs prints names, and what stands for each, as a table of two columns.
+func (a *app) printPairs(head, title string, lines [][2]string) error {
+	out := newOutput(a, a.stdout, "table", form[[2]string]{columns: []column[[2]string]{
+		{head: head, cell: func(l [2]string) string { return l[0] }},
+		{head: title, cell: func(l [2]string) string { return l[1] }, least: 20,
+			red: func(l [2]string) bool { return l == [2]string{"conflict", "true"} }},
+	}})
+	out.rows = lines
+	return out.end()
 }
 
 // printMembers prints one object, a line for each member: its coordinates stay
@@ -458,11 +387,12 @@ func plural(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-func orDash[T ~string](text T) string {
-	if text == "" {
-		return "-"
+// hectares is an area in words.
+func hectares[T ~float64](area *T) string {
+	if area == nil {
+		return ""
 	}
-	return string(text)
+	return strconv.FormatFloat(float64(*area), 'f', 4, 64)
 }
 
 // printable keeps foreign text from steering a terminal or breaking a line.

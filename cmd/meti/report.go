@@ -347,11 +347,7 @@ func (a *app) printSummary(d *report.Document) error {
 		}
 		return strconv.Itoa(*n)
 	}
-	out := newOutput(a, a.stdout, "table", form[[2]string]{columns: []column[[2]string]{
-		{head: "REPORT", cell: func(l [2]string) string { return l[0] }},
-		{head: d.Title, cell: func(l [2]string) string { return l[1] }, least: 20},
-	}})
-	for _, l := range [][2]string{
+	if err := a.printPairs("REPORT", d.Title, [][2]string{
 		{"fields", strconv.Itoa(s.Fields)},
 		{"area", fmt.Sprintf("%.2f hectares, %.2f acres", s.Hectares, s.Acres)},
 		{"clear", strconv.Itoa(s.Clear)},
@@ -361,12 +357,7 @@ func (a *app) printSummary(d *report.Document) error {
 		{"  overlaps of " + percent(s.Overlap) + " or more", plural(s.OverlapPairs, "pair", "pairs")},
 		{"in protected areas", known(s.Protected)},
 		{"invalid", strconv.Itoa(s.Invalid)},
-	} {
-		if err := out.add(l); err != nil {
-			return err
-		}
-	}
-	if err := out.end(); err != nil {
+	}); err != nil {
 		return err
 	}
 	for _, one := range []struct {

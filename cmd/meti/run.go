@@ -178,8 +178,8 @@ func usage(cmd *cobra.Command, err error) error {
 
 // complain writes an error for people to read.
 func (a *app) complain(err error) {
-	var quiet silent
-	if errors.As(err, &quiet) {
+	var own coded
+	if errors.As(err, &own) && own.err == nil {
 		return
 	}
 	fmt.Fprintf(a.stderr, "meti: %v\n", err)

@@ -39,11 +39,11 @@ func (w *whose) see(id string) {
 }
 
 // conflict is a conflict in words: "2: 1 own, 1 other, 43 %".
-func (w *whose) conflict(conflict bool, with []string, share *float64) string {
-	if !conflict {
+func (w *whose) conflict(s *api.Source) string {
+	if !s.InConflict() {
 		return "-"
 	}
-	own, parts := 0, []string{}
+	with, own, parts := s.ConflictWith, 0, []string{}
 	for _, id := range with {
 		if w.own[id] {
 			own++
@@ -60,8 +60,8 @@ func (w *whose) conflict(conflict bool, with []string, share *float64) string {
 	if len(parts) == 0 {
 		parts = []string{"yes"}
 	}
-	if share != nil {
-		parts = append(parts, percent(*share))
+	if s.PercentOverlap != nil {
+		parts = append(parts, percent(*s.PercentOverlap))
 	}
 	text := strings.Join(parts, ", ")
 	if len(with) > own && own > 0 {
@@ -88,25 +88,15 @@ func sourceForm(w *whose) form[*api.Source] {
 		columns: []column[*api.Source]{
 			{head: "SSID", cell: func(s *api.Source) string { return s.ID }},
 			{head: "ALT ID", cell: func(s *api.Source) string { return s.AltID }, least: 16},
-			{head: "COUNTRY", cell: func(s *api.Source) string { return orDash(s.Country) }, least: 7, drop: 2},
-			{head: "HECTARES", cell: sourceHectares, right: true},
+			{head: "COUNTRY", cell: func(s *api.Source) string { return s.Country }, least: 7, drop: 2},
+			{head: "HECTARES", cell: func(s *api.Source) string { return hectares(s.Hectares) }, right: true},
 			{head: "START", cell: func(s *api.Source) string { return day(s.StartAt) }, drop: 1},
 			{head: "END", cell: func(s *api.Source) string { return day(s.EndAt) }, drop: 3},
-			{head: "METHODOLOGY", cell: func(s *api.Source) string { return orDash(s.Methodology) }, least: 11, drop: 4},
-			{head: "CONFLICT", late: func(s *api.Source) func() string {
-				conflict, with, share := s.InConflict(), s.ConflictWith, s.PercentOverlap
-				return func() string { return w.conflict(conflict, with, share) }
-			}, red: (*api.Source).InConflict, least: 20},
+			{head: "METHODOLOGY", cell: func(s *api.Source) string { return string(s.Methodology) }, least: 11, drop: 4},
+			{head: "CONFLICT", cell: w.conflict, red: (*api.Source).InConflict, least: 20},
 		},
 		feature: sourceFeature,
 	}
-}
-
-func sourceHectares(s *api.Source) string {
-	if s.Hectares == nil {
-		return "-"
-	}
-	return strconv.FormatFloat(float64(*s.Hectares), 'f', 4, 64)
 }
 
 // sourceFeature is a source as a GeoJSON Feature in the form that METI takes:

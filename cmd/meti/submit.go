@@ -239,7 +239,7 @@ func (s *submitting) run(cmd *cobra.Command) (err error) {
 		return s.planned(job)
 	case s.failOnConflict && job.ConflictsToSend() > 0:
 		p.say(fmt.Sprintf("%s would conflict; nothing was sent", plural(job.ConflictsToSend(), "feature", "features")))
-		return errors.Join(s.write(job), silent{exitConflict})
+		return errors.Join(s.write(job), silent(exitConflict))
 	case counts.ToSend > 0 && a.asks() && !yes(s.yes) && o.Input != "-":
 		p.pause()
 		if err := a.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
@@ -334,9 +334,9 @@ func (s *submitting) planned(job *register.Job) error {
 	left := c.Features - c.Done - c.ToSend - c.Unknown
 	switch {
 	case c.Features > 0 && c.Invalid == c.Features:
-		return silent{exitInvalid}
+		return silent(exitInvalid)
 	case left > 0:
-		return silent{exitPartly}
+		return silent(exitPartly)
 	}
 	return nil
 }
@@ -365,7 +365,7 @@ func (s *submitting) judge(ctx context.Context, summary register.Summary, err er
 		return nil
 	}
 	if err == nil {
-		return silent{code}
+		return silent(code)
 	}
 	return withCode(code, err)
 }

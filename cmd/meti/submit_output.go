@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"strconv"
 	"strings"
 
 	"github.com/meti-go/meti/register"
@@ -56,7 +55,6 @@ func writeRows[T any](s *submitting, job *register.Job, of func(register.Row) T,
 		return nil
 	}
 	out := newOutput(s.app, s.app.stdout, s.format, form)
-	out.hold = true
 	for row, err := range job.Rows() {
 		if err != nil {
 			return err
@@ -83,13 +81,8 @@ func rowForm[T any](state string, row func(T) register.Row) form[T] {
 		columns: []column[T]{
 			{head: "ALT ID", cell: cell(func(r register.Row) string { return r.AltID }), least: 8},
 			{head: state, cell: cell(func(r register.Row) string { return r.State.String() })},
-			{head: "SSID", cell: cell(func(r register.Row) string { return orDash(r.ID) })},
-			{head: "HECTARES", cell: cell(func(r register.Row) string {
-				if r.Hectares == nil {
-					return "-"
-				}
-				return strconv.FormatFloat(*r.Hectares, 'f', 4, 64)
-			}), right: true, drop: 1},
+			{head: "SSID", cell: cell(func(r register.Row) string { return r.ID })},
+			{head: "HECTARES", cell: cell(func(r register.Row) string { return hectares(r.Hectares) }), right: true, drop: 1},
 			{head: "CONFLICT", cell: cell(conflictCell), red: func(v T) bool { return inConflict(row(v)) }, least: 12},
 			{head: "REASON", cell: cell(func(r register.Row) string { return r.Reason }), least: 10},
 		},

@@ -106,7 +106,7 @@ func (a *app) printStatus(grant *authn.Grant, quota []authn.Quota) error {
 	lines := [][2]string{
 		{"expires", fmt.Sprintf("%s, in %s", s.ExpiresAt.Format(time.RFC3339), time.Duration(s.ExpiresIn)*time.Second)},
 		{"scopes", strings.Join(s.Scopes, " ")},
-		{"account", printable(strings.TrimSpace(s.AccountID + " " + s.ClientName + " " + s.Role))},
+		{"account", strings.TrimSpace(s.AccountID + " " + s.ClientName + " " + s.Role)},
 	}
 	for _, q := range quota {
 		text := fmt.Sprintf("%d of %d left", q.Remaining, q.Limit)
@@ -115,12 +115,7 @@ func (a *app) printStatus(grant *authn.Grant, quota []authn.Quota) error {
 		}
 		lines = append(lines, [2]string{q.Name, text})
 	}
-	for _, line := range lines {
-		if _, err := fmt.Fprintf(a.stdout, "%-9s %s\n", line[0], line[1]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.printPairs("", "", lines)
 }
 
 // printJSON prints one value, indented.
