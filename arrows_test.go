@@ -52,7 +52,7 @@ var light = []string{"wire", "gen", "authn", "api"}
 
 var heavy = []string{
 	"github.com/getkin/kin-openapi", "github.com/peterstace/simplefeatures", "github.com/tidwall",
-	"modernc.org", "github.com/spf13", "github.com/vbauerster", "github.com/go-jose", "github.com/paulmach",
+	"modernc.org", "github.com/spf13", "github.com/go-jose", "github.com/paulmach",
 	"go.opentelemetry.io", "github.com/oapi-codegen/oapi-codegen",
 }
 

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -117,18 +118,19 @@ refused ends it: the rest is not tried.`,
 }
 
 // idsFrom puts the ids on stdin in the place of "-".
-func (a *app) idsFrom(args []string) ([]string, error) {
-	words := bufio.NewScanner(a.stdin)
-	words.Split(bufio.ScanWords)
-	var read []string
-	for words.Scan() {
-		read = append(read, words.Text())
+func (a *app) idsFrom(args []string) (ids []string, err error) {
+	for _, arg := range args {
+		found := []string{arg}
+		if arg == "-" {
+			text, err := io.ReadAll(a.stdin)
+			if err != nil {
+				return nil, fmt.Errorf("reading ids from stdin: %w", err)
+			}
+			found = strings.Fields(string(text))
+		}
+		ids = append(ids, found...)
 	}
-	if err := words.Err(); err != nil {
-		return nil, fmt.Errorf("reading ids from stdin: %w", err)
-	}
-	i := slices.Index(args, "-")
-	return slices.Concat(args[:i], read, slices.DeleteFunc(slices.Clone(args[i:]), func(s string) bool { return s == "-" })), nil
+	return ids, nil
 }
 
 // list is what is to be deleted. An alt_id becomes the sources that have it
@@ -188,49 +190,35 @@ func deletionOf(s *api.Source) deletion {
 // first error, or with exitPartly where something was deleted.
 func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
 	a := d.app
-	doing := "deleting " + plural(len(list), "source", "sources") + " at"
+	what := plural(len(list), "source", "sources")
+	doing := "deleting "
 	if d.dryRun {
-		doing = "would delete " + plural(len(list), "source", "sources") + " at"
+		doing = "would delete "
 	}
-	if err := a.announce(ctx, d.client, doing); err != nil {
+	if err := a.announce(ctx, d.client, doing+what+" at"); err != nil {
 		return err
 	}
 	if ask && !d.dryRun {
-		for i := range list {
-			fmt.Fprintf(a.stderr, "  %s  %s  %s  %s\n", cmp.Or(list[i].ID, "-"), printable(cmp.Or(list[i].AltID, "-")), period(list[i].StartAt, list[i].EndAt), list[i].Outcome)
+		for _, one := range list {
+			fmt.Fprintf(a.stderr, "  %s  %s  %s  %s\n", cmp.Or(one.ID, "-"), printable(cmp.Or(one.AltID, "-")), period(one.StartAt, one.EndAt), one.Outcome)
 		}
-		if err := a.confirm(ctx, "Delete "+plural(len(list), "source", "sources")+"?"); err != nil {
+		if err := a.confirm(ctx, "Delete "+what+"?"); err != nil {
 			return err
 		}
 	}
 	out := newOutput(a, a.stdout, d.format, deletionForm)
 	var first error
-	deleted := 0
-	stopped := false
+	deleted, ended := 0, false
 	for _, one := range list {
-		var err error
-		switch stopped = stopped || ctx.Err() != nil; {
-		case stopped:
+		if ended = ended || ctx.Err() != nil; ended {
 			one.Outcome = "not tried"
-		case one.Outcome != "":
-			err = fmt.Errorf("%s: %s: %w", cmp.Or(one.ID, one.AltID), one.Reason, api.ErrNotFound)
-		case d.dryRun:
-			one.Outcome = "would be deleted"
-		default:
-			if err = d.remove(ctx, one); err == nil {
-				one.Outcome = "deleted"
+		} else {
+			err := d.remove(ctx, &one)
+			if first = cmp.Or(first, err); one.Outcome == "deleted" {
 				deleted++
-				break
 			}
-			one.Outcome, one.Reason = "failed", err.Error()
-			if errors.Is(err, api.ErrNotFound) {
-				one.Outcome = "not found"
-			}
+			ended = errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden)
 		}
-		if first == nil {
-			first = err
-		}
-		stopped = stopped || errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden)
 		if err := errors.Join(out.add(one), out.flush()); err != nil {
 			return err
 		}
@@ -238,7 +226,7 @@ func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
 	if err := out.end(); err != nil {
 		return err
 	}
-	if ctx.Err() != nil && first == nil && stopped {
+	if ended && first == nil {
 		first = context.Cause(ctx)
 	}
 	if first != nil && deleted > 0 {
@@ -247,9 +235,26 @@ func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
 	return first
 }
 
-func (d *deleting) remove(ctx context.Context, one deletion) error {
-	if one.ID == "" {
-		return d.client.Sources.DeleteByAltID(ctx, one.AltID)
+// remove deletes what one names, and says in it what became of that.
+func (d *deleting) remove(ctx context.Context, one *deletion) (err error) {
+	switch {
+	case one.Outcome != "":
+		return fmt.Errorf("%s: %s: %w", cmp.Or(one.ID, one.AltID), one.Reason, api.ErrNotFound)
+	case d.dryRun:
+		one.Outcome = "would be deleted"
+		return nil
+	case one.ID == "":
+		err = d.client.Sources.DeleteByAltID(ctx, one.AltID)
+	default:
+		err = d.client.Sources.Delete(ctx, one.ID)
 	}
-	return d.client.Sources.Delete(ctx, one.ID)
+	switch {
+	case err == nil:
+		one.Outcome = "deleted"
+	case errors.Is(err, api.ErrNotFound):
+		one.Outcome, one.Reason = "not found", err.Error()
+	default:
+		one.Outcome, one.Reason = "failed", err.Error()
+	}
+	return err
 }

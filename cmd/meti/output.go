@@ -160,7 +160,6 @@ func (o *output[T]) end() error {
 		}
 		_, _ = o.out.WriteString(frame[1])
 	}
-	o.align()
 	return o.flush()
 }
 

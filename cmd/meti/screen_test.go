@@ -185,6 +185,23 @@ func TestDeleteAsks(t *testing.T) {
 	}
 }
 
+// On a terminal submit has a bar, which no message breaks and which is gone at
+// the end; it never wraps.
+func TestBar(t *testing.T) {
+	for _, width := range []int{50, 80, 200} {
+		s := newScreen(t, width)
+		if s == nil {
+			return
+		}
+		s.ask("meti emulator --fault '*:latency:delay=100ms' 2>/dev/null -- sh -c 'meti submit fields.geojson --batch 1 --in-flight 1 --yes 2>/dev/tty'",
+			`(?m)^\[=+-+\] registering: \d+ of 26`)
+		text := s.wait(s.done())
+		if strings.Contains(text, "[=") || strings.Contains(text, "[-") || !strings.Contains(text, "26 features: 26 registered") {
+			t.Errorf("%d columns: at the end\n%s", width, text)
+		}
+	}
+}
+
 // Every example of the help runs as it stands, on an emulator.
 func TestExamplesOfHelp(t *testing.T) {
 	environment := emulated(t)

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
+	"github.com/mattn/go-runewidth"
+	"golang.org/x/term"
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/register"
@@ -19,8 +20,8 @@ import (
 // and then. What is written to it stands above the bar.
 type submitProgress struct {
 	app    *app
-	quiet  bool
 	stderr io.Writer
+	stop   func() // takes the bar away
 
 	mu      sync.Mutex
 	now     register.Progress
@@ -28,79 +29,80 @@ type submitProgress struct {
 	before  int       // what was done then
 	waiting time.Time // until when a request that will be repeated waits
 	cause   string
-	bars    *mpb.Progress
-	bar     *mpb.Bar
-	stopped bool
-	ended   chan struct{}
-	ticking sync.WaitGroup
-	text    atomic.Value // string: what stands beside the bar
+	drawn   bool // a bar is the last line
 }
 
-// progressEvery is how often a line is printed where there is no bar.
-const progressEvery = 10 * time.Second
-
 func newSubmitProgress(a *app, quiet bool) *submitProgress {
-	p := &submitProgress{app: a, quiet: quiet, stderr: a.stderr, ended: make(chan struct{})}
-	p.text.Store("")
+	p := &submitProgress{app: a, stderr: a.stderr, stop: func() {}}
 	if quiet {
 		return p
 	}
-	every := progressEvery
-	if a.system.progress {
-		every = time.Second / 2 // the time that is left goes on by itself
-		p.raise()
+	every, show := 10*time.Second, p.print
+	if a.progress {
+		every, show = 100*time.Millisecond, p.draw
 	}
-	p.ticking.Go(func() {
+	ended, ticking := make(chan struct{}), sync.WaitGroup{}
+	ticking.Go(func() {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ticker.C:
-				p.tick()
-			case <-p.ended:
+				show()
+			case <-ended:
 				return
 			}
 		}
 	})
+	p.stop = sync.OnceFunc(func() {
+		close(ended)
+		ticking.Wait()
+		p.pause()
+	})
 	return p
 }
 
-// raise makes the bar.
-func (p *submitProgress) raise() {
-	p.bars = mpb.New(mpb.WithOutput(p.stderr), mpb.WithAutoRefresh(), mpb.WithRefreshRate(100*time.Millisecond))
-	p.bar = p.bars.AddBar(1, mpb.BarRemoveOnComplete(),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.text.Load().(string) })))
-}
-
-func (p *submitProgress) tick() {
+// print prints the progress as a line.
+func (p *submitProgress) print() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch line := p.line(); {
-	case p.stopped || p.now.Stage == "":
-	case p.bars != nil:
-		p.text.Store(line)
-	case !p.app.system.progress:
-		fmt.Fprintf(p.stderr, "meti: %s\n", line)
+	if p.now.Stage != "" {
+		fmt.Fprintf(p.stderr, "meti: %s\n", p.line())
 	}
+}
+
+// draw draws the bar, and the progress beside it, over the one before.
+func (p *submitProgress) draw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now.Stage == "" {
+		return
+	}
+	const cells = 20
+	full := cells * p.now.Done / max(p.now.Total, p.now.Done, 1)
+	text := "[" + strings.Repeat("=", full) + strings.Repeat("-", cells-full) + "] " + p.line()
+	if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
+		text = runewidth.Truncate(text, width-1, "…")
+	}
+	p.erase()
+	fmt.Fprint(p.stderr, text)
+	p.drawn = true
+}
+
+func (p *submitProgress) erase() {
+	if p.drawn {
+		fmt.Fprint(p.stderr, "\r\x1b[K")
+	}
+	p.drawn = false
 }
 
 func (p *submitProgress) show(now register.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped || p.quiet {
-		return
-	}
 	if now.Stage == register.StageRegistering && p.began.IsZero() {
 		p.began, p.before = p.app.now(), now.Done
 	}
 	p.now = now
-	if p.bars != nil {
-		// The bar draws itself on a goroutine of its own, which must not wait for mu.
-		p.text.Store(p.line())
-		// One more than there is: a bar that is full would be taken for the end.
-		p.bar.SetTotal(int64(max(now.Total, now.Done))+1, false)
-		p.bar.SetCurrent(int64(now.Done))
-	}
 }
 
 // attempt is told of each request: one that waits to be repeated is what is
@@ -157,39 +159,15 @@ func (p *submitProgress) say(text string) { fmt.Fprintf(p, "meti: %s\n", text) }
 // Write writes above the bar.
 func (p *submitProgress) Write(text []byte) (int, error) {
 	p.mu.Lock()
-	bars := p.bars
-	if p.stopped {
-		bars = nil
-	}
-	p.mu.Unlock()
-	if bars == nil {
-		return p.stderr.Write(text)
-	}
-	return bars.Write(text)
+	defer p.mu.Unlock()
+	p.erase()
+	return p.stderr.Write(text)
 }
 
 // pause takes the bar away for a question; the next progress brings it back.
 func (p *submitProgress) pause() {
 	p.mu.Lock()
-	bars, bar := p.bars, p.bar
-	p.bars, p.bar = nil, nil
-	p.mu.Unlock()
-	if bars != nil {
-		bar.Abort(true)
-		bars.Wait()
-	}
-}
-
-// stop takes the bar away.
-func (p *submitProgress) stop() {
-	p.mu.Lock()
-	if p.stopped {
-		p.mu.Unlock()
-		return
-	}
-	p.stopped = true
-	p.mu.Unlock()
-	close(p.ended)
-	p.ticking.Wait()
-	p.pause()
+	defer p.mu.Unlock()
+	p.erase()
+	p.now = register.Progress{}
 }
