@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/emulator"
-	"github.com/meti-go/meti/ledger"
 )
 
 func (a *app) emulatorCommand() *cobra.Command {
@@ -34,14 +33,12 @@ prints one JSON line on stdout, and nothing else ever:
    "client_id": "…", "client_secret": "…", "audience": "…"}
 
 They are the values of METI_BASE_URL, AUTH0_DOMAIN, METI_CLIENT_ID,
-METI_CLIENT_SECRET and AUTH0_AUDIENCE, those of the first account. Requests are
-logged to stderr. SIGINT and SIGTERM end it.
+METI_CLIENT_SECRET and AUTH0_AUDIENCE. Requests are logged to stderr. SIGINT and
+SIGTERM end it.
 
 With a COMMAND it runs that with these variables set, passes signals on to it,
 and ends when it ends, with its exit code, or 128 and the number of the signal
-that killed it. The line then goes to stderr:
-
-  meti emulator --sources fields.geojson -- go test ./...
+that killed it. The line then goes to stderr.
 
 A fault makes requests go wrong, by probability or by count:
 
@@ -52,9 +49,8 @@ OPERATION is an operationId of openapi.yaml or *, KIND is a status, html,
 latency, hang, drop, drop-after (the work is done and the answer lost),
 late-commit, truncate, drip, stale-read (a read lags by the delay), blind (a
 POST and what others commit during the delay find no conflict) or round (the
-coordinates of answers, to so many digits). Examples:
-listSources:429:x3:retry-after=2s, createSources:drop-after:0.2:client=two,
-*:latency:delay=50ms, *:stale-read:delay=2s, listSources:round:digits=6.
+coordinates of answers, to so many digits), such as
+listSources:429:x3:retry-after=2s or createSources:drop-after:0.2:client=two.
 
 --admin serves, for programs on this machine and not for web pages:
 
@@ -85,16 +81,14 @@ listSources:429:x3:retry-after=2s, createSources:drop-after:0.2:client=two,
 					return usage(cmd, fmt.Errorf("--now %s is not a time such as 2026-01-01T00:00:00Z", now))
 				}
 			}
-			if err := load(accounts, func(f *os.File) (err error) {
+			err := load(accounts, func(f *os.File) (err error) {
 				options.Accounts, err = emulator.LoadAccounts(f)
 				return err
-			}); err != nil {
-				return err
+			})
+			if err == nil && countries != "" {
+				options.Countries, err = countryTable(countries)
 			}
-			if err := load(countries, func(f *os.File) (err error) {
-				options.Countries, err = ledger.LoadCountries(f)
-				return err
-			}); err != nil {
+			if err != nil {
 				return err
 			}
 			for _, name := range sources {

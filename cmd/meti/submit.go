@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -35,36 +35,17 @@ type submitting struct {
 	page                       page
 }
 
-const submitExit = `
-  130, 143  interrupted, terminated; run again to go on
-  8         some are unknown: run again to look them up
-  3, 4      no token, or not permitted
-  1         stopped by something else, such as 402 or a full disk; stderr says what
-  9         some need a decision (gone, differs, boundary), or some are done and
-            others invalid, refused or pending
-  6         none is done, and some are invalid or refused
-  7         conflicts, with --fail-on-conflict
-  0         all are done; the rows and the last message tell of conflicts`
-
 func (a *app) planCommand() *cobra.Command {
 	s := &submitting{app: a, dryRun: true}
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Tell what submit would do, and send nothing",
-		Long: `plan reads FILE and the account, as submit does, and says for each feature:
-
-  new         METI has nothing in its place: submit registers it
-  registered  METI has it, as the SSID that is named
-  differs     METI has it, with other attributes than the flags or FILE name
-  boundary    METI has another boundary under its id and period
-  gone        it was registered by this journal, and METI has it no more
-  unknown     an earlier run sent it, and may have been carried out: submit waits
-  invalid     the ledger's rules refuse it, see "meti help rules"
-
-and whether it would conflict with others of FILE, or with sources of the account
-that were read: all of them with --against account. Those of other custodians
-cannot be seen. Nothing is sent, and the journal is not changed; "submit
---dry-run" is the same.
+		Long: `plan reads FILE and the account, sends nothing, and says of each feature what
+submit would find: new, registered, differs (in attributes that the flags or FILE
+name), boundary (another one is registered), gone, unknown or invalid; and whether
+it would conflict with others of FILE, or with sources of the account that were
+read: all of them with --against account. Those of other custodians cannot be
+seen. "submit --dry-run" is the same; docs/registering.md tells more.
 
 It ends with 0 when everything left can be sent or nothing is left, with 9 when
 something needs a decision, and with 6 when all features are invalid.`,
@@ -82,37 +63,33 @@ func (a *app) submitCommand() *cobra.Command {
 		Use:   "submit FILE",
 		Short: "Register the features of a file, however many, once each",
 		Long: `submit registers the features of FILE (- for stdin), of any size and in the forms
-that check reads. Each needs an id of your own and a period; by default the
-Feature's id and its properties start_at and end_at. Other properties are not
-sent.
+that check reads. Each needs an id of your own and a period; other properties are
+not sent. It reads what the account has of them, says what it is about to do and
+where, and sends what is new, in batches, with the conflicts that FILE's order
+gives. Then it reads that again: hectares and conflicts are METI's own.
 
-It judges the features, reads what the account has of them, says what it is about
-to do and where, and sends what is new, in batches; "meti plan" shows it before.
-METI decides about conflicts as if FILE had been sent in its order, whatever is
-under way at once. At the end it reads again what it sent: hectares, countries and
-conflicts are METI's own. --html writes a document of what is registered, with a
-map, as "meti report" does.
+A journal beside FILE keeps what is under way: submit may be killed at any moment
+and run again, and registers nothing twice. Keep it as long as FILE. One that does
+not exist is trusted to be the first: a job on a disk that is thrown away needs
+--journal on one that lasts, or --journal none, which waits for --settle before it
+sends what METI lacks. docs/registering.md tells more.
 
-What is under way, and which SSID belongs to which feature, is written to a
-journal beside FILE, so that submit may be killed at any moment and run again: it
-goes on where it stopped, and registers nothing twice. Keep the journal as long as
-FILE. A journal that does not exist is trusted to be the first: a job on a disk
-that is thrown away needs --journal on one that lasts, or --journal none, which
-waits for --settle before it sends what METI lacks. No request may commit, or
-become visible, later than --settle after its connection ended.
+What --replace registers anew has another SSID and is the newcomer: in a conflict
+it is the one that came later. It replaces only sources that the journal has.
 
-By default only what is new is sent, and all else reported:
-  --replace  registers a changed boundary, or changed attributes, anew and then
-             deletes the old source. What is registered anew has another SSID and
-             is the newcomer: in a conflict it is the one that came later. Only
-             sources that the journal has are replaced.
-  --again    registers what is gone, and nothing else that was there.
+A row for each feature, in the order of FILE, says registered, invalid, refused,
+unknown, pending, gone, differs or boundary. On a terminal only those that need a
+look are shown, without --all. The exit code is the first that applies:
 
-A row for each feature tells what became of it, in the order of FILE: registered,
-invalid, refused, unknown, pending, gone, differs or boundary. On a terminal only
-those that need a look are shown, unless --all is given. The exit code is the first
-of these that applies:
-` + submitExit,
+  130, 143  interrupted, terminated; run again to go on
+  8         some are unknown: run again to look them up
+  3, 4      no token, or not permitted
+  1         stopped by something else, such as 402 or a full disk; stderr says what
+  9         some need a decision (gone, differs, boundary), or some are done and
+            others invalid, refused or pending
+  6         none is done, and some are invalid or refused
+  7         conflicts, with --fail-on-conflict
+  0         all are done; the rows and the last message tell of conflicts`,
 		Example: "  meti submit fields.geojson --methodology Agriculture --year 2026\n  meti submit fields.geojson --replace --max-replace 10",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE:    s.command,
@@ -281,46 +258,52 @@ func (s *submitting) report(ctx context.Context, job *register.Job) error {
 	return s.page.write(d)
 }
 
+// count is how many there are of something.
+type count struct {
+	n    int
+	what string
+}
+
+// inWords lists the counts that are not zero.
+func inWords(counts []count) string {
+	var parts []string
+	for _, c := range counts {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // describe says where the job goes, and what it is, on one line.
 func (s *submitting) describe(job *register.Job) {
 	target, c := job.Target(), job.Counts()
-	var parts []string
-	for _, one := range []struct {
-		n    int
-		what string
-	}{
+	counts := inWords([]count{
 		{c.New, "new"}, {c.Registered, "registered"}, {c.Differs, "with other attributes"}, {c.Boundary, "with another boundary"},
 		{c.Gone, "gone"}, {c.Unknown, "unknown"}, {c.Invalid, "invalid"},
-	} {
-		if one.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.what))
-		}
-	}
-	if len(parts) == 0 {
-		parts = []string{"no features"}
-	}
-	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), strings.Join(parts, ", "))
+	})
+	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), cmp.Or(counts, "no features"))
 	if replacing := c.ToSend - c.New; replacing > 0 {
 		text += fmt.Sprintf("; %d to be registered anew", replacing)
 	}
 	s.progress.say(text)
-	warnings := job.Warnings()
+	var warnings []string
+	for rule, n := range job.Warnings() {
+		warnings = append(warnings, fmt.Sprintf("%s in %d", rule, n))
+	}
 	if len(warnings) > 0 {
-		var list []string
-		for _, rule := range slices.Sorted(maps.Keys(warnings)) {
-			list = append(list, fmt.Sprintf("%s in %d", rule, warnings[rule]))
-		}
-		s.progress.say(fmt.Sprintf("warnings: %s; \"meti check\" says where", strings.Join(list, ", ")))
+		slices.Sort(warnings)
+		s.progress.say(fmt.Sprintf("warnings: %s; \"meti check\" says where", strings.Join(warnings, ", ")))
 	}
 	if whole, hidden := job.Compared(); c.ToSend > 0 && !target.Sandbox {
+		where := "the account"
 		switch {
 		case !whole:
-			s.progress.say("conflicts were looked for in the file and with what METI has under its ids; --against account looks at the whole account, and nobody at those of other custodians")
+			where = "the file and with what METI has under its ids (--against account looks at all of it)"
 		case hidden > 0:
-			s.progress.say(fmt.Sprintf("conflicts were looked for in the account, but for %s without a boundary; nobody can look at those of other custodians", plural(hidden, "source", "sources")))
-		default:
-			s.progress.say("conflicts were looked for in the account; nobody can look at those of other custodians")
+			where = fmt.Sprintf("the account, but for %s without a boundary", plural(hidden, "source", "sources"))
 		}
+		s.progress.say("conflicts were looked for in " + where + "; nobody can look at those of other custodians")
 	}
 }
 
@@ -379,17 +362,12 @@ func (s *submitting) summarise(summary register.Summary) {
 	if summary.Sent != summary.Registered {
 		text += fmt.Sprintf(" (%d now)", summary.Sent)
 	}
-	for _, one := range []struct {
-		n    int
-		what string
-	}{
+	if counts := inWords([]count{
 		{summary.Deleted, "replaced"}, {summary.Differs, "with other attributes"}, {summary.Boundary, "with another boundary"},
 		{summary.Gone, "gone"}, {summary.Invalid, "invalid"}, {summary.Refused, "refused"},
 		{summary.Unknown, "unknown"}, {summary.Pending, "pending"}, {summary.Conflicts, "in conflict"},
-	} {
-		if one.n > 0 {
-			text += fmt.Sprintf(", %d %s", one.n, one.what)
-		}
+	}); counts != "" {
+		text += ", " + counts
 	}
 	if summary.Gone > 0 && s.options.Gone == register.Report {
 		text += "; --again registers again what is gone"
