@@ -48,11 +48,11 @@ func (a *app) announce(ctx context.Context, client *api.Client, what string) err
 	return nil
 }
 
-// asks reports whether there is a person to ask: at a terminal that shows the
-// question and takes the answer, in the foreground, and not in a job that only
-// looks like it.
-func (a *app) asks() bool {
-	return a.person && os.Getenv("CI") == ""
+// asks reports whether there is a person to ask, who has not said yes before: at
+// a terminal that shows the question and takes the answer, in the foreground, and
+// not in a job that only looks like it.
+func (a *app) asks(yes bool) bool {
+	return a.person && os.Getenv("CI") == "" && !yes && os.Getenv("METI_YES") != "1"
 }
 
 // confirm asks a question, and takes nothing but y for yes.
@@ -67,6 +67,3 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	}
 	return errors.New("nothing was done")
 }
-
-// yes says whether the answer was given beforehand.
-func yes(flag bool) bool { return flag || os.Getenv("METI_YES") == "1" }

@@ -20,7 +20,7 @@ import (
 const maxCreate = 64 << 20
 
 func (a *app) createCommand() *cobra.Command {
-	var format string
+	var output func() (string, error)
 	var mapped *mapping
 	var attributes given
 	cmd := &cobra.Command{
@@ -37,7 +37,7 @@ features, and to have such cases settled, use "meti submit".`,
 		Example: "  meti sources create fields.geojson --methodology Agriculture",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := a.chosen(cmd, format, formats...)
+			format, err := output()
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ features, and to have such cases settled, use "meti submit".`,
 	}
 	mapped = mappingFlags(cmd)
 	attributes = attributeFlags(cmd)
-	outputFlag(cmd, &format, formats...)
+	output = a.outputFlag(cmd, formats...)
 	return cmd
 }
 

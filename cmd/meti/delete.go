@@ -48,7 +48,7 @@ const mostAsked = 1000
 
 func (a *app) deleteCommand() *cobra.Command {
 	d := &deleting{app: a}
-	allowed := []string{"table", "json", "ndjson", "csv"}
+	var output func() (string, error)
 	cmd := &cobra.Command{
 		Use:   "delete ID…",
 		Short: "Delete sources, by SSID or by your own id",
@@ -79,10 +79,10 @@ refused ends it: the rest is not tried.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if d.format, err = a.chosen(cmd, d.format, allowed...); err != nil {
+			if d.format, err = output(); err != nil {
 				return err
 			}
-			ask := a.asks() && !yes(d.yes)
+			ask := a.asks(d.yes)
 			if slices.Contains(args, "-") { // stdin is taken
 				ask = false
 				if args, err = a.idsFrom(args); err != nil {
@@ -113,7 +113,7 @@ refused ends it: the rest is not tried.`,
 	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "show what would be deleted, and delete nothing")
 	flags.IntVar(&d.most, "max", 0, "delete nothing if there are more sources than this (default: 1000 where it asks, else no limit)")
-	outputFlag(cmd, &d.format, allowed...)
+	output = a.outputFlag(cmd, "table", "json", "ndjson", "csv")
 	return cmd
 }
 

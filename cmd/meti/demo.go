@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,39 +60,23 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if sys.width == 0 {
 		sys.width = 80
 	}
-	run := func(sys system, args ...string) error {
-		root := (&app{system: sys}).rootCommand()
-		root.SetArgs(args)
-		return root.ExecuteContext(ctx)
-	}
-	step := func(why string, args ...string) error {
-		shown := strings.ReplaceAll(strings.Join(args, " "), file, "fields.geojson")
-		fmt.Fprintf(a.stderr, "\n# %s\n$ meti %s\n", why, shown)
-		return run(sys, args...)
-	}
-	if err := step("Register 26 fields in one request; one lies over another.",
-		"sources", "create", file, "--methodology", "Agriculture"); err != nil {
-		return err
-	}
-	const newcomer = "boerde-schlag-6-new"
-	var found struct{ ID string }
-	var text strings.Builder
-	sys.stdout = &text
-	if err := errors.Join(run(sys, "sources", "list", "--alt-id", newcomer, "-o", "ndjson"), json.Unmarshal([]byte(text.String()), &found)); err != nil {
-		return err
-	}
-	sys.stdout = a.stdout
-	for _, s := range []struct {
+	const newcomer, its = "boerde-schlag-6-new", "src_T63WqD3G6eKjy"
+	for _, step := range []struct {
 		why  string
 		args []string
 	}{
+		{"Register 26 fields in one request; one lies over another.", []string{"sources", "create", file, "--methodology", "Agriculture"}},
 		{"Which of them are in conflict?", []string{"sources", "list", "--conflict"}},
-		{"What is known of one?", []string{"sources", "get", found.ID}},
+		{"What is known of one?", []string{"sources", "get", its}},
 		{"What do all of them come to? (--html FILE writes it with a map.)", []string{"report"}},
 		{"Delete the newcomer; that clears the conflict of the other.", []string{"sources", "delete", "--alt-id", newcomer, "--yes"}},
 		{"Now none is left in conflict.", []string{"sources", "list", "--conflict"}},
 	} {
-		if err := step(s.why, s.args...); err != nil {
+		shown := strings.ReplaceAll(strings.Join(step.args, " "), file, "fields.geojson")
+		fmt.Fprintf(a.stderr, "\n# %s\n$ meti %s\n", step.why, shown)
+		root := (&app{system: sys}).rootCommand()
+		root.SetArgs(step.args)
+		if err := root.ExecuteContext(ctx); err != nil {
 			return err
 		}
 	}

@@ -52,14 +52,9 @@ POST and what others commit during the delay find no conflict) or round (the
 coordinates of answers, to so many digits), such as
 listSources:429:x3:retry-after=2s or createSources:drop-after:0.2:client=two.
 
---admin serves, for programs on this machine and not for web pages:
-
-  GET, PUT, DELETE /_emulator/faults     an array of such texts
-  GET              /_emulator/requests   counts by operation; ?last=N: the last ones
-  GET, PUT         /_emulator/clock      {"now": TIME, "frozen": true}
-  POST             /_emulator/token      {"client_id", "scopes", "audience", "expired", "claims"}
-  POST             /_emulator/accounts   one more account
-  POST             /_emulator/reset      all as it was at the start`,
+--admin serves /_emulator/ for programs on this machine, to set faults and the
+clock, count requests, make tokens and accounts, and reset; docs/emulator.md says
+how.`,
 		Example: "  meti emulator --sources fields.geojson -- meti sources list",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {

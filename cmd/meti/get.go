@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) getCommand() *cobra.Command {
-	var format string
+	var output func() (string, error)
 	cmd := &cobra.Command{
 		Use:   "get ID",
 		Short: "Show one source",
@@ -17,7 +17,7 @@ METI knows of it.`,
 		Args:              arguments(cobra.ExactArgs(1)),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := a.chosen(cmd, format, formats...)
+			format, err := output()
 			if err != nil {
 				return err
 			}
@@ -32,7 +32,7 @@ METI knows of it.`,
 			return a.printSource(format, source)
 		},
 	}
-	outputFlag(cmd, &format, formats...)
+	output = a.outputFlag(cmd, formats...)
 	return cmd
 }
 
@@ -41,11 +41,9 @@ func (a *app) printSource(format string, source *api.Source) error {
 	if format != "json" && format != "table" {
 		return a.printSources(format, []*api.Source{source})
 	}
-	if a.verbose {
-		var seen news
-		seen.see(source)
-		seen.tell(a)
-	}
+	var seen news
+	seen.see(source)
+	seen.tell(a)
 	if format == "json" {
 		return a.printMembers(source)
 	}

@@ -44,7 +44,7 @@ func (c *choice) all() bool { return !c.conflict && c.country == "" && len(c.tag
 func (a *app) listCommand() *cobra.Command {
 	var filter func() (api.Filter, error)
 	var choice choice
-	var format string
+	var output func() (string, error)
 	var limit, pageSize, inFlight int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -62,7 +62,7 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
   meti sources list --methodology Agriculture -o csv > sources.csv`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := a.chosen(cmd, format, formats...)
+			format, err := output()
 			if err != nil {
 				return err
 			}
@@ -104,9 +104,7 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 					break
 				}
 			}
-			if a.verbose {
-				seen.tell(a)
-			}
+			seen.tell(a)
 			if out.count == 0 {
 				a.say("no sources match")
 			}
@@ -119,7 +117,7 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 	flags.IntVar(&limit, "limit", 0, "stop after printing this many")
 	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
 	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default 4)")
-	outputFlag(cmd, &format, formats...)
+	output = a.outputFlag(cmd, formats...)
 	return cmd
 }
 

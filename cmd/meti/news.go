@@ -23,25 +23,28 @@ func (n *news) see(s *api.Source) {
 			n.members[name] = true
 		}
 	}
-	unknown := func(field, value string) { n.values[field+" "+value] = true }
-	if s.Methodology != "" && !s.Methodology.Known() {
-		unknown("methodology", string(s.Methodology))
-	}
-	if s.SourceType != "" && !s.SourceType.Known() {
-		unknown("source_type", string(s.SourceType))
-	}
-	if s.GeometrySource != "" && !s.GeometrySource.Known() {
-		unknown("geometry_source", string(s.GeometrySource))
-	}
-	for _, kind := range s.AttributeType {
-		if !kind.Known() {
-			unknown("attribute_type", string(kind))
+	seeValues(n, "methodology", s.Methodology)
+	seeValues(n, "source_type", s.SourceType)
+	seeValues(n, "geometry_source", s.GeometrySource)
+	seeValues(n, "attribute_type", s.AttributeType...)
+}
+
+func seeValues[T interface {
+	~string
+	Known() bool
+}](n *news, field string, values ...T) {
+	for _, value := range values {
+		if value != "" && !value.Known() {
+			n.values[field+" "+string(value)] = true
 		}
 	}
 }
 
 // tell says what was seen.
 func (n *news) tell(a *app) {
+	if !a.verbose {
+		return
+	}
 	for _, one := range []struct {
 		what string
 		seen map[string]bool

@@ -22,25 +22,28 @@ import (
 // formats are the values of --output where a command has features to write.
 var formats = []string{"table", "json", "ndjson", "csv", "geojson"}
 
-// outputFlag adds -o, which takes one of the formats.
-func outputFlag(cmd *cobra.Command, format *string, formats ...string) {
+// outputFlag adds -o, which takes one of the formats, and gives its value: a table
+// on a terminal and NDJSON elsewhere, or the last format where that is none.
+func (a *app) outputFlag(cmd *cobra.Command, formats ...string) func() (string, error) {
 	last := len(formats) - 1
-	cmd.Flags().StringVarP(format, "output", "o", "", fmt.Sprintf("%s or %s (default: table on a terminal, else ndjson)",
-		strings.Join(formats[:last], ", "), formats[last]))
-	completeWith(cmd, "output", formats...)
-}
-
-// chosen completes and checks the value of -o.
-func (a *app) chosen(cmd *cobra.Command, format string, formats ...string) (string, error) {
-	switch {
-	case format == "" && a.terminal:
-		return "table", nil
-	case format == "":
-		return "ndjson", nil
-	case !slices.Contains(formats, format):
-		return "", usage(cmd, fmt.Errorf("--output is %q, not one of %s", format, strings.Join(formats, ", ")))
+	elsewhere := "ndjson"
+	if !slices.Contains(formats, elsewhere) {
+		elsewhere = formats[last]
 	}
-	return format, nil
+	format := cmd.Flags().StringP("output", "o", "", fmt.Sprintf("%s or %s (default: table on a terminal, else %s)",
+		strings.Join(formats[:last], ", "), formats[last], elsewhere))
+	completeWith(cmd, "output", formats...)
+	return func() (string, error) {
+		switch {
+		case *format == "" && a.terminal:
+			return "table", nil
+		case *format == "":
+			return elsewhere, nil
+		case !slices.Contains(formats, *format):
+			return "", usage(cmd, fmt.Errorf("--output is %q, not one of %s", *format, strings.Join(formats, ", ")))
+		}
+		return *format, nil
+	}
 }
 
 // form says how values of a type are written. JSON writes them as they are,
@@ -404,10 +407,13 @@ func printable(text string) string {
 	}, text)
 }
 
-// period writes a time from one RFC 3339 date to another for people.
+// day writes an RFC 3339 date for people, and the time only where it is not midnight.
+func day(date string) string { return strings.TrimSuffix(date, "T00:00:00Z") }
+
+// period writes a time from one date to another for people.
 func period(start, end string) string {
 	if start == "" && end == "" {
 		return ""
 	}
-	return strings.TrimSuffix(start, "T00:00:00Z") + " – " + strings.TrimSuffix(end, "T00:00:00Z")
+	return day(start) + " – " + day(end)
 }

@@ -21,10 +21,8 @@ import (
 	"github.com/meti-go/meti/ledger/countries"
 )
 
-var reportFormats = []string{"table", "csv", "json"}
-
 func (a *app) reportCommand() *cobra.Command {
-	var format string
+	var output func() (string, error)
 	var overlap float64
 	page := new(page)
 	var mapped *mapping
@@ -43,12 +41,9 @@ and has a map in it. -o csv writes a row for each field.`,
 		Example: `  meti report --html account.html
   meti report fields.geojson -o csv > fields.csv`,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			format, err := a.chosen(cmd, format, reportFormats...)
+			format, err := output()
 			if err != nil {
 				return err
-			}
-			if format == "ndjson" { // the default off a terminal
-				format = "json"
 			}
 			if !(overlap >= 0 && overlap <= 1) {
 				return usage(cmd, errors.New("--overlap is a share of a field, from 0 to 1"))
@@ -82,8 +77,7 @@ and has a map in it. -o csv writes a row for each field.`,
 	page.flags(cmd)
 	mapped = mappingFlags(cmd)
 	inGroup(cmd, "Flags for files", "id-property", "start", "end", "strict", "allow")
-	outputFlag(cmd, &format, reportFormats...)
-	cmd.Flags().Lookup("output").Usage = "table, csv or json (default: table on a terminal, else json)"
+	output = a.outputFlag(cmd, "table", "csv", "json")
 	return cmd
 }
 
@@ -118,7 +112,7 @@ type source struct {
 
 func sourceOf(s *api.Source) source {
 	one := source{with: s.ConflictWith, field: report.Field{
-		ID: s.ID, AltID: s.AltID, Country: s.Country, Start: day(s.StartAt), End: day(s.EndAt),
+		ID: s.ID, AltID: s.AltID, Country: s.Country, Start: day(s.StartAt.String()), End: day(s.EndAt.String()),
 		Methodology: string(s.Methodology), Year: s.OutcomeReportingYear, Conflict: s.InConflict(), Share: s.PercentOverlap,
 		Protected: s.PAName,
 	}}
@@ -249,7 +243,7 @@ func (a *app) reportFile(ctx context.Context, d *report.Document, name string, j
 	err = file.Judge(ctx, judge, func(item fields.Item, j fields.Judged) error {
 		f := report.Field{ID: fmt.Sprintf("%s:%d", title, item.Line), AltID: j.AltID, Invalid: j.Invalid()}
 		if item.Kind != fields.Geometry {
-			f.Start, f.End = dayOf(j.Period.Start), dayOf(j.Period.End)
+			f.Start, f.End = day(j.Period.Start.String()), day(j.Period.End.String())
 		}
 		for _, p := range j.Problems {
 			f.Problems = append(f.Problems, p.String())
@@ -291,8 +285,6 @@ func (a *app) reportFile(ctx context.Context, d *report.Document, name string, j
 	}
 	return title, nil
 }
-
-func dayOf(t ledger.Time) string { return strings.TrimSuffix(t.String(), "T00:00:00Z") }
 
 // reportRow is a field in CSV.
 type reportRow struct {

@@ -6,12 +6,10 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/wire"
 )
 
 func (a *app) sourcesCommand() *cobra.Command {
@@ -90,8 +88,8 @@ func sourceForm(w *whose) form[*api.Source] {
 			{head: "ALT ID", cell: func(s *api.Source) string { return s.AltID }, least: 16},
 			{head: "COUNTRY", cell: func(s *api.Source) string { return s.Country }, least: 7, drop: 2},
 			{head: "HECTARES", cell: func(s *api.Source) string { return hectares(s.Hectares) }, right: true},
-			{head: "START", cell: func(s *api.Source) string { return day(s.StartAt) }, drop: 1},
-			{head: "END", cell: func(s *api.Source) string { return day(s.EndAt) }, drop: 3},
+			{head: "START", cell: func(s *api.Source) string { return day(s.StartAt.String()) }, drop: 1},
+			{head: "END", cell: func(s *api.Source) string { return day(s.EndAt.String()) }, drop: 3},
 			{head: "METHODOLOGY", cell: func(s *api.Source) string { return string(s.Methodology) }, least: 11, drop: 4},
 			{head: "CONFLICT", cell: w.conflict, red: (*api.Source).InConflict, least: 20},
 		},
@@ -139,19 +137,6 @@ func (a *app) printSources(format string, sources []*api.Source) error {
 			return err
 		}
 	}
-	if a.verbose {
-		seen.tell(a)
-	}
+	seen.tell(a)
 	return out.end()
-}
-
-// day writes a date, and the time only where it is not midnight.
-func day(t wire.Time) string {
-	switch {
-	case t.Text() != "":
-		return t.Text()
-	case t.Truncate(24 * time.Hour).Equal(t.Time):
-		return t.Format(time.DateOnly)
-	}
-	return t.Format(time.RFC3339)
 }

@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +25,7 @@ type submitting struct {
 	mapping    *mapping
 	attributes given
 
+	output                     func() (string, error)
 	format, countries, against string
 	quiet, all, yes            bool
 	dryRun, failOnConflict     bool
@@ -123,18 +123,17 @@ func (s *submitting) commonFlags(cmd *cobra.Command) {
 	flags.BoolVarP(&s.quiet, "quiet", "q", false, "no progress, no summary, and on a terminal no rows")
 	completeWith(cmd, "against", "account")
 	inGroup(cmd, "What METI has already", "replace", "max-replace", "skip-existing", "again", "skip-gone", "journal", "settle", "against", "countries")
-	outputFlag(cmd, &s.format, formats...)
+	s.output = s.app.outputFlag(cmd, formats...)
 }
 
 // command reads the command line.
 func (s *submitting) command(cmd *cobra.Command, args []string) error {
 	a, o := s.app, &s.options
-	shown := s.format == "" && a.terminal
 	var err error
-	if s.format, err = a.chosen(cmd, s.format, formats...); err != nil {
+	if s.format, err = s.output(); err != nil {
 		return err
 	}
-	s.all = s.all || !shown
+	s.all = s.all || !a.terminal || cmd.Flags().Changed("output")
 	mapped, err := s.mapping.options(cmd)
 	if err != nil {
 		return err
@@ -154,7 +153,7 @@ func (s *submitting) command(cmd *cobra.Command, args []string) error {
 	if err := s.page.check(cmd); err != nil {
 		return err
 	}
-	table := sync.OnceValue(countries.World) // only where something may conflict
+	table := countries.World // made only where something may conflict
 	if s.countries != "" {
 		own, err := countryTable(s.countries)
 		if err != nil {
@@ -217,7 +216,7 @@ func (s *submitting) run(cmd *cobra.Command) (err error) {
 	case s.failOnConflict && job.ConflictsToSend() > 0:
 		p.say(fmt.Sprintf("%s would conflict; nothing was sent", plural(job.ConflictsToSend(), "feature", "features")))
 		return errors.Join(s.write(job), silent(exitConflict))
-	case counts.ToSend > 0 && a.asks() && !yes(s.yes) && o.Input != "-":
+	case counts.ToSend > 0 && a.asks(s.yes) && o.Input != "-":
 		p.pause()
 		if err := a.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
 			return err
