@@ -267,15 +267,14 @@ func (j *Job) filter() (filter api.Filter) {
 // twice. whole says that all of the account was listed.
 func (j *Job) fetch(ctx context.Context, names []string, list bool, each func(*api.Source)) (whole bool, err error) {
 	if !list && !j.account.unfiltered.Load() && len(names) > byName {
-		list = len(names) > byListing
-		if !list {
-			probe := api.ListParams{Filter: j.filter(), Limit: 1, Offset: 20 * len(names)}
-			beyond, err := j.Client.Sources.List(ctx, probe)
-			if err != nil {
-				return false, err
-			}
-			list = len(beyond) == 0
+		if list = len(names) > byListing; list {
+			return j.fetch(ctx, names, true, each)
 		}
+		beyond, err := j.Client.Sources.List(ctx, api.ListParams{Filter: j.filter(), Limit: 1, Offset: 20 * len(names)})
+		if err != nil {
+			return false, err
+		}
+		list = len(beyond) == 0
 	}
 	if !list && !j.account.unfiltered.Load() {
 		found, err := j.fetchNamed(ctx, names)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -938,9 +937,7 @@ func (j *Job) chooseAll(entries []int) {
 
 // unique sorts entries, each once.
 func unique(entries []int) []int {
-	set := map[int]bool{}
-	for _, i := range entries {
-		set[i] = true
-	}
-	return slices.Sorted(maps.Keys(set))
+	list := slices.Clone(entries)
+	slices.Sort(list)
+	return slices.Compact(list)
 }

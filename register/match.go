@@ -294,7 +294,10 @@ func (j *Job) look(ctx context.Context, entries []int, list bool) (*reading, err
 		k, ok := j.account.byID[j.key(id)]
 		return ok && j.account.sources[k].reading == r.number && j.account.id(k) == id
 	}
-	q := question{names: j.altIDsOf(entries), list: list, each: func(s *api.Source) { j.see(r, s) }}
+	q := question{list: list || len(entries) > byListing, each: func(s *api.Source) { j.see(r, s) }}
+	if !q.list { // their names take megabytes
+		q.names = j.altIDsOf(entries)
+	}
 	q.known = func() (ids []string) {
 		for _, i := range entries {
 			if j.entries[i].known >= 0 {
@@ -351,23 +354,12 @@ func (j *Job) look(ctx context.Context, entries []int, list bool) (*reading, err
 }
 
 // altIDsOf gives the alt_ids of entries, each once.
-func (j *Job) altIDsOf(entries []int) []string {
-	names := make([]string, 0, len(entries))
+func (j *Job) altIDsOf(entries []int) (names []string) {
 	for _, i := range entries {
-		e := &j.entries[i]
-		first := true
-		for k := e.next; first && k >= 0; k = j.entries[k].next {
-			first = j.entries[k].state == Invalid || j.altID(int(k)) != j.altID(i)
-		}
-		if first || len(entries) < byListing {
-			names = append(names, j.altID(i))
-		}
+		names = append(names, j.altID(i))
 	}
-	if len(entries) < byListing {
-		slices.Sort(names)
-		names = slices.Compact(names)
-	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // decide says where entries stand, by a reading.

@@ -192,7 +192,7 @@ func (r *run) finish() error {
 		return nil
 	}
 	r.stage = StageClosing
-	read := map[int]bool{}
+	read := make([]bool, len(r.entries))
 	entries := unique(r.changed)
 	for try := 0; len(entries) > 0 && try < 5; try++ {
 		for _, i := range entries {
@@ -230,7 +230,10 @@ func (r *run) finish() error {
 
 // partners are the features that METI says are in conflict with some, and that
 // were not read again.
-func (r *run) partners(read map[int]bool) (list []int) {
+func (r *run) partners(read []bool) (list []int) {
+	if len(r.account.partners) == 0 {
+		return nil
+	}
 	owner := map[int32]int{}
 	for i := range r.entries {
 		if e := &r.entries[i]; e.source >= 0 && (e.state == Registered || e.state == Differs) {
@@ -239,7 +242,7 @@ func (r *run) partners(read map[int]bool) (list []int) {
 	}
 	for i := range read {
 		e := &r.entries[i]
-		if e.source < 0 || r.account.sources[e.source].with < 0 {
+		if !read[i] || e.source < 0 || r.account.sources[e.source].with < 0 {
 			continue
 		}
 		for _, id := range r.account.partners[r.account.sources[e.source].with] {
