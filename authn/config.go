@@ -166,7 +166,7 @@ func (c *Config) complete() error {
 	}
 	c.Scopes = slices.Clone(c.Scopes)
 	for _, scope := range c.Scopes {
-		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
+		if !headerSafe(scope) || strings.ContainsAny(scope, `"\`) {
 			wrong("Scopes", fmt.Sprintf("has an impossible scope %q: one scope an element, without spaces", scope))
 		}
 	}

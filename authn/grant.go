@@ -53,8 +53,7 @@ func (g *Grant) authorize(req *http.Request) {
 	req.Header["Authorization"] = g.Header()
 }
 
-// Expiry returns when the token ends, counted from the moment before it was
-// asked for.
+// Expiry returns when the token ends, counted from when it was asked for.
 func (g *Grant) Expiry() time.Time { return g.token.Expiry }
 
 // Scopes returns the granted scopes, and whether Auth0 named them. Where it did

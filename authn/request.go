@@ -51,9 +51,9 @@ func (s *Source) request(ctx context.Context) (*held, *FetchError) {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "meti-go")
-	asked, start := s.clock(), time.Now()
+	start := s.now()
 	// The transport is used bare: an http.Client would follow redirects.
-	resp, err := s.config.Transport.RoundTrip(req) //nolint:bodyclose // closed below
+	resp, err := s.config.Transport.RoundTrip(req)
 	if err != nil {
 		return nil, s.unanswered(err)
 	}
@@ -79,7 +79,7 @@ func (s *Source) request(ctx context.Context) (*held, *FetchError) {
 		}
 		return nil, failed
 	}
-	return s.hold(g, asked, g.life), nil
+	return s.hold(g, start, g.life), nil
 }
 
 // read takes the token from an answer to a request made at start, or says why
@@ -137,9 +137,9 @@ func (s *Source) read(resp *http.Response, text []byte, start time.Time) (*Grant
 	return newGrant(token, start.Add(life), life, scopes, named), nil
 }
 
-// headerSafe reports whether token is visible ASCII.
+// headerSafe reports whether token can stand in a header: visible ASCII.
 func headerSafe(token string) bool {
-	return !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // lifetime is how long a token lives: expires_in (a number, or a number in a

@@ -11,8 +11,8 @@
 // A [Source] can be used in four ways:
 //
 //   - [Source.Token] makes it an oauth2.TokenSource;
-//   - [Source.Edit] fills in the header of one request, and is assignable to
-//     the RequestEditorFn of a generated client;
+//   - [Source.Edit] sets the header of one request, as a generated client's
+//     RequestEditorFn;
 //   - [Source.Transport] is an http.RoundTripper that also handles a 401;
 //   - [Source.Grant] and [Source.Invalidate] are for a request loop of your own.
 //
@@ -27,8 +27,7 @@
 // lifetime, less a random part so that many processes do not ask in step. A
 // call that comes then starts the renewal in the background and goes on with
 // the old token; with [Config.Lazy] it waits for the new one. A token is over
-// when the monotonic clock or the wall clock says so, whichever is first: one
-// stands still while a machine sleeps, and the other can be set back.
+// when the monotonic clock or the wall clock says so, whichever is first.
 //
 // An answer that does not say how long its token lives is read for the token's
 // own exp; where there is none, the token is used for an hour.
@@ -58,32 +57,23 @@ const (
 	maxMargin = 30 * time.Second
 	// permanentFor is how long a permanent failure is remembered.
 	permanentFor = 10 * time.Second
-	// maxWaitKept is how long a wait that the server asked for is remembered,
-	// at most: Auth0's longest bucket is a day.
+	// maxWaitKept bounds the same for a wait that the server asked for: Auth0's
+	// longest bucket is a day.
 	maxWaitKept = 24 * time.Hour
-	// maxRefusals is how many tokens in a row [Source.Invalidate] drops before
-	// it drops one a minute.
+	// maxRefusals is how many tokens [Source.Invalidate] drops at once.
 	maxRefusals = 100
 )
 
-// moment is a time on both clocks.
-type moment struct {
-	monotonic time.Duration // since the source was made
-	wall      int64         // nanoseconds since 1970
-}
-
-func (m moment) add(d time.Duration) moment { return moment{m.monotonic + d, m.wall + int64(d)} }
-
-// before reports whether m comes before other on both clocks.
-func (m moment) before(other moment) bool {
-	return m.monotonic < other.monotonic && m.wall < other.wall
-}
+// before reports whether now comes before t on the monotonic clock and on the
+// wall clock: one stands still while a machine sleeps, and the other can be set
+// back.
+func before(now, t time.Time) bool { return now.Before(t) && now.Round(0).Before(t) }
 
 // held is a grant while it is kept.
 type held struct {
 	grant *Grant
-	renew moment // from here on calls renew it
-	end   moment // from here on no call uses it
+	renew time.Time // from here on calls renew it
+	end   time.Time // from here on no call uses it
 }
 
 // fetch is one fetch under way, whoever waits for it.
@@ -98,10 +88,10 @@ type fetch struct {
 // Source gets and keeps the tokens of one [Config]. It is safe for concurrent
 // use, has nothing to close, and prints without secrets.
 type Source struct {
-	config  Config        // without the secret
-	secret  func() string // a func, so that nothing prints it
-	key     string        // in the store
-	clock   func() moment
+	config  Config           // without the secret
+	secret  func() string    // a func, so that nothing prints it
+	key     string           // in the store
+	now     func() time.Time // time.Now
 	current atomic.Pointer[held]
 	quota   atomic.Pointer[[]Quota]
 
@@ -110,10 +100,10 @@ type Source struct {
 	mu       sync.Mutex // guards what follows; never held over I/O
 	fetching *fetch
 	failed   *FetchError // the last fetch, remembered until
-	until    moment
-	refused  *Grant  // the last one that was invalidated
-	refusals float64 // in a row, less one a minute
-	counted  moment  // when refusals were counted last
+	until    time.Time
+	refused  *Grant    // the last one that was invalidated
+	refusals float64   // in a row, less one a minute
+	counted  time.Time // when refusals were counted last
 }
 
 var _ oauth2.TokenSource = (*Source)(nil)
@@ -124,18 +114,9 @@ func New(c Config) (*Source, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	start, secret := time.Now(), string(c.ClientSecret)
-	s := &Source{
-		key:    storeKey(c),
-		secret: func() string { return secret },
-		clock: func() moment {
-			now := time.Now()
-			return moment{now.Sub(start), now.UnixNano()}
-		},
-	}
+	key, secret := storeKey(c), string(c.ClientSecret)
 	c.ClientSecret = ""
-	s.config = c
-	return s, nil
+	return &Source{config: c, secret: func() string { return secret }, key: key, now: time.Now}, nil
 }
 
 // Quota returns what Auth0's latest answer, refusals included, said of how
@@ -156,13 +137,13 @@ func (s *Source) String() string {
 }
 
 // hold decides how long g is used, which has left to live from a moment on.
-func (s *Source) hold(g *Grant, from moment, left time.Duration) *held {
-	end := from.add(left - slack(g.life))
-	return &held{grant: g, end: end, renew: end.add(-margin(g.life))}
+func (s *Source) hold(g *Grant, from time.Time, left time.Duration) *held {
+	end := from.Add(left - slack(g.life))
+	return &held{grant: g, end: end, renew: end.Add(-margin(g.life))}
 }
 
 // valid reports whether h may still be used.
-func (s *Source) valid(h *held) bool { return h != nil && s.clock().before(h.end) }
+func (s *Source) valid(h *held) bool { return h != nil && before(s.now(), h.end) }
 
 // slack is how long before its stated end a token is no longer used. A JWT's
 // times are whole seconds: the service may end it a second before expires_in

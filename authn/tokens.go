@@ -11,16 +11,16 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// Grant returns the token to use now, with all that is known of it. With a
-// cached token this takes no lock and allocates nothing.
+// Grant returns the token to use now. With a cached token this takes no lock and
+// allocates nothing.
 func (s *Source) Grant(ctx context.Context) (*Grant, error) {
-	if h := s.current.Load(); h != nil && s.clock().before(h.renew) {
+	if h := s.current.Load(); h != nil && before(s.now(), h.renew) {
 		return h.grant, nil
 	}
 	return s.wait(ctx)
 }
 
-// Token is [Source.Grant] as an oauth2.TokenSource, without a context. The
+// Token is [Source.Grant] without a context, as an oauth2.TokenSource has it. The
 // token is shared and must not be changed.
 func (s *Source) Token() (*oauth2.Token, error) {
 	g, err := s.Grant(context.Background())
@@ -30,11 +30,10 @@ func (s *Source) Token() (*oauth2.Token, error) {
 	return g.token, nil
 }
 
-// Edit sets the Authorization header of req. It is assignable to a generated
-// client's RequestEditorFn. It refuses plain http to any host but this one.
-//
-// It cannot see the answer: a 401 is not handled, and an http.Client follows
-// redirects with the header. Use [Source.Transport] below the client for both.
+// Edit sets the Authorization header of req, as a generated client's
+// RequestEditorFn. It refuses plain http to any host but this one. It cannot see
+// the answer, so a 401 is not handled, and an http.Client follows redirects with
+// the header: [Source.Transport] sees to both.
 func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 	if req.URL.Scheme != "https" && !safehttp.Loopback(req.URL.Hostname()) {
 		return fmt.Errorf("authn: request for %s refused: a token is for https, or this machine", safehttp.Origin(req.URL))
@@ -49,11 +48,9 @@ func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 
 // Invalidate drops the cached token if it is still this one: call it with the
 // token that the service refused with 401. A late refusal of an older token
-// changes nothing, so any number of refusals costs one new token. In a [Store]
-// the new one replaces this one and no other.
-//
-// A service that refuses every token is not worth a month's quota: after 100
-// dropped tokens, one a minute is dropped and the others are kept.
+// changes nothing, so any number of refusals costs one new token. A service that
+// refuses every token cannot use up a month's quota: after 100 dropped tokens,
+// one a minute is dropped.
 func (s *Source) Invalidate(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +58,8 @@ func (s *Source) Invalidate(token string) {
 	if h == nil || h.grant.AccessToken() != token {
 		return
 	}
-	now := s.clock()
-	s.refusals = max(0, s.refusals-(now.monotonic-s.counted.monotonic).Minutes())
+	now := s.now()
+	s.refusals = max(0, s.refusals-now.Sub(s.counted).Minutes())
 	s.counted = now
 	if s.refusals <= maxRefusals-1 {
 		s.refusals++
@@ -77,30 +74,26 @@ func (s *Source) wait(ctx context.Context) (*Grant, error) {
 		return nil, s.gaveUp(ctx, nil)
 	}
 	s.mu.Lock()
-	now := s.clock()
-	h := s.current.Load()
-	if h != nil && now.before(h.renew) {
-		s.mu.Unlock()
-		return h.grant, nil
-	}
-	valid := h != nil && now.before(h.end)
-	if failed := s.failed; failed != nil && now.before(s.until) {
-		s.mu.Unlock()
-		if valid {
-			return h.grant, nil
-		}
-		return nil, failed
+	now, h := s.now(), s.current.Load()
+	fresh := h != nil && before(now, h.renew)
+	valid := h != nil && before(now, h.end)
+	var failed *FetchError
+	if before(now, s.until) {
+		failed = s.failed
 	}
 	f := s.fetching
-	if f == nil {
+	if f == nil && !fresh && failed == nil {
 		f = &fetch{old: h, done: make(chan struct{})}
 		s.fetching = f
 		go s.run(f)
 	}
 	s.mu.Unlock()
 
-	if valid && !s.config.Lazy {
+	switch {
+	case fresh, valid && (failed != nil || !s.config.Lazy):
 		return h.grant, nil
+	case failed != nil:
+		return nil, failed
 	}
 	select {
 	case <-f.done:
@@ -142,22 +135,22 @@ func (s *Source) run(f *fetch) {
 	}
 
 	s.mu.Lock()
-	now := s.clock()
+	now := s.now()
 	s.fetching, s.failed = nil, nil
-	if failure == nil && now.before(h.end) {
+	if failure == nil && before(now, h.end) {
 		s.current.Store(h)
 	} else if s.valid(f.old) { // go on with it for a while
 		next := *f.old
-		left := next.end.monotonic - now.monotonic
-		next.renew = now.add(min(left, max(time.Second, left/4)))
+		left := next.end.Sub(now)
+		next.renew = now.Add(min(left, max(time.Second, left/4)))
 		s.current.CompareAndSwap(f.old, &next)
 	}
 	switch {
 	case failure == nil:
 	case !failure.Temporary():
-		s.failed, s.until = failure, now.add(permanentFor)
+		s.failed, s.until = failure, now.Add(permanentFor)
 	case failure.RetryAfter > 0:
-		s.failed, s.until = failure, now.add(min(failure.RetryAfter, maxWaitKept))
+		s.failed, s.until = failure, now.Add(min(failure.RetryAfter, maxWaitKept))
 	}
 	s.mu.Unlock()
 	close(f.done)

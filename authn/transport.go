@@ -3,6 +3,8 @@ package authn
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 
 	"github.com/meti-go/meti/internal/safehttp"
@@ -41,7 +43,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := t.send(req.Clone(req.Context()), g)
+	resp, err := t.send(req, req.Body, g)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -57,20 +59,22 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if next.AccessToken() == g.AccessToken() {
 		return resp, nil
 	}
-	again := req.Clone(req.Context())
+	body := req.Body
 	if req.GetBody != nil {
-		if again.Body, err = req.GetBody(); err != nil {
+		if body, err = req.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
 	_ = resp.Body.Close()
-	return t.send(again, next)
+	return t.send(req, body, next)
 }
 
 // admit returns the token for req, if req may have one.
 func (t *transport) admit(req *http.Request) (*Grant, error) {
-	if own, err := safehttp.Base(req.URL.Scheme + "://" + req.URL.Host); err != nil || own.String() != t.origin {
-		return nil, fmt.Errorf("authn: request for %s refused: the token is for %s only", safehttp.Origin(req.URL), t.origin)
+	if to := safehttp.Origin(req.URL); to != t.origin { // perhaps in spelling only
+		if own, err := safehttp.Base(to); err != nil || own.String() != t.origin {
+			return nil, fmt.Errorf("authn: request for %s refused: the token is for %s only", to, t.origin)
+		}
 	}
 	// A request that was born of a redirect: some server chose its address.
 	if from := req.Response; from != nil {
@@ -79,13 +83,15 @@ func (t *transport) admit(req *http.Request) (*Grant, error) {
 	return t.source.Grant(req.Context())
 }
 
-// send makes one attempt.
-func (t *transport) send(req *http.Request, g *Grant) (*http.Response, error) {
-	g.authorize(req)
-	resp, err := t.base.RoundTrip(req)
+// send makes one attempt, with a copy of req.
+func (t *transport) send(req *http.Request, body io.ReadCloser, g *Grant) (*http.Response, error) {
+	r := *req
+	r.Body, r.Header = body, maps.Clone(req.Header)
+	g.authorize(&r)
+	resp, err := t.base.RoundTrip(&r)
 	if err == nil && safehttp.Redirects(resp.StatusCode) {
 		_ = resp.Body.Close()
-		return nil, redirectError(req, resp, safehttp.Secrets{g.AccessToken()})
+		return nil, redirectError(&r, resp, safehttp.Secrets{g.AccessToken()})
 	}
 	return resp, err
 }
