@@ -46,14 +46,12 @@ type Config struct {
 	// Scopes to ask for. Nil means METI's three: read:sources, write:sources
 	// and delete:sources. Empty but not nil asks for what Auth0 grants unasked.
 	Scopes []string
-	// BaseURL is the API that the tokens are for: [Source.Transport] sends them
-	// there alone, and api.New calls it unless told otherwise. DefaultBaseURL
-	// when empty.
+	// BaseURL is the API that the tokens are for, DefaultBaseURL when empty:
+	// [Source.Transport] sends them there alone.
 	BaseURL string
 
-	// Lazy is for short-lived programs: a token is renewed only when a call
-	// cannot do without, and that call waits. Otherwise calls near its end
-	// renew it in the background.
+	// Lazy is for short-lived programs: the call that renews a token waits for
+	// the new one, rather than leave the renewal to the background.
 	Lazy bool
 	// Store shares tokens with other processes or machines; nil shares none.
 	Store Store `json:"-"`
@@ -65,9 +63,7 @@ type Config struct {
 	// Nil means slog.Warn. It must be safe for concurrent use.
 	Warn func(error) `json:"-"`
 
-	// variables are the environment variables that fill the fields, by field;
-	// nil where the environment was not read.
-	variables map[string]string
+	variables map[string]string // that fill the fields, nil where none were read
 }
 
 // FromEnv reads a Config from the environment:
@@ -184,6 +180,7 @@ func (c *Config) complete() error {
 	return errors.Join(errs...)
 }
 
+// credentialProblem says what is wrong with a client ID or secret.
 func credentialProblem(text string) string {
 	switch {
 	case text == "":

@@ -18,19 +18,16 @@
 //
 // # When a token is requested
 //
-// Only when a call asks for one: no timer runs. Calls that come during a fetch
-// wait for its answer, each under its own context. The fetch itself belongs to
-// no caller: no caller's cancellation stops it, and it ends after 30 seconds at
-// the latest (45 where another process that shares the [Store] is fetching).
+// Only when a call asks for one: no timer runs. Calls wait for the same answer,
+// each under its own context. No caller's cancellation stops the fetch, which
+// ends after 30 seconds at the latest (45 where another process that shares the
+// [Store] is fetching).
 //
 // A token is renewed early by the smaller of 30 seconds and a quarter of its
 // lifetime, less a random part so that many processes do not ask in step. A
 // call that comes then starts the renewal in the background and goes on with
-// the old token; with [Config.Lazy] it waits for the new one. A token is over
-// when the monotonic clock or the wall clock says so, whichever is first.
-//
-// An answer that does not say how long its token lives is read for the token's
-// own exp; where there is none, the token is used for an hour.
+// the old token; with [Config.Lazy] it waits for the new one. A token lives as
+// long as the answer says, or else its own exp, or else for an hour.
 //
 // # When it fails
 //

@@ -23,9 +23,8 @@ type transport struct {
 //
 // It adds the token to requests for the server of [Config].BaseURL and refuses
 // all others, refuses redirects ([RedirectError]), and answers a 401 with one
-// new token and one repeat, if the request's body can be sent again (GetBody,
-// which http.NewRequest sets for the common readers). A second 401 is the
-// caller's.
+// new token and one repeat, if the request's body can be sent again (GetBody).
+// A second 401 is the caller's.
 func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
