@@ -3,9 +3,9 @@ package emulator
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"runtime"
@@ -29,7 +29,19 @@ type refusal struct {
 
 func (e *refusal) Error() string { return fmt.Sprint(e.detail) }
 
+// fieldError is one entry of {"detail": […]} under 422, the framework's
+// validation error [L].
+type fieldError struct {
+	Loc  []any  `json:"loc"` // "body" or "query", then names and indexes
+	Msg  string `json:"msg"`
+	Type string `json:"type"`
+}
+
 func invalidBody(detail string) error { return &refusal{http.StatusBadRequest, detail} }
+
+func invalidQuery(name, message, kind string) error {
+	return &refusal{http.StatusUnprocessableEntity, []fieldError{{[]any{"query", name}, message, kind}}}
+}
 
 // members are those of a JSON object, each as it stands; of equal names the last.
 type members map[string]json.RawMessage
@@ -65,6 +77,8 @@ func (m members) attributes(account *string, mayName bool) (text []byte, err err
 		case field.Name == "account_id" && !mayName: // the token's account decides [L]
 		case field.Name == "source_type" && !given:
 			value = json.RawMessage(`"` + gen.SourceTypeField + `"`)
+		case field.Name == "created_by" && !given:
+			value = json.RawMessage(`"` + profile(*account) + `"`)
 		case !given:
 			value = json.RawMessage("null")
 		case field.Name == "methodology" && utf8.RuneCountInString(*to.(*string)) > 255: // [D]
@@ -79,10 +93,7 @@ func (m members) attributes(account *string, mayName bool) (text []byte, err err
 				*account = id.String()
 			}
 		}
-		if field.Name == "created_by" && !given {
-			value = json.RawMessage(`"` + profile(*account) + `"`)
-		}
-		if field.Name != "account_id" && len(faults) == 0 {
+		if field.Name != "account_id" {
 			text = scan.AppendCompact(append(text, `,"`+field.Name+`":`...), value)
 		}
 	}
@@ -92,13 +103,11 @@ func (m members) attributes(account *string, mayName bool) (text []byte, err err
 	return text, nil
 }
 
-// creation is a POST /sources, read but not judged.
+// creation is a POST /sources that has been read but not judged.
 type creation struct {
 	members  members // beside the features
 	features []json.RawMessage
-	// loc is the way from the body to the feature, and to a place in it that
-	// the ledger points to.
-	loc func(feature int, way []any) []any
+	at       string // JSON Pointer from the body to the features; empty for a flat source
 }
 
 // readCreation tells the three forms apart: features beside shared attributes,
@@ -107,48 +116,51 @@ func readCreation(body []byte) (c creation, err error) {
 	if !utf8.Valid(body) {
 		return c, invalidBody("The body is not UTF-8")
 	}
+	c.at = "/features"
 	m := membersOf(body)
-	at := []any{"body"}
 	switch collection := m["feature_collection"]; {
 	case collection != nil:
-		c.members, body, at = m, collection, append(at, "feature_collection")
+		c.members, body, c.at = m, collection, "/feature_collection/features"
 	case m["type"] == nil && m["features"] == nil && (m["geometry"] != nil || m["alt_id"] != nil):
 		return flat(m)
-	} // or else what stands beside type and features is not looked at
+	} // other members beside type and features are ignored
 	features, problems := ledger.SplitCollection(body)
 	if problems.Refused() {
 		return c, invalidBody(problems.Err().Error())
 	}
 	c.features = features
-	c.loc = func(i int, way []any) []any { return append(append(slices.Clip(at), "features", i), way...) }
 	return c, nil
 }
 
 // flat makes a feature of a flat source.
 func flat(m members) (c creation, err error) {
-	properties := make(members)
-	for _, name := range []string{"start_at", "end_at"} {
-		if m[name] != nil {
-			properties[name] = m[name]
-		}
-	}
-	feature := map[string]any{"type": "Feature", "properties": properties, "geometry": m["geometry"]}
-	if m["alt_id"] != nil {
-		feature["id"] = m["alt_id"]
-	}
+	feature := map[string]any{"type": "Feature", "id": m["alt_id"], "geometry": m["geometry"]}
+	properties := members{"start_at": m["start_at"], "end_at": m["end_at"]}
+	maps.DeleteFunc(properties, func(_ string, value json.RawMessage) bool { return value == nil })
+	feature["properties"] = properties
 	text, err := json.Marshal(feature)
 	if err != nil {
 		return c, invalidBody("The body is not valid JSON")
 	}
-	return creation{m, []json.RawMessage{text}, func(_ int, way []any) []any {
-		switch {
-		case len(way) > 0 && way[0] == "id":
-			way[0] = "alt_id"
-		case len(way) > 0 && way[0] == "properties":
-			way = way[1:]
+	return creation{members: m, features: []json.RawMessage{text}}, nil
+}
+
+// loc says as the framework does where a problem of a feature is in the body.
+func (c creation) loc(feature int, pointer string) []any {
+	if c.at != "" {
+		pointer = fmt.Sprint(c.at, "/", feature, pointer)
+	} else if pointer = strings.TrimPrefix(pointer, "/properties"); strings.HasPrefix(pointer, "/id") {
+		pointer = "/alt_id"
+	}
+	loc := []any{"body"}
+	for step := range strings.SplitSeq(pointer[1:], "/") {
+		if n, err := strconv.Atoi(step); err == nil {
+			loc = append(loc, n)
+		} else {
+			loc = append(loc, strings.NewReplacer("~1", "/", "~0", "~").Replace(step))
 		}
-		return append([]any{"body"}, way...)
-	}}, nil
+	}
+	return loc
 }
 
 // judge applies the ledger's rules, on all cores, to what an account registers,
@@ -198,15 +210,7 @@ func (c creation) refuse(found []ledger.Problems) error {
 				return invalidBody(fmt.Sprintf(
 					"One or more features in the FeatureCollection are invalid or missing required fields: feature %d: %s", i, p.Message))
 			}
-			var way []any
-			for step := range strings.SplitSeq(p.Pointer[1:], "/") {
-				if n, err := strconv.Atoi(step); err == nil {
-					way = append(way, n)
-				} else {
-					way = append(way, strings.NewReplacer("~1", "/", "~0", "~").Replace(step))
-				}
-			}
-			fields = append(fields, fieldError{c.loc(i, way), p.Message, "value_error"})
+			fields = append(fields, fieldError{c.loc(i, p.Pointer), p.Message, "value_error"})
 		}
 	}
 	if fields == nil {
@@ -239,30 +243,17 @@ func (sv *service) newcomer(f ledger.Feature, account string, attributes []byte)
 	if hectares := f.Shape.Hectares(); !math.IsNaN(hectares) && !math.IsInf(hectares, 0) {
 		d.Hectares = &hectares
 	}
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(d); err != nil {
-		return n, err
-	}
-	n.document = slices.Concat(bytes.TrimSuffix(buffer.Bytes(), []byte("}\n")), attributes,
+	text, err := json.Marshal(d)
+	n.document = slices.Concat(bytes.TrimSuffix(text, []byte("}")), attributes,
 		[]byte(`,"unep_overlap":false,"pa_name":null,"pa_designation":null,"wdpaid":null,"h3_indexes":null}`))
 	n.geometry = scan.AppendCompact(make([]byte, 0, len(f.Geometry)), f.Geometry)
-	return n, nil
+	return n, err
 }
 
 // CreateSources registers sources, all or none.
 func (sv *service) CreateSources(w http.ResponseWriter, r *http.Request) {
 	answers, err := sv.create(r)
-	refused := new(refusal)
-	switch {
-	case errors.As(err, &refused):
-		writeJSON(w, refused.status, map[string]any{"detail": refused.detail})
-	case err != nil:
-		sv.fail(w, r, err)
-	default:
-		writeBytes(w, http.StatusOK, slices.Concat([]byte("["), bytes.Join(answers, []byte(",")), []byte("]")))
-	}
+	sv.answer(w, r, slices.Concat([]byte("["), bytes.Join(answers, []byte(",")), []byte("]")), err)
 }
 
 func (sv *service) create(r *http.Request) ([][]byte, error) {

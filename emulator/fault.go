@@ -389,11 +389,9 @@ func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
 	case f.Status < 300: // of a late commit
 		w.WriteHeader(f.Status)
 	case f.Status == http.StatusUnprocessableEntity:
-		writeField(w, fieldError{[]any{"body"}, text, "value_error"})
+		writeDetail(w, f.Status, []fieldError{{[]any{"body"}, text, "value_error"}})
 	case f.Status >= 500:
 		writeMessage(w, f.Status, text)
-	case f.Status == http.StatusUnauthorized:
-		writeUnauthorized(w, text)
 	default:
 		writeDetail(w, f.Status, text)
 	}

@@ -138,7 +138,7 @@ func guard(o gen.Operation, next http.Handler) http.Handler {
 		x := exchangeOf(r)
 		for _, scope := range o.Scopes { // none for a token
 			if x.refused != "" {
-				writeUnauthorized(w, x.refused)
+				writeDetail(w, http.StatusUnauthorized, x.refused)
 				return
 			}
 			if !slices.Contains(strings.Fields(x.who.Scope), scope) {
@@ -151,41 +151,43 @@ func guard(o gen.Operation, next http.Handler) http.Handler {
 }
 
 // refuseParameter answers for a query that the generated server cannot read.
-func refuseParameter(w http.ResponseWriter, _ *http.Request, err error) {
-	missing := new(httpapi.RequiredParamError)
-	invalid := new(httpapi.InvalidParamFormatError)
+func refuseParameter(w http.ResponseWriter, r *http.Request, err error) {
+	missing, invalid := new(httpapi.RequiredParamError), new(httpapi.InvalidParamFormatError)
 	switch {
 	case errors.As(err, &missing):
-		writeField(w, fieldError{[]any{"query", missing.ParamName}, "Field required", "missing"})
+		err = invalidQuery(missing.ParamName, "Field required", "missing")
 	case errors.As(err, &invalid):
-		writeField(w, fieldError{[]any{"query", invalid.ParamName}, "Input should be a valid integer", "int_parsing"})
+		err = invalidQuery(invalid.ParamName, "Input should be a valid integer", "int_parsing")
 	default:
-		writeDetail(w, http.StatusBadRequest, err.Error())
+		err = &refusal{http.StatusBadRequest, err.Error()}
+	}
+	new(service).answer(w, r, nil, err)
+}
+
+// answer sends what an operation gives, or why it gives nothing.
+func (sv *service) answer(w http.ResponseWriter, r *http.Request, body []byte, err error) {
+	refused := new(refusal)
+	switch {
+	case errors.As(err, &refused):
+		writeDetail(w, refused.status, refused.detail)
+	case err != nil:
+		sv.server.options.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		writeMessage(w, http.StatusInternalServerError, "Internal server error")
+	case body == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		writeBytes(w, http.StatusOK, body)
 	}
 }
 
 // METI answers errors in three shapes; see the schema Error of openapi.yaml.
 
-// writeDetail answers {"detail": "text"}, the usual shape [L].
-func writeDetail(w http.ResponseWriter, status int, detail string) {
+// writeDetail answers {"detail": …}, a text or a list of fieldError [L].
+func writeDetail(w http.ResponseWriter, status int, detail any) {
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	writeJSON(w, status, map[string]any{"detail": detail})
-}
-
-func writeUnauthorized(w http.ResponseWriter, detail string) {
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	writeDetail(w, http.StatusUnauthorized, detail)
-}
-
-// fieldError is one entry of {"detail": […]} under 422, the framework's
-// validation error [L].
-type fieldError struct {
-	Loc  []any  `json:"loc"` // "body" or "query", then names and indexes
-	Msg  string `json:"msg"`
-	Type string `json:"type"`
-}
-
-func writeField(w http.ResponseWriter, field fieldError) {
-	writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"detail": []fieldError{field}})
 }
 
 // writeMessage answers {"status": 500, "message": "text"}, the older shape [V1].

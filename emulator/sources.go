@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -33,25 +32,22 @@ func within(r *http.Request) (f filter) {
 	return f
 }
 
-// fail answers for an error that is the emulator's own.
-func (sv *service) fail(w http.ResponseWriter, r *http.Request, err error) {
-	sv.server.options.Log.Error("request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
-	writeMessage(w, http.StatusInternalServerError, "Internal server error")
-}
+// errNotFound is the answer for what the caller may not see, too.
+var errNotFound = &refusal{http.StatusNotFound, "Source not found"}
 
 // ListSources streams the sources that match.
-func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.ListSourcesParams) {
-	query := r.URL.Query()
-	page := map[string]int{"limit": -1, "offset": 0}
-	for name := range page {
-		if query.Has(name) {
-			page[name], _ = strconv.Atoi(query.Get(name)) // the generated code has checked it
+func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.ListSourcesParams) {
+	limit, offset := -1, 0
+	for name, value := range map[string]struct{ given, to *int }{"limit": {p.Limit, &limit}, "offset": {p.Offset, &offset}} {
+		if value.given == nil {
+			continue
 		}
-		if page[name] < 0 && query.Has(name) {
-			writeField(w, fieldError{[]any{"query", name}, "Input should be greater than or equal to 0", "greater_than_equal"})
+		if *value.to = *value.given; *value.to < 0 {
+			sv.answer(w, r, nil, invalidQuery(name, "Input should be greater than or equal to 0", "greater_than_equal"))
 			return
 		}
 	}
+	query := r.URL.Query()
 	f := within(r)
 	for _, field := range gen.Filters() {
 		column, value := columns[field.Name], any(query.Get(field.Name))
@@ -63,7 +59,7 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.Lis
 		}
 	}
 	separator := "["
-	err := sv.store.list(r.Context(), f, page["limit"], page["offset"], func(chunk []byte) error {
+	err := sv.store.list(r.Context(), f, limit, offset, func(chunk []byte) error {
 		w.Header().Set("Content-Type", "application/json") // counts before the first chunk
 		_, err := io.WriteString(w, separator)
 		if separator = ","; err == nil {
@@ -74,10 +70,8 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, _ gen.Lis
 	switch {
 	case err != nil && separator == ",":
 		panic(http.ErrAbortHandler) // too late for a status: a list cut short must not look whole
-	case err != nil:
-		sv.fail(w, r, err)
 	case separator == "[":
-		writeBytes(w, http.StatusOK, []byte("[]"))
+		sv.answer(w, r, []byte("[]"), err)
 	default:
 		_, _ = w.Write([]byte("]"))
 	}
@@ -92,14 +86,10 @@ func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID st
 		answer = append(answer, chunk...)
 		return nil
 	})
-	switch {
-	case err != nil:
-		sv.fail(w, r, err)
-	case answer == nil:
-		writeDetail(w, http.StatusNotFound, "Source not found")
-	default:
-		writeBytes(w, http.StatusOK, answer)
+	if err == nil && answer == nil {
+		err = errNotFound
 	}
+	sv.answer(w, r, answer, err)
 }
 
 // DeleteSource deletes one source.
@@ -110,7 +100,7 @@ func (sv *service) DeleteSource(w http.ResponseWriter, r *http.Request, sourceID
 // DeleteSourcesByAltID deletes all sources that have the alt_id.
 func (sv *service) DeleteSourcesByAltID(w http.ResponseWriter, r *http.Request, p gen.DeleteSourcesByAltIDParams) {
 	if p.AltID == "" {
-		writeField(w, fieldError{[]any{"query", "alt_id"}, "String should have at least 1 character", "string_too_short"})
+		sv.answer(w, r, nil, invalidQuery("alt_id", "String should have at least 1 character", "string_too_short"))
 		return
 	}
 	sv.delete(w, r, "alt_id", p.AltID)
@@ -120,12 +110,8 @@ func (sv *service) delete(w http.ResponseWriter, r *http.Request, by, value stri
 	f := within(r)
 	f.add(columns[by]+" = ?", value)
 	deleted, err := sv.store.remove(f, sv.server.Now)
-	switch {
-	case err != nil:
-		sv.fail(w, r, err)
-	case deleted == 0:
-		writeDetail(w, http.StatusNotFound, "Source not found")
-	default:
-		w.WriteHeader(http.StatusNoContent)
+	if err == nil && deleted == 0 {
+		err = errNotFound
 	}
+	sv.answer(w, r, nil, err)
 }

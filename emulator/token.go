@@ -199,7 +199,7 @@ func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := s.grant(TokenSpec{ClientID: account.ClientID, Scopes: granted})
 	if err != nil {
-		sv.fail(w, r, err)
+		sv.answer(w, r, nil, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, answer)
