@@ -12,21 +12,13 @@ import (
 // adminPath is what the paths begin with that are the emulator's own.
 const adminPath = "/_emulator/"
 
-// adminRoutes serves /_emulator/, for processes that cannot call [Server]:
-//
-//	GET    /_emulator/faults     the faults in force: a JSON array of texts
-//	PUT    /_emulator/faults     replaces them by such an array; DELETE ends them all
-//	GET    /_emulator/requests   requests so far, a JSON object by operation;
-//	                             with ?last=N an array of the last ones
-//	GET    /_emulator/clock      {"now": …, "frozen": …}; PUT sets it
-//	POST   /_emulator/token      makes a token, see TokenSpec
-//	POST   /_emulator/accounts   adds an account, see Account
-//	POST   /_emulator/reset      makes everything as it was at the start
+// adminRoutes serves what [Server] does to processes that cannot call it; see
+// "meti emulator --help".
 func (s *Server) adminRoutes(mux *http.ServeMux) {
 	// What serve answers is sent as JSON, or 204 for nothing.
 	handle := func(pattern string, serve func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if !s.fromHere(r) {
+			if !s.fromProgram(r) {
 				writeDetail(w, http.StatusForbidden, "Only programs that call this server by its own address may use "+adminPath)
 				return
 			}
@@ -88,10 +80,10 @@ func reading[T any](do func(T) (any, error)) func(*http.Request) (any, error) {
 	}
 }
 
-// fromHere reports whether no page in a browser sends a request, be it by
-// another name of this machine: neither from another site, nor under a host
-// that is not this server's.
-func (s *Server) fromHere(r *http.Request) bool {
+// fromProgram reports whether a program sends a request, and no page in a
+// browser: one of another site, or one that reaches this machine by a host name
+// of its own.
+func (s *Server) fromProgram(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if r.Header.Get("Origin") != "" || site != "" && site != "same-origin" && site != "none" {
 		return false

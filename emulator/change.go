@@ -6,12 +6,10 @@ import (
 	"errors"
 	"maps"
 	"math"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/meti-go/meti/ledger"
-	"golang.org/x/sync/errgroup"
 )
 
 // newcomer is a source to be registered.
@@ -29,19 +27,17 @@ type stored struct {
 }
 
 // region is the part of a store that a change is about, as far as it has been
-// read, by id. What changes in it is written in the end.
+// read, by id. What changes in it is written in the end, unless reading failed.
 type region struct {
 	st   *store
 	byID map[int64]*stored
+	err  error
 }
 
 // get gives the sources of these ids.
-func (r region) get(ids []int64) (list []*stored, err error) {
-	missing, err := json.Marshal(slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return r.byID[id] != nil }))
-	if err != nil {
-		return nil, err
-	}
-	err = r.st.each(func(rows *sql.Rows) error {
+func (r *region) get(ids []int64) (list []*stored) {
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return r.byID[id] != nil })
+	err := r.st.each(func(rows *sql.Rows) error {
 		s := new(stored)
 		var geometry, others sql.RawBytes
 		if err := rows.Scan(&s.id, &s.Country, &s.Period.Start, &s.Period.End, &geometry, &others, &s.share); err != nil {
@@ -51,37 +47,49 @@ func (r region) get(ids []int64) (list []*stored, err error) {
 		var broken error
 		s.Shape, broken = ledger.ParseGeometry(geometry)
 		return errors.Join(broken, json.Unmarshal(others, &s.others))
-	}, "SELECT s.id, s.country, s.starts, s.ends, s.geometry, s.others, s.share FROM json_each(?) j JOIN source s ON s.id = j.value", string(missing))
+	}, "SELECT s.id, s.country, s.starts, s.ends, s.geometry, s.others, s.share FROM json_each(?) j JOIN source s ON s.id = j.value", jsonOf(missing))
+	r.err = errors.Join(r.err, err)
 	for _, id := range ids {
-		list = append(list, r.byID[id])
+		if s := r.byID[id]; s != nil {
+			list = append(list, s)
+		}
 	}
-	return list, err
+	return list
 }
 
 // near gives the ids of the sources whose box meets one of these.
-func (r region) near(boxes ...ledger.Box) ([]int64, error) {
+func (r *region) near(boxes ...ledger.Box) []int64 {
 	text, err := json.Marshal(boxes)
 	if err != nil {
-		return nil, err
+		r.err = err
+		return nil
 	}
-	return r.st.ids(`SELECT DISTINCT b.id FROM json_each(?) j JOIN box b
+	ids, err := r.st.ids(`SELECT DISTINCT b.id FROM json_each(?) j JOIN box b
 		ON b.west <= j.value ->> 'East' AND b.east >= j.value ->> 'West' AND b.south <= j.value ->> 'North' AND b.north >= j.value ->> 'South'
 		ORDER BY b.id`, string(text))
+	r.err = errors.Join(r.err, err)
+	return ids
+}
+
+// jsonOf writes ids as JSON.
+func jsonOf(ids []int64) string {
+	text, _ := json.Marshal(slices.Concat([]int64{}, ids)) // numbers never fail
+	return string(text)
 }
 
 // register stores newcomers, all or none, and returns each as METI answers it.
 // They conflict with nothing stored past the id seen, and with nothing at all
 // where that is negative.
 func (st *store) register(news []newcomer, now func() time.Time, seen int64) (answers [][]byte, err error) {
-	st.turn.Lock()
-	defer st.turn.Unlock()
+	st.writer.Lock()
+	defer st.writer.Unlock()
 	created, arrived := rfc3339(now()), time.Now().UnixMicro()
 	last, err := st.ids("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'")
 	if err != nil {
 		return nil, err
 	}
 	first := last[0] + 1
-	r := region{st, make(map[int64]*stored)}
+	r := &region{st: st, byID: make(map[int64]*stored)}
 	var changed map[int64]*stored
 	if seen >= 0 {
 		if changed, err = r.judge(news, first, seen); err != nil {
@@ -99,7 +107,7 @@ func (st *store) register(news []newcomer, now func() time.Time, seen int64) (an
 			}
 			exec(`INSERT INTO source (id, ssid, account, alt_id, country, starts, ends, created, arrived, changed, others, share, document, geometry)
 				VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, id, ssid, n.account, n.altID, n.Country, int64(n.Period.Start), int64(n.Period.End),
-				created, arrived, created, c.text(), c.share, string(n.document), string(n.geometry))
+				created, arrived, created, jsonOf(c.others), c.share, string(n.document), string(n.geometry))
 			if box, ok := n.Shape.Box(); ok {
 				exec("INSERT INTO box (id, west, east, south, north) VALUES (?,?,?,?,?)", id, box.West, box.East, box.South, box.North)
 			}
@@ -113,19 +121,13 @@ func (st *store) register(news []newcomer, now func() time.Time, seen int64) (an
 // update stores what conflicts have become.
 func update(exec func(string, ...any), changed map[int64]*stored, now string) {
 	for id, s := range changed {
-		exec("UPDATE source SET others = ?, share = ?, changed = ? WHERE id = ?", s.text(), s.share, now, id)
+		exec("UPDATE source SET others = ?, share = ?, changed = ? WHERE id = ?", jsonOf(s.others), s.share, now, id)
 	}
-}
-
-// text is the ids of the others as JSON.
-func (c conflicts) text() string {
-	text, _ := json.Marshal(slices.Concat([]int64{}, c.others)) // numbers never fail
-	return string(text)
 }
 
 // judge finds the conflicts of newcomers, which get successive ids, and gives
 // all sources whose conflicts change, the newcomers in conflict among them.
-func (r region) judge(news []newcomer, first, seen int64) (map[int64]*stored, error) {
+func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, error) {
 	var boxes []ledger.Box
 	fresh := make([]ledger.Source, len(news))
 	for i, n := range news {
@@ -134,14 +136,7 @@ func (r region) judge(news []newcomer, first, seen int64) (map[int64]*stored, er
 			boxes = append(boxes, box)
 		}
 	}
-	ids, err := r.near(boxes...)
-	if err != nil {
-		return nil, err
-	}
-	older, err := r.get(slices.DeleteFunc(ids, func(id int64) bool { return id > seen }))
-	if err != nil {
-		return nil, err
-	}
+	older := r.get(slices.DeleteFunc(r.near(boxes...), func(id int64) bool { return id > seen }))
 	verdicts, err := ledger.Check(forever, fresh, sourcesOf(older))
 	if err != nil {
 		return nil, err
@@ -167,7 +162,8 @@ func (r region) judge(news []newcomer, first, seen int64) (map[int64]*stored, er
 			changed[o.id] = o
 		}
 	}
-	return changed, r.measure(touched, nil)
+	r.measure(touched, nil)
+	return changed, r.err
 }
 
 func sourcesOf(list []*stored) []ledger.Source {
@@ -180,9 +176,7 @@ func sourcesOf(list []*stored) []ledger.Source {
 
 // measure computes the shares of sources under what they conflict with, or,
 // after some are gone, under their neighbours that are left.
-func (r region) measure(sources []*stored, gone func(id int64) bool) error {
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
+func (r *region) measure(sources []*stored, gone func(id int64) bool) {
 	for _, s := range sources {
 		if gone == nil && s.share != nil && *s.share == 1 {
 			continue // more of them cannot cover more
@@ -193,43 +187,32 @@ func (r region) measure(sources []*stored, gone func(id int64) bool) error {
 		under := s.others
 		if gone != nil {
 			box, _ := s.Shape.Box()
-			ids, err := r.near(box)
-			if err != nil {
-				return err
-			}
-			under = slices.DeleteFunc(ids, func(id int64) bool { return id == s.id || gone(id) })
+			under = slices.DeleteFunc(r.near(box), func(id int64) bool { return id == s.id || gone(id) })
 		}
-		list, err := r.get(under)
-		if err != nil {
-			return err
+		var shapes []*ledger.Shape
+		for _, o := range r.get(under) {
+			if gone == nil || len(ledger.Neighbours(s.Source, []ledger.Source{o.Source})) > 0 {
+				shapes = append(shapes, o.Shape)
+			}
 		}
-		group.Go(func() error {
-			var shapes []*ledger.Shape
-			for _, o := range list {
-				if gone == nil || len(ledger.Neighbours(s.Source, []ledger.Source{o.Source})) > 0 {
-					shapes = append(shapes, o.Shape)
-				}
-			}
-			if share, ok := ledger.Overlap(s.Shape, shapes); ok && !math.IsNaN(share) {
-				s.share = &share
-			}
-			return nil
-		})
+		if share, ok := ledger.Overlap(s.Shape, shapes); ok && !math.IsNaN(share) {
+			s.share = &share
+		}
 	}
-	return group.Wait()
 }
 
 // remove deletes the sources that match, and says how many there were.
 func (st *store) remove(f filter, now func() time.Time) (deleted int, err error) {
-	st.turn.Lock()
-	defer st.turn.Unlock()
+	st.writer.Lock()
+	defer st.writer.Unlock()
 	ids, err := st.matching(f, -1, 0)
 	if err != nil {
 		return 0, err
 	}
-	changed, err := region{st, make(map[int64]*stored)}.part(ids)
-	if err != nil {
-		return 0, err
+	r := &region{st: st, byID: make(map[int64]*stored)}
+	changed := r.repair(ids)
+	if r.err != nil {
+		return 0, r.err
 	}
 	return len(ids), st.transact(func(exec func(string, ...any)) {
 		for _, id := range ids {
@@ -240,26 +223,16 @@ func (st *store) remove(f filter, now func() time.Time) (deleted int, err error)
 	})
 }
 
-// part finds what deleting the sources does to the others.
-func (r region) part(ids []int64) (map[int64]*stored, error) {
+// repair finds what deleting the sources does to the others.
+func (r *region) repair(ids []int64) map[int64]*stored {
 	gone := func(id int64) bool { _, found := slices.BinarySearch(ids, id); return found }
 	changed := make(map[int64]*stored)
-	going, err := r.get(ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, x := range going {
-		var near []int64
+	for _, x := range r.get(ids) {
+		others := slices.Clone(x.others)
 		if box, ok := x.Shape.Box(); ok && x.Country != "" {
-			if near, err = r.near(box); err != nil {
-				return nil, err
-			}
+			others = append(others, r.near(box)...)
 		}
-		others, err := r.get(slices.DeleteFunc(append(near, x.others...), gone))
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range others {
+		for _, o := range r.get(slices.DeleteFunc(others, gone)) {
 			if len(o.others) > 0 && (slices.Contains(o.others, x.id) || len(ledger.Neighbours(x.Source, []ledger.Source{o.Source})) > 0) {
 				changed[o.id] = o
 			}
@@ -268,7 +241,8 @@ func (r region) part(ids []int64) (map[int64]*stored, error) {
 	for _, o := range changed {
 		o.others = slices.DeleteFunc(o.others, gone)
 	}
-	return changed, r.measure(slices.Collect(maps.Values(changed)), gone)
+	r.measure(slices.Collect(maps.Values(changed)), gone)
+	return changed
 }
 
 // rfc3339 writes a time as METI does, to the microsecond [D].

@@ -3,12 +3,13 @@ package emulator
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"maps"
 	"math"
 	"net/http"
-	"runtime"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,6 @@ import (
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/ledger"
-	"golang.org/x/sync/errgroup"
 )
 
 // refusal is why a request is not carried out.
@@ -105,9 +105,10 @@ func (m members) attributes(account *string, mayName bool) (text []byte, err err
 
 // creation is a POST /sources that has been read but not judged.
 type creation struct {
-	members  members // beside the features
-	features []json.RawMessage
-	at       string // JSON Pointer from the body to the features; empty for a flat source
+	members    members // beside the features
+	collection []byte  // the features, or a flat source made one
+	flat       bool
+	at         string // JSON Pointer from the body to the collection
 }
 
 // readCreation tells the three forms apart: features beside shared attributes,
@@ -116,44 +117,101 @@ func readCreation(body []byte) (c creation, err error) {
 	if !utf8.Valid(body) {
 		return c, invalidBody("The body is not UTF-8")
 	}
-	c.at = "/features"
 	m := membersOf(body)
-	switch collection := m["feature_collection"]; {
-	case collection != nil:
-		c.members, body, c.at = m, collection, "/feature_collection/features"
+	switch wrapped := m["feature_collection"]; {
+	case wrapped != nil:
+		return creation{members: m, collection: wrapped, at: "/feature_collection"}, nil
 	case m["type"] == nil && m["features"] == nil && (m["geometry"] != nil || m["alt_id"] != nil):
 		return flat(m)
-	} // other members beside type and features are ignored
-	features, problems := ledger.SplitCollection(body)
-	if problems.Refused() {
-		return c, invalidBody(problems.Err().Error())
+	default: // other members beside type and features are ignored
+		return creation{collection: body}, nil
 	}
-	c.features = features
-	return c, nil
 }
 
-// flat makes a feature of a flat source.
-func flat(m members) (c creation, err error) {
-	feature := map[string]any{"type": "Feature", "id": m["alt_id"], "geometry": m["geometry"]}
-	properties := members{"start_at": m["start_at"], "end_at": m["end_at"]}
-	maps.DeleteFunc(properties, func(_ string, value json.RawMessage) bool { return value == nil })
-	feature["properties"] = properties
-	text, err := json.Marshal(feature)
+// flat makes a collection of a flat source.
+func flat(m members) (creation, error) {
+	collection, err := json.Marshal(map[string]any{"type": "FeatureCollection", "features": []any{map[string]any{
+		"type": "Feature", "id": m["alt_id"], "geometry": m["geometry"], // null is as good as nothing
+		"properties": members{"start_at": m["start_at"], "end_at": m["end_at"]},
+	}}})
 	if err != nil {
-		return c, invalidBody("The body is not valid JSON")
+		return creation{}, invalidBody("The body is not valid JSON")
 	}
-	return creation{members: m, features: []json.RawMessage{text}}, nil
+	return creation{members: m, collection: collection, flat: true}, nil
 }
 
-// loc says as the framework does where a problem of a feature is in the body.
-func (c creation) loc(feature int, pointer string) []any {
-	if c.at != "" {
-		pointer = fmt.Sprint(c.at, "/", feature, pointer)
-	} else if pointer = strings.TrimPrefix(pointer, "/properties"); strings.HasPrefix(pointer, "/id") {
-		pointer = "/alt_id"
+// judge applies the ledger's rules to what an account registers, or another one
+// that the body may name. In the sandbox both dates may be left out.
+func (sv *service) judge(c creation, account string, mayName bool) (news []newcomer, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = invalidBody(fmt.Sprint("The sources cannot be judged: ", fault))
+		}
+	}()
+	attributes, err := c.members.attributes(&account, mayName)
+	if err != nil {
+		return nil, err
+	}
+	features, problems := ledger.ParseCollection(c.collection, ledger.Rules{})
+	if sv.sandbox {
+		problems = sv.allowUndated(problems)
+	}
+	if problems.Refused() {
+		return nil, c.refuse(problems)
+	}
+	for _, f := range features {
+		n, err := sv.newcomer(f, account, attributes)
+		if err != nil {
+			return nil, err
+		}
+		news = append(news, n)
+	}
+	return news, nil
+}
+
+// allowUndated leaves out the problems of features that have neither date.
+func (sv *service) allowUndated(problems ledger.Problems) ledger.Problems {
+	missing := make(map[string]int) // dates, by the properties that lack them
+	for _, p := range problems {
+		if p.Rule == ledger.RuleTimeMissing {
+			missing[path.Dir(p.Pointer)]++
+		}
+	}
+	return slices.DeleteFunc(problems, func(p ledger.Problem) bool {
+		allow := p.Rule == ledger.RuleTimeMissing && missing[path.Dir(p.Pointer)] == 2
+		if allow {
+			sv.server.options.Log.Warn("the ledger would refuse this: "+p.Message, "pointer", p.Pointer)
+		}
+		return allow
+	})
+}
+
+// refuse turns the ledger's problems into an answer: 400 for GeoJSON that is
+// not valid, 422 for what breaks another rule.
+func (c creation) refuse(problems ledger.Problems) error {
+	var fields []fieldError
+	for _, p := range problems {
+		steps := strings.SplitN(p.Pointer, "/", 5) // of /features/0/properties/end_at
+		switch {
+		case !p.Refused():
+		case len(steps) < 3:
+			return invalidBody(p.Message)
+		case len(steps) > 3 && (steps[3] == "id" || steps[3] == "properties"):
+			fields = append(fields, fieldError{c.loc(p.Pointer), p.Message, "value_error"})
+		default:
+			return invalidBody("One or more features in the FeatureCollection are invalid or missing required fields: feature " + steps[2] + ": " + p.Message)
+		}
+	}
+	return &refusal{http.StatusUnprocessableEntity, fields[:min(len(fields), 100)]}
+}
+
+// loc says as the framework does where in the body a problem is.
+func (c creation) loc(pointer string) []any {
+	if c.flat {
+		pointer = strings.NewReplacer("/features/0", "", "/properties", "", "/id", "/alt_id").Replace(pointer)
 	}
 	loc := []any{"body"}
-	for step := range strings.SplitSeq(pointer[1:], "/") {
+	for step := range strings.SplitSeq((c.at + pointer)[1:], "/") {
 		if n, err := strconv.Atoi(step); err == nil {
 			loc = append(loc, n)
 		} else {
@@ -161,62 +219,6 @@ func (c creation) loc(feature int, pointer string) []any {
 		}
 	}
 	return loc
-}
-
-// judge applies the ledger's rules, on all cores, to what an account registers,
-// or another one that the body may name. In the sandbox both dates may be left
-// out.
-func (sv *service) judge(c creation, account string, mayName bool) (news []newcomer, err error) {
-	attributes, err := c.members.attributes(&account, mayName)
-	if err != nil {
-		return nil, err
-	}
-	news = make([]newcomer, len(c.features))
-	found := make([]ledger.Problems, len(c.features))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, feature := range c.features {
-		group.Go(func() (err error) {
-			f, problems := ledger.ParseFeature(feature, ledger.Rules{})
-			if sv.sandbox && problems.Refused() {
-				dated := slices.DeleteFunc(slices.Clone(problems), func(p ledger.Problem) bool { return p.Rule == ledger.RuleTimeMissing })
-				if len(dated) == len(problems)-2 {
-					problems = dated
-					sv.server.options.Log.Warn("the ledger would refuse this: start_at and end_at are missing", slog.String("alt_id", f.AltID))
-				}
-			}
-			if found[i] = problems; !problems.Refused() {
-				news[i], err = sv.newcomer(f, account, attributes)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return news, c.refuse(found)
-}
-
-// refuse turns the ledger's problems into an answer: 400 for GeoJSON that is
-// not valid, 422 for what breaks another rule.
-func (c creation) refuse(found []ledger.Problems) error {
-	var fields []fieldError
-	for i, problems := range found {
-		for _, p := range problems {
-			if !p.Refused() {
-				continue
-			}
-			if !strings.HasPrefix(p.Pointer, "/id") && !strings.HasPrefix(p.Pointer, "/properties") {
-				return invalidBody(fmt.Sprintf(
-					"One or more features in the FeatureCollection are invalid or missing required fields: feature %d: %s", i, p.Message))
-			}
-			fields = append(fields, fieldError{c.loc(i, p.Pointer), p.Message, "value_error"})
-		}
-	}
-	if fields == nil {
-		return nil
-	}
-	return &refusal{http.StatusUnprocessableEntity, fields[:min(len(fields), 100)]}
 }
 
 // newcomer computes what is stored of a feature. Its document is what never
@@ -279,4 +281,81 @@ func (sv *service) create(r *http.Request) ([][]byte, error) {
 		seen[0] = -1
 	}
 	return sv.store.register(news, sv.server.Now, seen[0])
+}
+
+// seed registers [Options.Sources] in a store that never had a source, a
+// thousand at a time.
+func (s *Server) seed() error {
+	ever, err := s.production.ids("SELECT seq FROM sqlite_sequence")
+	if err != nil || len(ever) > 0 {
+		return err
+	}
+	sv := &service{server: s, store: s.production}
+	number := 0
+	var batch []newcomer
+	register := func() error {
+		_, err := s.production.register(batch, s.Now, math.MaxInt64)
+		batch = nil
+		return err
+	}
+	for _, r := range s.options.Sources {
+		err := eachSource(r, func(source []byte) error {
+			number++
+			news, err := sv.readSource(membersOf(source))
+			if err != nil {
+				return fmt.Errorf("source %d: %w", number, err)
+			}
+			if batch = append(batch, news...); len(batch) < 1000 {
+				return nil
+			}
+			return register()
+		})
+		if err != nil {
+			return fmt.Errorf("emulator: sources: %w", err)
+		}
+	}
+	return register()
+}
+
+// eachSource calls do for the features of collections, and for other objects.
+func eachSource(r io.Reader, do func(source []byte) error) error {
+	for decoder := json.NewDecoder(r); ; {
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		sources := [][]byte{value}
+		if features, _ := scan.Cut(value, "features"); features != nil {
+			sources, _ = scan.CutElements(features)
+		}
+		for _, source := range sources {
+			if err := do(source); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// readSource judges a source of a file: a Feature, whose properties say the
+// rest, or a source as METI answers it.
+func (sv *service) readSource(m members) ([]newcomer, error) {
+	if properties := membersOf(m["properties"]); properties != nil {
+		maps.Copy(properties, members{"alt_id": m["id"], "geometry": m["geometry"]})
+		m = properties
+	}
+	if m["geometry"] == nil && m["geojson"] != nil {
+		m["geometry"] = m["geojson"]
+	}
+	if inner := membersOf(m["geometry"])["geometry"]; inner != nil { // a whole Feature [D]
+		m["geometry"] = inner
+	}
+	first, _ := sv.server.account("")
+	c, err := flat(m)
+	if err != nil {
+		return nil, err
+	}
+	return sv.judge(c, first.AccountID, true)
 }

@@ -203,7 +203,7 @@ func New(o Options) (*Server, error) {
 	if s.sandbox, err = openStore("", sandbox, o.Seed); err != nil {
 		return nil, errors.Join(err, s.production.db.Close())
 	}
-	der, err := s.production.keep("token", key)
+	der, err := s.production.secret("token", key)
 	if err == nil {
 		s.keys, err = keysOf(der)
 	}

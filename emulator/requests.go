@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/internal/scan"
+	"github.com/meti-go/meti/ledger"
 )
 
 // Request is what is remembered of one request: no header, no body, and in
@@ -174,10 +174,9 @@ func altIDsOf(r *http.Request, st *store, body []byte) []string {
 		}
 	}
 	c, _ := readCreation(body)
-	for _, feature := range c.features {
-		if id := membersOf(feature)["id"]; len(id) > 0 && id[0] == '"' {
-			ids = append(ids, scan.Unquote(id))
-		}
+	features, _ := ledger.ParseCollection(c.collection, ledger.Rules{})
+	for _, f := range features {
+		ids = append(ids, f.AltID)
 	}
 	return ids
 }

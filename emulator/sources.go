@@ -37,15 +37,17 @@ var errNotFound = &refusal{http.StatusNotFound, "Source not found"}
 
 // ListSources streams the sources that match.
 func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.ListSourcesParams) {
-	limit, offset := -1, 0
-	for name, value := range map[string]struct{ given, to *int }{"limit": {p.Limit, &limit}, "offset": {p.Offset, &offset}} {
-		if value.given == nil {
-			continue
-		}
-		if *value.to = *value.given; *value.to < 0 {
+	for name, value := range map[string]*int{"limit": p.Limit, "offset": p.Offset} {
+		if value != nil && *value < 0 {
 			sv.answer(w, r, nil, invalidQuery(name, "Input should be greater than or equal to 0", "greater_than_equal"))
 			return
 		}
+	}
+	if p.Limit == nil {
+		p.Limit = new(-1)
+	}
+	if p.Offset == nil {
+		p.Offset = new(0)
 	}
 	query := r.URL.Query()
 	f := within(r)
@@ -59,7 +61,7 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 		}
 	}
 	separator := "["
-	err := sv.store.list(r.Context(), f, limit, offset, func(chunk []byte) error {
+	err := sv.store.list(r.Context(), f, *p.Limit, *p.Offset, func(chunk []byte) error {
 		w.Header().Set("Content-Type", "application/json") // counts before the first chunk
 		_, err := io.WriteString(w, separator)
 		if separator = ","; err == nil {

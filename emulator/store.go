@@ -30,12 +30,10 @@ var schema string
 // schemaVersion is what schema.sql sets user_version to.
 const schemaVersion = 2
 
-// flavour is which of the two ledgers a store is.
-type flavour string
-
+// What SSIDs begin with, in the ledger and in the sandbox [D].
 const (
-	production flavour = "src_"
-	sandbox    flavour = "sandbox_"
+	production = "src_"
+	sandbox    = "sandbox_"
 )
 
 // forever is the context of the store's statements, see there.
@@ -48,15 +46,15 @@ var forever = context.Background()
 // Its statements run on contexts that do not end: a change goes on when its
 // client has gone, and each read is short.
 type store struct {
-	flavour flavour
-	key     []byte // SSIDs are made from it
-	turn    sync.Mutex
-	db      *sql.DB // one connection
+	prefix string     // of SSIDs: production or sandbox
+	key    []byte     // SSIDs are made from it
+	writer sync.Mutex // held by the one request that changes the store
+	db     *sql.DB    // one connection
 }
 
 // openStore opens the file, or a temporary one if path is empty. The seed is for
 // a new one.
-func openStore(path string, f flavour, seed uint64) (st *store, err error) {
+func openStore(path, prefix string, seed uint64) (st *store, err error) {
 	name, pragmas := temporary(), []string{"journal_mode(MEMORY)", "synchronous(OFF)", "cache_size(-16000)"} // KB
 	if path != "" {
 		pragmas = []string{"locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)", "cache_size(-32000)"}
@@ -65,7 +63,7 @@ func openStore(path string, f flavour, seed uint64) (st *store, err error) {
 		}
 	}
 	query := url.Values{"_pragma": append(pragmas, "page_size(8192)")}
-	st = &store{flavour: f}
+	st = &store{prefix: prefix}
 	if st.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: name, RawQuery: query.Encode()}).String()); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
@@ -81,10 +79,9 @@ func openStore(path string, f flavour, seed uint64) (st *store, err error) {
 }
 
 // temporary is the driver's name for a private file without a name, which the
-// system deletes with the process. It holds what the cache does not: so the
-// store takes little memory, and slows down less as it grows than one that is
-// all in memory, as BenchmarkHTTP showed. Where no file can be
-// made, as in a container without a place for them, it is all in memory.
+// system deletes with the process. It takes less memory than a store all in
+// memory, and slows down less as it grows, as BenchmarkHTTP showed. Where no
+// file can be made, as in a container without a place for it, all is in memory.
 func temporary() string {
 	probe, err := os.CreateTemp("", "meti-emulator-")
 	if err != nil {
@@ -124,16 +121,16 @@ func (st *store) prepare(seed uint64) error {
 		err = fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
 	}
 	if err == nil {
-		st.key, err = st.keep(string(st.flavour), func() []byte { return derive(seed, string(st.flavour)) })
+		st.key, err = st.secret(st.prefix, func() []byte { return derive(seed, st.prefix) })
 	}
 	return err
 }
 
-// keep gives the key of this name, drawn when it is first asked for.
-func (st *store) keep(name string, draw func() []byte) (key []byte, err error) {
+// secret gives the key of this name, which it makes and stores at first.
+func (st *store) secret(name string, make func() []byte) (key []byte, err error) {
 	err = st.db.QueryRowContext(forever, "SELECT secret FROM key WHERE name = ?", name).Scan(&key)
 	if errors.Is(err, sql.ErrNoRows) {
-		key = draw()
+		key = make()
 		_, err = st.db.ExecContext(forever, "INSERT INTO key (name, secret) VALUES (?, ?)", name, key)
 	}
 	return key, err
@@ -144,18 +141,18 @@ func (st *store) ssid(id int64) string {
 	mac := hmac.New(sha256.New, st.key)
 	mac.Write(binary.LittleEndian.AppendUint64(nil, uint64(id)))
 	sum := mac.Sum(nil)
-	if st.flavour == sandbox {
-		return string(sandbox) + hex.EncodeToString(sum[:16])
+	if st.prefix == sandbox {
+		return sandbox + hex.EncodeToString(sum[:16])
 	}
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	text := []byte(production)
+	text := []byte(st.prefix)
 	for _, b := range sum[:13] {
 		text = append(text, letters[int(b)%len(letters)])
 	}
 	return string(text)
 }
 
-// transact runs statements, all or none. The caller has the turn.
+// transact runs statements, all or none. The caller holds writer.
 func (st *store) transact(do func(exec func(query string, args ...any))) error {
 	tx, err := st.db.BeginTx(forever, nil)
 	if err != nil {
@@ -212,8 +209,8 @@ func (st *store) remember() error {
 
 // reset goes back to what remember has kept.
 func (st *store) reset() error {
-	st.turn.Lock()
-	defer st.turn.Unlock()
+	st.writer.Lock()
+	defer st.writer.Unlock()
 	return st.transact(func(exec func(string, ...any)) {
 		for _, table := range tables {
 			exec("DELETE FROM main." + table)
@@ -222,25 +219,20 @@ func (st *store) reset() error {
 	})
 }
 
-// filter is a condition on the sources s.
+// filter is a condition on the sources s, with its arguments.
 type filter struct {
-	conditions []string
-	args       []any
+	sql  string
+	args []any
 }
 
-func (f *filter) add(condition string, arg any) {
-	f.conditions, f.args = append(f.conditions, condition), append(f.args, arg)
-}
-
-// where gives the condition with another one, and the arguments.
-func (f filter) where(more string, args ...any) (string, []any) {
-	return " WHERE " + strings.Join(append(slices.Clip(f.conditions), more), " AND "), append(slices.Clip(f.args), args...)
+func (f *filter) add(condition string, args ...any) {
+	f.sql += " AND " + condition
+	f.args = append(f.args, args...)
 }
 
 // matching gives the ids of the sources that match, in order. limit < 0 is none.
 func (st *store) matching(f filter, limit, offset int) ([]int64, error) {
-	where, args := f.where("true ORDER BY s.id LIMIT ? OFFSET ?", limit, offset)
-	return st.ids("SELECT s.id FROM source s"+where, args...)
+	return st.ids("SELECT s.id FROM source s WHERE true"+f.sql+" ORDER BY s.id LIMIT ? OFFSET ?", append(slices.Clip(f.args), limit, offset)...)
 }
 
 // listChunk is how many sources of a list are read at a time.
@@ -256,7 +248,7 @@ func (st *store) list(ctx context.Context, f filter, limit, offset int, emit fun
 			return err
 		}
 		b = b[:0]
-		where, args := f.where("s.id BETWEEN ? AND ? ORDER BY s.id", part[0], part[len(part)-1])
+		args := append(slices.Clip(f.args), part[0], part[len(part)-1])
 		err = st.each(func(rows *sql.Rows) error {
 			var ssid, created, changed, document, geometry, others sql.RawBytes
 			var c conflicts
@@ -271,7 +263,7 @@ func (st *store) list(ctx context.Context, f filter, limit, offset int, emit fun
 			}
 			b = st.appendSource(b, ssid, created, changed, document, geometry, c)
 			return nil
-		}, "SELECT s.ssid, s.created, s.changed, s.document, s.geometry, s.others, s.share FROM source s"+where, args...)
+		}, "SELECT s.ssid, s.created, s.changed, s.document, s.geometry, s.others, s.share FROM source s WHERE true"+f.sql+" AND s.id BETWEEN ? AND ? ORDER BY s.id", args...)
 		if err == nil && len(b) > 0 {
 			err = emit(b)
 		}
@@ -290,24 +282,14 @@ type conflicts struct {
 
 // appendSource writes a source as METI answers it.
 func (st *store) appendSource(b, ssid, created, changed, document, geometry []byte, c conflicts) []byte {
-	b = append(append(b, `{"id":"`...), ssid...)
-	b = append(append(b, `","created_at":"`...), created...)
-	b = append(append(b, `","updated_at":"`...), changed...)
-	b = append(append(b, `",`...), document[1:len(document)-1]...)
-	b = strconv.AppendBool(append(b, `,"conflict":`...), len(c.others) > 0)
-	b = append(b, `,"conflict_with":[`...)
+	others := make([]string, len(c.others))
 	for i, id := range c.others {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendQuote(b, st.ssid(id))
+		others[i] = strconv.Quote(st.ssid(id))
 	}
-	b = append(b, `],"percent_overlap":`...)
+	share := "null"
 	if c.share != nil {
-		b = strconv.AppendFloat(b, *c.share, 'g', -1, 64)
-	} else {
-		b = append(b, "null"...)
+		share = strconv.FormatFloat(*c.share, 'g', -1, 64)
 	}
-	b = append(append(b, `,"geometry":`...), geometry...)
-	return append(b, '}')
+	return fmt.Appendf(b, `{"id":"%s","created_at":"%s","updated_at":"%s",%s,"conflict":%t,"conflict_with":[%s],"percent_overlap":%s,"geometry":%s}`,
+		ssid, created, changed, document[1:len(document)-1], len(others) > 0, strings.Join(others, ","), share, geometry)
 }
