@@ -22,8 +22,9 @@ type newcomer struct {
 // stored is a source with an id, as the rules see it.
 type stored struct {
 	ledger.Source
-	id int64
-	conflicts
+	id     int64
+	others []int64  // ids of those it conflicts with, in the order in which they came up
+	share  *float64 // percent_overlap
 }
 
 // region is the part of a store that a change is about, as far as it has been
@@ -73,11 +74,11 @@ func (r *region) near(boxes ...ledger.Box) []int64 {
 
 // jsonOf writes ids as JSON.
 func jsonOf(ids []int64) string {
-	text, _ := json.Marshal(slices.Concat([]int64{}, ids)) // numbers never fail
+	text, _ := json.Marshal(append([]int64{}, ids...)) // not null if there is none
 	return string(text)
 }
 
-// register stores newcomers, all or none, and returns each as METI answers it.
+// register stores newcomers, all or none, and returns them as METI answers them.
 // They conflict with nothing stored past the id seen, and with nothing at all
 // where that is negative.
 func (st *store) register(news []newcomer, now func() time.Time, seen int64) (answers [][]byte, err error) {
@@ -99,21 +100,23 @@ func (st *store) register(news []newcomer, now func() time.Time, seen int64) (an
 	err = st.transact(func(exec func(string, ...any)) {
 		for i, n := range news {
 			id := first + int64(i)
-			ssid := st.ssid(id)
-			var c conflicts
-			if s := changed[id]; s != nil {
-				c = s.conflicts
-				delete(changed, id)
-			}
-			exec(`INSERT INTO source (id, ssid, account, alt_id, country, starts, ends, created, arrived, changed, others, share, document, geometry)
-				VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, id, ssid, n.account, n.altID, n.Country, int64(n.Period.Start), int64(n.Period.End),
-				created, arrived, created, jsonOf(c.others), c.share, string(n.document), string(n.geometry))
+			exec(`INSERT INTO source (id, ssid, account, alt_id, country, starts, ends, created, arrived, changed, others, document, geometry)
+				VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, id, st.ssid(id), n.account, n.altID, n.Country, int64(n.Period.Start), int64(n.Period.End),
+				created, arrived, created, "[]", string(n.document), string(n.geometry))
 			if box, ok := n.Shape.Box(); ok {
 				exec("INSERT INTO box (id, west, east, south, north) VALUES (?,?,?,?,?)", id, box.West, box.East, box.South, box.North)
 			}
-			answers = append(answers, st.appendSource(nil, []byte(ssid), []byte(created), []byte(created), n.document, n.geometry, c))
 		}
 		update(exec, changed, created)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var these filter
+	these.add("s.id >= ?", first)
+	err = st.list(forever, these, -1, 0, func(chunk []byte) error {
+		answers = append(answers, chunk)
+		return nil
 	})
 	return answers, err
 }
@@ -147,7 +150,7 @@ func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, e
 		if !v.Conflict() {
 			continue
 		}
-		s := &stored{Source: fresh[i], id: first + int64(i), conflicts: conflicts{share: v.PercentOverlap}}
+		s := &stored{Source: fresh[i], id: first + int64(i), share: v.PercentOverlap}
 		r.byID[s.id], changed[s.id] = s, s
 		for _, ref := range v.With {
 			if !ref.Stored {

@@ -62,7 +62,8 @@ func membersOf(text []byte) members {
 // attributes takes the contract's attributes out of the members, checks them,
 // and gives them as they stand. account_id is left out: where it may name
 // another account it changes that.
-func (m members) attributes(account *string, mayName bool) (text []byte, err error) {
+func (m members) attributes(account *string, mayName bool) (members, error) {
+	taken := make(members)
 	var faults []fieldError
 	for _, field := range gen.Attributes() {
 		value := m[field.Name]
@@ -94,13 +95,13 @@ func (m members) attributes(account *string, mayName bool) (text []byte, err err
 			}
 		}
 		if field.Name != "account_id" {
-			text = scan.AppendCompact(append(text, `,"`+field.Name+`":`...), value)
+			taken[field.Name] = value
 		}
 	}
 	if faults != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, faults}
 	}
-	return text, nil
+	return taken, nil
 }
 
 // creation is a POST /sources that has been read but not judged.
@@ -222,32 +223,33 @@ func (c creation) loc(pointer string) []any {
 }
 
 // newcomer computes what is stored of a feature. Its document is what never
-// changes of the answer; what changes, and the geometry, stand in appendSource.
-func (sv *service) newcomer(f ledger.Feature, account string, attributes []byte) (newcomer, error) {
+// changes of the answer; answer.sql adds what changes, and the geometry.
+func (sv *service) newcomer(f ledger.Feature, account string, attributes members) (newcomer, error) {
 	n := newcomer{
 		Source:  ledger.Source{Shape: f.Shape, Period: f.Period, Country: sv.server.countries().Of(f.Shape)},
 		account: account, altID: f.AltID,
 	}
-	d := struct {
-		AltID    string   `json:"alt_id"`
-		Account  string   `json:"account_id"`
-		StartAt  *string  `json:"start_at,omitempty"` // the sandbox takes sources without
-		EndAt    *string  `json:"end_at,omitempty"`
-		Country  *string  `json:"country"`
-		Hectares *float64 `json:"hectares"`
-	}{AltID: f.AltID, Account: account}
-	if f.Period != (ledger.Period{}) {
-		d.StartAt, d.EndAt = new(f.Period.Start.String()), new(f.Period.End.String())
+	document := map[string]any{
+		"alt_id": f.AltID, "account_id": account, "country": nil, "hectares": nil,
+		"unep_overlap": false, "pa_name": nil, "pa_designation": nil, "wdpaid": nil, "h3_indexes": nil,
+	}
+	if f.Period != (ledger.Period{}) { // the sandbox takes sources without
+		document["start_at"], document["end_at"] = f.Period.Start, f.Period.End
 	}
 	if n.Country != "" {
-		d.Country = &n.Country
+		document["country"] = n.Country
 	}
 	if hectares := f.Shape.Hectares(); !math.IsNaN(hectares) && !math.IsInf(hectares, 0) {
-		d.Hectares = &hectares
+		document["hectares"] = hectares
 	}
-	text, err := json.Marshal(d)
-	n.document = slices.Concat(bytes.TrimSuffix(text, []byte("}")), attributes,
-		[]byte(`,"unep_overlap":false,"pa_name":null,"pa_designation":null,"wdpaid":null,"h3_indexes":null}`))
+	for name, value := range attributes {
+		document[name] = value
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // what was sent stays as it is
+	err := encoder.Encode(document)
+	n.document = bytes.TrimSpace(text.Bytes())
 	n.geometry = scan.AppendCompact(make([]byte, 0, len(f.Geometry)), f.Geometry)
 	return n, err
 }

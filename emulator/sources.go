@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"strconv"
@@ -9,15 +10,9 @@ import (
 	"github.com/meti-go/meti/gen"
 )
 
-// columns says where each filter of the contract is applied: in SQL, on the
-// source s. What stands in a source's attribute is in its document.
-var columns = map[string]string{
-	"id": "s.ssid", "alt_id": "s.alt_id", "account_id": "s.account",
-	"methodology":            "s.document ->> 'methodology'",
-	"steward_id":             "s.document ->> 'steward_id'",
-	"project_id":             "s.document ->> 'project_id'",
-	"outcome_reporting_year": "s.document ->> 'outcome_reporting_year'",
-}
+// columns are those that filters of the contract have in the table of sources.
+// The other filters are members of its document.
+var columns = map[string]string{"id": "s.ssid", "alt_id": "s.alt_id", "account_id": "s.account"}
 
 // within is a filter for what the caller may touch: one account's sources, or
 // an admin all.
@@ -52,11 +47,11 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 	query := r.URL.Query()
 	f := within(r)
 	for _, field := range gen.Filters() {
-		column, value := columns[field.Name], any(query.Get(field.Name))
+		column, value := cmp.Or(columns[field.Name], "s.document ->> '"+field.Name+"'"), any(query.Get(field.Name))
 		if n, err := strconv.Atoi(query.Get(field.Name)); err == nil && field.Type == "integer" {
 			value = n
 		}
-		if column != "" && query.Has(field.Name) {
+		if query.Has(field.Name) {
 			f.add(column+" = ?", value)
 		}
 	}

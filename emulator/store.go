@@ -9,14 +9,12 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -26,6 +24,9 @@ import (
 
 //go:embed schema.sql
 var schema string
+
+//go:embed answer.sql
+var answer string
 
 // schemaVersion is what schema.sql sets user_version to.
 const schemaVersion = 2
@@ -242,28 +243,21 @@ const listChunk = 100
 // call of emit gets some of them, with a comma between. limit < 0 is none.
 func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func([]byte) error) error {
 	ids, err := st.matching(f, limit, offset)
-	var b []byte
 	for part := range slices.Chunk(ids, listChunk) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b = b[:0]
+		var b []byte
 		args := append(slices.Clip(f.args), part[0], part[len(part)-1])
 		err = st.each(func(rows *sql.Rows) error {
-			var ssid, created, changed, document, geometry, others sql.RawBytes
-			var c conflicts
-			if err := rows.Scan(&ssid, &created, &changed, &document, &geometry, &others, &c.share); err != nil {
-				return err
-			}
-			if err := json.Unmarshal(others, &c.others); err != nil {
-				return err
-			}
+			var source sql.RawBytes
+			err := rows.Scan(&source)
 			if len(b) > 0 {
 				b = append(b, ',')
 			}
-			b = st.appendSource(b, ssid, created, changed, document, geometry, c)
-			return nil
-		}, "SELECT s.ssid, s.created, s.changed, s.document, s.geometry, s.others, s.share FROM source s WHERE true"+f.sql+" AND s.id BETWEEN ? AND ? ORDER BY s.id", args...)
+			b = append(b, source...)
+			return err
+		}, answer+" WHERE true"+f.sql+" AND s.id BETWEEN ? AND ? ORDER BY s.id", args...)
 		if err == nil && len(b) > 0 {
 			err = emit(b)
 		}
@@ -272,24 +266,4 @@ func (st *store) list(ctx context.Context, f filter, limit, offset int, emit fun
 		}
 	}
 	return err
-}
-
-// conflicts is what changes of a source.
-type conflicts struct {
-	others []int64  // ids of those it conflicts with, in the order in which they came up
-	share  *float64 // percent_overlap
-}
-
-// appendSource writes a source as METI answers it.
-func (st *store) appendSource(b, ssid, created, changed, document, geometry []byte, c conflicts) []byte {
-	others := make([]string, len(c.others))
-	for i, id := range c.others {
-		others[i] = strconv.Quote(st.ssid(id))
-	}
-	share := "null"
-	if c.share != nil {
-		share = strconv.FormatFloat(*c.share, 'g', -1, 64)
-	}
-	return fmt.Appendf(b, `{"id":"%s","created_at":"%s","updated_at":"%s",%s,"conflict":%t,"conflict_with":[%s],"percent_overlap":%s,"geometry":%s}`,
-		ssid, created, changed, document[1:len(document)-1], len(others) > 0, strings.Join(others, ","), share, geometry)
 }
