@@ -65,7 +65,7 @@ func (r *region) near(boxes ...ledger.Box) []int64 {
 		r.err = err
 		return nil
 	}
-	ids, err := r.st.ids(`SELECT DISTINCT b.id FROM json_each(?) j JOIN box b
+	ids, err := values[int64](r.st, `SELECT DISTINCT b.id FROM json_each(?) j JOIN box b
 		ON b.west <= j.value ->> 'East' AND b.east >= j.value ->> 'West' AND b.south <= j.value ->> 'North' AND b.north >= j.value ->> 'South'
 		ORDER BY b.id`, string(text))
 	r.err = errors.Join(r.err, err)
@@ -81,11 +81,11 @@ func jsonOf(ids []int64) string {
 // register stores newcomers, all or none, and returns them as METI answers them.
 // They conflict with nothing stored past the id seen, and with nothing at all
 // where that is negative.
-func (st *store) register(news []newcomer, now func() time.Time, seen int64) (answers [][]byte, err error) {
+func (st *store) register(news []newcomer, now func() time.Time, seen int64) (answers []string, err error) {
 	st.writer.Lock()
 	defer st.writer.Unlock()
 	created, arrived := rfc3339(now()), time.Now().UnixMicro()
-	last, err := st.ids("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'")
+	last, err := values[int64](st, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'")
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (st *store) register(news []newcomer, now func() time.Time, seen int64) (an
 	}
 	var these filter
 	these.add("s.id >= ?", first)
-	err = st.list(forever, these, -1, 0, func(chunk []byte) error {
+	err = st.list(forever, these, -1, 0, func(chunk string) error {
 		answers = append(answers, chunk)
 		return nil
 	})
@@ -140,7 +140,11 @@ func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, e
 		}
 	}
 	older := r.get(slices.DeleteFunc(r.near(boxes...), func(id int64) bool { return id > seen }))
-	verdicts, err := ledger.Check(forever, fresh, sourcesOf(older))
+	known := make([]ledger.Source, len(older))
+	for i, o := range older {
+		known[i] = o.Source
+	}
+	verdicts, err := ledger.Check(forever, fresh, known)
 	if err != nil {
 		return nil, err
 	}
@@ -167,14 +171,6 @@ func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, e
 	}
 	r.measure(touched, nil)
 	return changed, r.err
-}
-
-func sourcesOf(list []*stored) []ledger.Source {
-	sources := make([]ledger.Source, len(list))
-	for i, s := range list {
-		sources[i] = s.Source
-	}
-	return sources
 }
 
 // measure computes the shares of sources under what they conflict with, or,

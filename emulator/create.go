@@ -257,10 +257,10 @@ func (sv *service) newcomer(f ledger.Feature, account string, attributes members
 // CreateSources registers sources, all or none.
 func (sv *service) CreateSources(w http.ResponseWriter, r *http.Request) {
 	answers, err := sv.create(r)
-	sv.answer(w, r, slices.Concat([]byte("["), bytes.Join(answers, []byte(",")), []byte("]")), err)
+	sv.answer(w, r, []byte("["+strings.Join(answers, ",")+"]"), err)
 }
 
-func (sv *service) create(r *http.Request) ([][]byte, error) {
+func (sv *service) create(r *http.Request) ([]string, error) {
 	x := exchangeOf(r)
 	c, err := readCreation(x.body)
 	if err != nil {
@@ -268,7 +268,7 @@ func (sv *service) create(r *http.Request) ([][]byte, error) {
 	}
 	seen := []int64{math.MaxInt64}
 	if x.met.blind {
-		if seen, err = sv.store.ids("SELECT coalesce(max(id), 0) FROM source"); err != nil {
+		if seen, err = values[int64](sv.store, "SELECT coalesce(max(id), 0) FROM source"); err != nil {
 			return nil, err
 		}
 	}
@@ -288,7 +288,7 @@ func (sv *service) create(r *http.Request) ([][]byte, error) {
 // seed registers [Options.Sources] in a store that never had a source, a
 // thousand at a time.
 func (s *Server) seed() error {
-	ever, err := s.production.ids("SELECT seq FROM sqlite_sequence")
+	ever, err := values[int64](s.production, "SELECT seq FROM sqlite_sequence")
 	if err != nil || len(ever) > 0 {
 		return err
 	}

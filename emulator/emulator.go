@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -186,10 +185,7 @@ func New(o Options) (*Server, error) {
 	}
 	key := processKey
 	if o.Seed != 0 {
-		key = func() []byte {
-			der, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(seededKey)) // keysOf would complain
-			return der
-		}
+		key = func() []byte { return seededKey }
 	}
 	for o.Seed == 0 {
 		o.Seed = rand.Uint64()

@@ -56,12 +56,10 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 		}
 	}
 	separator := "["
-	err := sv.store.list(r.Context(), f, *p.Limit, *p.Offset, func(chunk []byte) error {
+	err := sv.store.list(r.Context(), f, *p.Limit, *p.Offset, func(chunk string) error {
 		w.Header().Set("Content-Type", "application/json") // counts before the first chunk
-		_, err := io.WriteString(w, separator)
-		if separator = ","; err == nil {
-			_, err = w.Write(chunk)
-		}
+		_, err := io.WriteString(w, separator+chunk)
+		separator = ","
 		return err
 	})
 	switch {
@@ -79,8 +77,8 @@ func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID st
 	var answer []byte
 	f := within(r)
 	f.add(columns["id"]+" = ?", sourceID)
-	err := sv.store.list(r.Context(), f, 1, 0, func(chunk []byte) error {
-		answer = append(answer, chunk...)
+	err := sv.store.list(r.Context(), f, 1, 0, func(chunk string) error {
+		answer = []byte(chunk)
 		return nil
 	})
 	if err == nil && answer == nil {

@@ -185,13 +185,15 @@ func (st *store) each(visit func(*sql.Rows) error, query string, args ...any) er
 	return rows.Err()
 }
 
-// ids runs a query for ids.
-func (st *store) ids(query string, args ...any) (ids []int64, err error) {
+// values runs a query that gives one value a row.
+func values[T any](st *store, query string, args ...any) (list []T, err error) {
 	err = st.each(func(rows *sql.Rows) error {
-		ids = append(ids, 0)
-		return rows.Scan(&ids[len(ids)-1])
+		var value T
+		err := rows.Scan(&value)
+		list = append(list, value)
+		return err
 	}, query, args...)
-	return ids, err
+	return list, err
 }
 
 // tables hold sources. The last id that was given is in one of them.
@@ -233,7 +235,7 @@ func (f *filter) add(condition string, args ...any) {
 
 // matching gives the ids of the sources that match, in order. limit < 0 is none.
 func (st *store) matching(f filter, limit, offset int) ([]int64, error) {
-	return st.ids("SELECT s.id FROM source s WHERE true"+f.sql+" ORDER BY s.id LIMIT ? OFFSET ?", append(slices.Clip(f.args), limit, offset)...)
+	return values[int64](st, "SELECT s.id FROM source s WHERE true"+f.sql+" ORDER BY s.id LIMIT ? OFFSET ?", append(slices.Clip(f.args), limit, offset)...)
 }
 
 // listChunk is how many sources of a list are read at a time.
@@ -241,28 +243,19 @@ const listChunk = 100
 
 // list gives the sources that match, as JSON objects, a chunk at a time: each
 // call of emit gets some of them, with a comma between. limit < 0 is none.
-func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func([]byte) error) error {
+func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func(string) error) error {
 	ids, err := st.matching(f, limit, offset)
 	for part := range slices.Chunk(ids, listChunk) {
-		if err := ctx.Err(); err != nil {
-			return err
+		var sources []string
+		if err = ctx.Err(); err == nil {
+			args := append(slices.Clip(f.args), part[0], part[len(part)-1])
+			sources, err = values[string](st, answer+" WHERE true"+f.sql+" AND s.id BETWEEN ? AND ? ORDER BY s.id", args...)
 		}
-		var b []byte
-		args := append(slices.Clip(f.args), part[0], part[len(part)-1])
-		err = st.each(func(rows *sql.Rows) error {
-			var source sql.RawBytes
-			err := rows.Scan(&source)
-			if len(b) > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, source...)
-			return err
-		}, answer+" WHERE true"+f.sql+" AND s.id BETWEEN ? AND ? ORDER BY s.id", args...)
-		if err == nil && len(b) > 0 {
-			err = emit(b)
+		if err == nil && len(sources) > 0 {
+			err = emit(strings.Join(sources, ","))
 		}
 		if err != nil {
-			return err
+			break
 		}
 	}
 	return err

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"bytes"
 	"errors"
 	"math"
 	"strings"
@@ -76,9 +75,9 @@ func TestListIsStreamed(t *testing.T) {
 	st := testStore(t)
 	registerSquares(t, st, 10*listChunk+1, []byte("null"))
 	chunks, count := 0, 0
-	err := st.list(t.Context(), filter{}, -1, 0, func(chunk []byte) error {
+	err := st.list(t.Context(), filter{}, -1, 0, func(chunk string) error {
 		chunks++
-		count += bytes.Count(chunk, []byte(`"a":1`))
+		count += strings.Count(chunk, `"a":1`)
 		registerSquares(t, st, 1, []byte("null")) // would wait for ever if the list held on
 		return nil
 	})
@@ -86,7 +85,7 @@ func TestListIsStreamed(t *testing.T) {
 		t.Errorf("%d sources in %d chunks, %v", count, chunks, err)
 	}
 	stop := errors.New("the client has gone")
-	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { return stop }); !errors.Is(err, stop) {
+	if err := st.list(t.Context(), filter{}, -1, 0, func(string) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }
@@ -105,7 +104,7 @@ func TestRollback(t *testing.T) {
 	if _, err := st.register([]newcomer{one, one}, time.Now, math.MaxInt64); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Fatal("it was stored: ", err)
 	}
-	if err := st.list(t.Context(), filter{}, -1, 0, func([]byte) error { t.Error("a part is stored"); return nil }); err != nil {
+	if err := st.list(t.Context(), filter{}, -1, 0, func(string) error { t.Error("a part is stored"); return nil }); err != nil {
 		t.Error(err)
 	}
 	if _, err := st.register([]newcomer{one}, time.Now, math.MaxInt64); err != nil {

@@ -12,7 +12,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -25,7 +27,113 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/uuid"
+	"github.com/meti-go/meti/gen"
 )
+
+// Account is one client that may ask for tokens, and the METI account that its
+// tokens belong to. Several clients may share an account.
+type Account struct {
+	ClientID     string   `json:"client_id"`
+	ClientSecret string   `json:"client_secret"`
+	AccountID    string   `json:"account_id"`             // METI's, a UUID; the profile that creates its sources follows from it
+	Role         string   `json:"role,omitempty"`         // told in the tokens; "admin" sees every account's sources
+	ClientName   string   `json:"client_name,omitempty"`  // told in the tokens
+	V1ClientID   string   `json:"v1_client_id,omitempty"` // told in the tokens, where it is given
+	Scopes       []string `json:"scopes"`                 // those granted; all three if absent, none if empty
+}
+
+// admin is the role that sees every account.
+const admin = "admin"
+
+// allScopes are granted where an account names none.
+var allScopes = []string{gen.ScopeReadSources, gen.ScopeWriteSources, gen.ScopeDeleteSources}
+
+// String names the account without its secret.
+func (a Account) String() string {
+	return fmt.Sprintf("account %s of client %s", a.AccountID, a.ClientID)
+}
+
+// GoString is String: no formatting verb shows the secret.
+func (a Account) GoString() string { return a.String() }
+
+// DemoAccount is the account of an emulator that was given none. Its secret is
+// public, of course.
+func DemoAccount() Account {
+	return Account{
+		ClientID: "demo-client", ClientSecret: "demo-secret", AccountID: "00000000-0000-4000-8000-000000000001",
+		Role: "custodian", ClientName: "Demo Custodian", Scopes: slices.Clone(allScopes),
+	}
+}
+
+// LoadAccounts reads a JSON array of accounts, with the members of [Account].
+// No member but v1_client_id, role, client_name and scopes may be left out.
+func LoadAccounts(r io.Reader) (accounts []Account, err error) {
+	decoder := json.NewDecoder(io.LimitReader(r, 16<<20))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&accounts); err != nil {
+		return nil, fmt.Errorf("emulator: accounts: %w", err)
+	}
+	if len(accounts) == 0 {
+		return nil, errors.New("emulator: accounts: the array is empty")
+	}
+	return accounts, checkAccounts(accounts)
+}
+
+func checkAccounts(accounts []Account) error {
+	seen := make(map[string]bool)
+	for i, a := range accounts {
+		switch {
+		case a.ClientID == "", a.ClientSecret == "", a.AccountID == "":
+			return fmt.Errorf("emulator: account %d lacks client_id, client_secret or account_id", i+1)
+		case seen[a.ClientID]:
+			return fmt.Errorf("emulator: client_id %s is given twice", a.ClientID)
+		}
+		for _, scope := range a.Scopes {
+			if !slices.Contains(allScopes, scope) {
+				return fmt.Errorf("emulator: account %d has the scope %q, which METI does not know", i+1, scope)
+			}
+		}
+		seen[a.ClientID] = true
+	}
+	return nil
+}
+
+// profile is the UUID of the profile that an account's sources are created by.
+func profile(accountID string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("profile of "+accountID)).String()
+}
+
+// Accounts are those that may ask for tokens, secrets included.
+func (s *Server) Accounts() []Account {
+	defer s.lock()()
+	return slices.Clone(s.accounts)
+}
+
+// AddAccount lets one more client ask for tokens, until [Server.Reset].
+func (s *Server) AddAccount(a Account) error {
+	defer s.lock()()
+	more := append(slices.Clip(s.accounts), a)
+	if err := checkAccounts(more); err != nil {
+		return err
+	}
+	s.accounts = more
+	return nil
+}
+
+// account is the one with this client id, or the first one if that is empty,
+// with the scopes that it is granted.
+func (s *Server) account(clientID string) (Account, bool) {
+	for _, a := range s.Accounts() {
+		if clientID == "" || a.ClientID == clientID {
+			if a.Scopes == nil {
+				a.Scopes = allScopes
+			}
+			return a, true
+		}
+	}
+	return Account{}, false
+}
 
 // claims are those of a token that are looked at. METI's own begin with its
 // host, whatever the audience [A].
@@ -56,8 +164,8 @@ var processKey = sync.OnceValue(func() []byte {
 // seededKey is what emulators with a seed sign with. It is as secret as a seed:
 // not at all.
 //
-//go:embed seeded.key
-var seededKey string
+//go:embed seeded.der
+var seededKey []byte
 
 // keysOf makes keys of a private one, PKCS #1.
 func keysOf(der []byte) (k keys, err error) {
@@ -107,7 +215,7 @@ func (s *Server) grant(spec TokenSpec) (map[string]any, error) {
 		return nil, fmt.Errorf("emulator: no account has the client id %q", spec.ClientID)
 	}
 	if spec.Scopes == nil {
-		spec.Scopes = account.granted()
+		spec.Scopes = account.Scopes
 	}
 	now, lifetime := s.Now(), s.options.TokenLifetime
 	if spec.Expired {
@@ -193,7 +301,7 @@ func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
 		writeTokenError(w, http.StatusTooManyRequests, "too_many_requests", "Client quota has been used up")
 		return
 	}
-	granted := slices.Clone(account.granted())
+	granted := slices.Clone(account.Scopes)
 	if asked := strings.Fields(q["scope"]); len(asked) > 0 {
 		granted = slices.DeleteFunc(granted, func(scope string) bool { return !slices.Contains(asked, scope) })
 	}
