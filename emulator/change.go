@@ -84,7 +84,7 @@ func jsonOf(ids []int64) string {
 func (st *store) register(news []newcomer, now func() time.Time, seen int64) (answers []string, err error) {
 	st.writer.Lock()
 	defer st.writer.Unlock()
-	created, arrived := rfc3339(now()), time.Now().UnixMicro()
+	created, arrived := ledger.TimeOf(now()).String(), time.Now().UnixMicro()
 	last, err := values[int64](st, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'source'")
 	if err != nil {
 		return nil, err
@@ -132,17 +132,16 @@ func update(exec func(string, ...any), changed map[int64]*stored, now string) {
 // all sources whose conflicts change, the newcomers in conflict among them.
 func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, error) {
 	var boxes []ledger.Box
-	fresh := make([]ledger.Source, len(news))
-	for i, n := range news {
-		fresh[i] = n.Source
+	var fresh, known []ledger.Source
+	for _, n := range news {
+		fresh = append(fresh, n.Source)
 		if box, ok := n.Shape.SearchBox(); ok && n.Country != "" {
 			boxes = append(boxes, box)
 		}
 	}
 	older := r.get(slices.DeleteFunc(r.near(boxes...), func(id int64) bool { return id > seen }))
-	known := make([]ledger.Source, len(older))
-	for i, o := range older {
-		known[i] = o.Source
+	for _, o := range older {
+		known = append(known, o.Source)
 	}
 	verdicts, err := ledger.Check(forever, fresh, known)
 	if err != nil {
@@ -218,7 +217,7 @@ func (st *store) remove(f filter, now func() time.Time) (deleted int, err error)
 			exec("DELETE FROM source WHERE id = ?", id)
 			exec("DELETE FROM box WHERE id = ?", id)
 		}
-		update(exec, changed, rfc3339(now()))
+		update(exec, changed, ledger.TimeOf(now()).String())
 	})
 }
 
@@ -243,6 +242,3 @@ func (r *region) repair(ids []int64) map[int64]*stored {
 	r.measure(slices.Collect(maps.Values(changed)), gone)
 	return changed
 }
-
-// rfc3339 writes a time as METI does, to the microsecond [D].
-func rfc3339(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00") }

@@ -161,11 +161,7 @@ func (sv *service) judge(c creation, account string, mayName bool) (news []newco
 		return nil, c.refuse(problems)
 	}
 	for _, f := range features {
-		n, err := sv.newcomer(f, account, attributes)
-		if err != nil {
-			return nil, err
-		}
-		news = append(news, n)
+		news = append(news, sv.newcomer(f, account, attributes))
 	}
 	return news, nil
 }
@@ -224,7 +220,7 @@ func (c creation) loc(pointer string) []any {
 
 // newcomer computes what is stored of a feature. Its document is what never
 // changes of the answer; answer.sql adds what changes, and the geometry.
-func (sv *service) newcomer(f ledger.Feature, account string, attributes members) (newcomer, error) {
+func (sv *service) newcomer(f ledger.Feature, account string, attributes members) newcomer {
 	n := newcomer{
 		Source:  ledger.Source{Shape: f.Shape, Period: f.Period, Country: sv.server.countries().Of(f.Shape)},
 		account: account, altID: f.AltID,
@@ -248,10 +244,10 @@ func (sv *service) newcomer(f ledger.Feature, account string, attributes members
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // what was sent stays as it is
-	err := encoder.Encode(document)
+	_ = encoder.Encode(document) // it is made of what can be written
 	n.document = bytes.TrimSpace(text.Bytes())
 	n.geometry = scan.AppendCompact(make([]byte, 0, len(f.Geometry)), f.Geometry)
-	return n, err
+	return n
 }
 
 // CreateSources registers sources, all or none.
@@ -295,11 +291,6 @@ func (s *Server) seed() error {
 	sv := &service{server: s, store: s.production}
 	number := 0
 	var batch []newcomer
-	register := func() error {
-		_, err := s.production.register(batch, s.Now, math.MaxInt64)
-		batch = nil
-		return err
-	}
 	for _, r := range s.options.Sources {
 		err := eachSource(r, func(source []byte) error {
 			number++
@@ -307,16 +298,18 @@ func (s *Server) seed() error {
 			if err != nil {
 				return fmt.Errorf("source %d: %w", number, err)
 			}
-			if batch = append(batch, news...); len(batch) < 1000 {
-				return nil
+			if batch = append(batch, news...); len(batch) >= 1000 {
+				_, err = s.production.register(batch, s.Now, math.MaxInt64)
+				batch = nil
 			}
-			return register()
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("emulator: sources: %w", err)
 		}
 	}
-	return register()
+	_, err = s.production.register(batch, s.Now, math.MaxInt64)
+	return err
 }
 
 // eachSource calls do for the features of collections, and for other objects.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -463,4 +464,60 @@ func FuzzCreate(f *testing.F) {
 			t.Fatalf("%d listed of %d, %v", len(listed), len(stored), err)
 		}
 	})
+}
+
+// TestHuge has others list and register while the largest geometries are judged.
+func TestHuge(t *testing.T) {
+	server := start(t, emulator.Options{})
+	c := as(t, server, north)
+	huge := fields(0, 60, 10, 0, 0.45, 9_999, rand.New(rand.NewPCG(1, 2)))
+	judged := make(chan error)
+	go func() {
+		got, err := c.try("POST", "/sources", "application/json", string(huge))
+		if err == nil && got.status != http.StatusOK {
+			err = fmt.Errorf("%d %.300s", got.status, got.body)
+		}
+		judged <- err
+	}()
+	for server.Requests()["createSources"] == 0 { // it has arrived
+		runtime.Gosched()
+	}
+	for i := range 3 {
+		c.create(square(fmt.Sprint("small", i), float64(2*i), 0, ""))
+		c.list("?limit=1")
+		select {
+		case err := <-judged:
+			t.Fatal("the others had to wait for it: ", err)
+		default:
+		}
+	}
+	if err := <-judged; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPanic has judging panic, by a table of countries with a broken hole: the
+// request is refused, and the next ones are carried out.
+func TestPanic(t *testing.T) {
+	countries := ledger.NewCountries()
+	countries.AddPolygons("Broken", [][][]float64{{{-10, -10, 60, -10, 60, 60, -10, 60, -10, -10}, {1}}})
+	c := as(t, start(t, emulator.Options{Countries: countries}), north)
+	if got := c.do(http.StatusBadRequest, "POST", "/sources", square("a", 0, 0, "")); !strings.Contains(string(got.body), "cannot be judged") {
+		t.Errorf("%s", got.body)
+	}
+	c.create(square("b", 0, 0, ""))
+}
+
+// TestPartsThatTouch registers a sound shape on which the geometry library has
+// panicked, over itself.
+func TestPartsThatTouch(t *testing.T) {
+	text, err := os.ReadFile("../testdata/ledger/touching-parts.geojson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := as(t, start(t, emulator.Options{}), north)
+	c.create(string(text))
+	if got := c.create(string(text))[0]; !got.Conflict {
+		t.Errorf("%+v", got)
+	}
 }

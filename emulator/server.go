@@ -3,7 +3,9 @@ package emulator
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/meti-go/meti"
 	"github.com/meti-go/meti/emulator/internal/httpapi"
 	"github.com/meti-go/meti/gen"
@@ -39,8 +42,13 @@ func (s *Server) routes() http.Handler {
 			mux.Handle(o.Method+" "+prefix+o.Path, s.operation(o, sv.store, guard(o, operations)))
 		}
 	}
-	mux.HandleFunc("GET /.well-known/jwks.json", s.serveKeys)
-	mux.HandleFunc("GET /.well-known/openid-configuration", s.serveConfiguration)
+	for path, value := range map[string]any{
+		"/.well-known/jwks.json":            jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.keys.public}},
+		"/.well-known/openid-configuration": s.configuration(),
+		"/healthz":                          map[string]string{"status": "ok"},
+	} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, value) })
+	}
 	contract := ownContract(s.URL)
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -53,13 +61,10 @@ func (s *Server) routes() http.Handler {
 		}
 		writeJSON(w, http.StatusOK, value)
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
 	if s.options.Admin {
 		s.adminRoutes(mux)
 	}
-	return s.outermost(s.inShape(mux))
+	return s.outermost(s.likeFastAPI(mux))
 }
 
 var (
@@ -106,27 +111,26 @@ func (s *Server) outermost(next http.Handler) http.Handler {
 	})
 }
 
-// inShape answers in METI's shape what no route takes: as FastAPI, whose errors
-// they are, by Starlette's Router with redirect_slashes. It takes no path for
-// another, but tells where one without slashes at its end is.
-func (s *Server) inShape(mux *http.ServeMux) http.Handler {
+// likeFastAPI answers what no route takes as Starlette's Router does: in METI's
+// shape, and with a redirect to where a path without slashes at its end is.
+func (s *Server) likeFastAPI(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		plain := *r.URL
 		plain.Path, plain.RawPath = strings.TrimRight(plain.Path, "/"), ""
 		_, pattern := mux.Handler(r)
 		_, plainPattern := mux.Handler(&http.Request{Method: http.MethodGet, Host: r.Host, URL: &plain})
-		switch clean := path.Clean(r.URL.Path) == r.URL.Path; {
-		case clean && pattern != "":
+		clean := path.Clean(r.URL.Path) == r.URL.Path
+		if clean && pattern != "" {
 			mux.ServeHTTP(w, r)
-		case !clean && path.Clean(plain.Path) == plain.Path && strings.Contains(plainPattern, gen.OperationListSources.Path):
+		} else if !clean && path.Clean(plain.Path) == plain.Path && strings.Contains(plainPattern, gen.OperationListSources.Path) {
 			plain.Scheme, _, _ = strings.Cut(s.URL, ":")
 			plain.Host = r.Host
 			w.Header().Set("Location", plain.String())
 			w.WriteHeader(http.StatusTemporaryRedirect)
-		case clean && keep(mux, r).header.Get("Allow") != "":
-			w.Header().Set("Allow", keep(mux, r).header.Get("Allow"))
+		} else if allow := keep(mux, r).header.Get("Allow"); clean && allow != "" {
+			w.Header().Set("Allow", allow)
 			writeDetail(w, http.StatusMethodNotAllowed, "Method Not Allowed")
-		default:
+		} else {
 			writeDetail(w, http.StatusNotFound, "Not Found")
 		}
 	})
@@ -213,4 +217,89 @@ func writeBytes(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone
+}
+
+// adminPath is what the paths begin with that are the emulator's own.
+const adminPath = "/_emulator/"
+
+// adminRoutes serves what [Server] does to processes that cannot call it; see
+// "meti emulator --help".
+func (s *Server) adminRoutes(mux *http.ServeMux) {
+	// What serve answers is sent as JSON, or 204 for nothing.
+	handle := func(pattern string, serve func(r *http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if !s.fromProgram(r) {
+				writeDetail(w, http.StatusForbidden, "Only programs that call this server by its own address may use "+adminPath)
+				return
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+			switch answer, err := serve(r); {
+			case err != nil:
+				writeDetail(w, http.StatusBadRequest, err.Error())
+			case answer == nil:
+				w.WriteHeader(http.StatusNoContent)
+			default:
+				writeJSON(w, http.StatusOK, answer)
+			}
+		})
+	}
+	handle("GET /_emulator/faults", func(*http.Request) (any, error) { return s.Faults(), nil })
+	handle("DELETE /_emulator/faults", func(*http.Request) (any, error) { return nil, s.SetFaults(nil) })
+	handle("PUT /_emulator/faults", reading(func(faults []Fault) (any, error) {
+		err := s.SetFaults(faults)
+		return s.Faults(), err
+	}))
+	handle("GET /_emulator/requests", func(r *http.Request) (any, error) {
+		last := r.URL.Query().Get("last")
+		if last == "" {
+			return s.Requests(), nil
+		}
+		n, err := strconv.ParseUint(last, 10, 16)
+		return s.LastRequests(int(n)), err
+	})
+	type clock struct {
+		Now    time.Time `json:"now"`
+		Frozen bool      `json:"frozen"`
+	}
+	handle("GET /_emulator/clock", func(*http.Request) (any, error) {
+		now, frozen := s.now()
+		return clock{now, frozen}, nil
+	})
+	handle("PUT /_emulator/clock", reading(func(to clock) (any, error) {
+		if to.Now.IsZero() {
+			to.Now = s.Now()
+		}
+		s.SetClock(to.Now, to.Frozen)
+		return to, nil
+	}))
+	handle("POST /_emulator/token", reading(func(spec TokenSpec) (any, error) { return s.grant(spec) }))
+	handle("POST /_emulator/accounts", reading(func(account Account) (any, error) { return nil, s.AddAccount(account) }))
+	handle("POST /_emulator/reset", func(r *http.Request) (any, error) { return nil, s.Reset(r.Context()) })
+}
+
+// reading reads the JSON body that do wants.
+func reading[T any](do func(T) (any, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var body T
+		decoder := json.NewDecoder(r.Body)
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&body); err != nil {
+			return nil, err
+		}
+		return do(body)
+	}
+}
+
+// fromProgram reports whether a program sends a request, and no page in a
+// browser: one of another site, or one that reaches this machine by a host name
+// of its own.
+func (s *Server) fromProgram(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if r.Header.Get("Origin") != "" || site != "" && site != "same-origin" && site != "none" {
+		return false
+	}
+	host := (&url.URL{Host: r.Host}).Hostname()
+	own, _ := url.Parse(s.URL) // it was checked
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback() || host == own.Hostname() || host != "" && host == s.listening
 }

@@ -185,9 +185,6 @@ func keysOf(der []byte) (k keys, err error) {
 	return k, err
 }
 
-// issuer is Auth0's form: the domain with a slash at the end.
-func (s *Server) issuer() string { return s.URL + "/" }
-
 // TokenSpec is what a token is to be, where it differs from one that its client
 // would get.
 type TokenSpec struct {
@@ -228,7 +225,7 @@ func (s *Server) grant(spec TokenSpec) (map[string]any, error) {
 	scope := strings.Join(spec.Scopes, " ")
 	const own = "https://api.meti.millpont.com/"
 	all := map[string]any{
-		"iss": s.issuer(), "sub": account.ClientID + "@clients", "aud": cmp.Or(spec.Audience, s.options.Audience),
+		"iss": s.URL + "/", "sub": account.ClientID + "@clients", "aud": cmp.Or(spec.Audience, s.options.Audience),
 		"iat": now.Add(lifetime - s.options.TokenLifetime).Unix(), "exp": now.Add(lifetime).Unix(), "jti": hex.EncodeToString(id[:16]),
 		"azp": account.ClientID, "gty": "client-credentials", "scope": scope,
 		own + "account_id": account.AccountID, own + "role": account.Role,
@@ -262,7 +259,7 @@ func (s *Server) verify(header string) (c claims, refused string) {
 	switch {
 	case token.Claims(s.keys.public) != nil:
 		return c, "Invalid token signature"
-	case c.Issuer != s.issuer():
+	case c.Issuer != s.URL+"/":
 		return c, "Token has another issuer"
 	case !c.Audience.Contains(s.options.Audience):
 		return c, "Token has another audience"
@@ -384,18 +381,13 @@ func rateLimit(h http.Header, limit int, reset time.Time) {
 	h.Set("X-Ratelimit-Reset", strconv.FormatInt(reset.Unix(), 10))
 }
 
-// serveKeys publishes what tokens are verified with.
-func (s *Server) serveKeys(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.keys.public}})
-}
-
-// serveConfiguration is OpenID Connect Discovery, as far as it applies.
-func (s *Server) serveConfiguration(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]any{
-		"issuer": s.issuer(), "token_endpoint": s.URL + "/oauth/token", "jwks_uri": s.URL + "/.well-known/jwks.json",
+// configuration is OpenID Connect Discovery, as far as it applies.
+func (s *Server) configuration() map[string]any {
+	return map[string]any{
+		"issuer": s.URL + "/", "token_endpoint": s.URL + "/oauth/token", "jwks_uri": s.URL + "/.well-known/jwks.json",
 		"scopes_supported": allScopes, "grant_types_supported": []string{"client_credentials"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
 		"id_token_signing_alg_values_supported": []string{"RS256"}, "subject_types_supported": []string{"public"},
 		"response_types_supported": []string{},
-	})
+	}
 }

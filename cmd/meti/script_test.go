@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,7 +100,11 @@ func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
 
 // meti is the path of the command under test.
 func meti(ts *testscript.TestScript) string {
-	path := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "meti")
+	name := "meti"
+	if runtime.GOOS == "windows" {
+		name = "meti.exe"
+	}
+	path := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], name)
 	if _, err := os.Stat(path); err != nil {
 		ts.Fatalf("%v", err)
 	}
