@@ -112,9 +112,7 @@ func (st *store) register(news []newcomer, now func() time.Time, seen int64) (an
 	if err != nil {
 		return nil, err
 	}
-	var these filter
-	these.add("s.id >= ?", first)
-	err = st.list(forever, these, -1, 0, func(chunk string) error {
+	err = st.list(forever, filter{" AND s.id >= ?", []any{first}}, nil, nil, func(chunk string) error {
 		answers = append(answers, chunk)
 		return nil
 	})
@@ -203,7 +201,7 @@ func (r *region) measure(sources []*stored, gone func(id int64) bool) {
 func (st *store) remove(f filter, now func() time.Time) (deleted int, err error) {
 	st.writer.Lock()
 	defer st.writer.Unlock()
-	ids, err := st.matching(f, -1, 0)
+	ids, err := st.matching(f, nil, nil)
 	if err != nil {
 		return 0, err
 	}

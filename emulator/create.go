@@ -316,10 +316,9 @@ func (s *Server) seed() error {
 func eachSource(r io.Reader, do func(source []byte) error) error {
 	for decoder := json.NewDecoder(r); ; {
 		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		if err := decoder.Decode(&value); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		sources := [][]byte{value}

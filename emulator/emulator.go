@@ -164,7 +164,7 @@ func Start(o Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.handler, ConnState: s.track, MaxHeaderBytes: 64 << 10,
 		// Once it has read a body, an operation may take longer; for slow readers.
-		ReadHeaderTimeout: 30 * time.Second, ReadTimeout: patience, IdleTimeout: patience, WriteTimeout: time.Hour,
+		ReadHeaderTimeout: 30 * time.Second, ReadTimeout: bodyTimeout, IdleTimeout: bodyTimeout, WriteTimeout: time.Hour,
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:    slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
 	}
@@ -186,9 +186,8 @@ func New(o Options) (*Server, error) {
 	key := processKey
 	if o.Seed != 0 {
 		key = func() []byte { return seededKey }
-	}
-	for o.Seed == 0 {
-		o.Seed = rand.Uint64()
+	} else {
+		o.Seed = rand.Uint64() | 1 // not 0
 	}
 	s := &Server{URL: o.URL, options: o, bodies: semaphore.NewWeighted(bodiesAtOnce * o.MaxBody)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -242,10 +241,7 @@ func (s *Server) start() error {
 // and of the sandbox, the id that comes next, accounts, faults, counts, quotas
 // and the clock. Tokens stay valid while they last.
 func (s *Server) Reset(context.Context) error {
-	if err := errors.Join(s.production.reset(), s.sandbox.reset()); err != nil {
-		return fmt.Errorf("emulator: %w", err)
-	}
-	return s.start()
+	return errors.Join(s.production.reset(), s.sandbox.reset(), s.start())
 }
 
 // Handler is the whole server.

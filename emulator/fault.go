@@ -207,13 +207,6 @@ type activeFault struct {
 	seen map[string]int // requests that it was about, by operation; all of them under AnyOperation
 }
 
-// about reports whether the fault is about a request.
-func (f Fault) about(operation string, x *exchange) bool {
-	return (f.Operation == AnyOperation || f.Operation == operation) &&
-		(f.ClientID == "" || f.ClientID == x.clientID) &&
-		(f.AltID == "" || slices.Contains(x.altIDs, f.AltID))
-}
-
 // SetFaults replaces all faults, and starts their counts anew.
 func (s *Server) SetFaults(faults []Fault) error {
 	var active []activeFault
@@ -256,7 +249,8 @@ type met struct {
 func (s *Server) meet(operation string, x *exchange) (m met) {
 	for i := range s.faults {
 		f := &s.faults[i]
-		if !f.about(operation, x) {
+		if f.Operation != AnyOperation && f.Operation != operation ||
+			f.ClientID != "" && f.ClientID != x.clientID || f.AltID != "" && !slices.Contains(x.altIDs, f.AltID) {
 			continue
 		}
 		number, total := f.seen[operation], f.seen[AnyOperation]

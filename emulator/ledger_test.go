@@ -470,7 +470,7 @@ func FuzzCreate(f *testing.F) {
 func TestHuge(t *testing.T) {
 	server := start(t, emulator.Options{})
 	c := as(t, server, north)
-	huge := fields(0, 60, 10, 0, 0.45, 9_999, rand.New(rand.NewPCG(1, 2)))
+	huge := fields(0, 25, 10, 0, 0.45, 9_999, rand.New(rand.NewPCG(1, 2)))
 	judged := make(chan error)
 	go func() {
 		got, err := c.try("POST", "/sources", "application/json", string(huge))

@@ -67,8 +67,8 @@ func (s *Server) scrub(address string) string {
 	return address[:min(len(address), 1024)]
 }
 
-// patience is how long a request's body may take to arrive.
-const patience = 2 * time.Minute
+// bodyTimeout is how long a request's body may take to arrive.
+const bodyTimeout = 2 * time.Minute
 
 // recorder notes what is answered, in time for whoever has read the answer.
 type recorder struct {
@@ -130,7 +130,7 @@ func (s *Server) operation(o gen.Operation, st *store, work http.Handler) http.H
 			panic(http.ErrAbortHandler)
 		}
 		controller := http.NewResponseController(w) // a server of the caller's may know no deadlines
-		_ = controller.SetReadDeadline(time.Now().Add(patience))
+		_ = controller.SetReadDeadline(time.Now().Add(bodyTimeout))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 		_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
 		s.bodies.Release(size - int64(len(body)))

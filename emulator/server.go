@@ -28,8 +28,6 @@ type service struct {
 	sandbox bool
 }
 
-var _ httpapi.ServerInterface = (*service)(nil)
-
 // routes lays out the port.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -184,9 +182,8 @@ func (sv *service) answer(w http.ResponseWriter, r *http.Request, body []byte, e
 	}
 }
 
-// METI answers errors in three shapes; see the schema Error of openapi.yaml.
-
-// writeDetail answers {"detail": …}, a text or a list of fieldError [L].
+// writeDetail answers {"detail": …}, a text or a list of fieldError [L]. All
+// shapes of errors are in the schema Error of openapi.yaml.
 func writeDetail(w http.ResponseWriter, status int, detail any) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")

@@ -27,7 +27,7 @@ func within(r *http.Request) (f filter) {
 	return f
 }
 
-// errNotFound is the answer for what the caller may not see, too.
+// errNotFound answers for sources that are not there, or are another account's.
 var errNotFound = &refusal{http.StatusNotFound, "Source not found"}
 
 // ListSources streams the sources that match.
@@ -37,12 +37,6 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 			sv.answer(w, r, nil, invalidQuery(name, "Input should be greater than or equal to 0", "greater_than_equal"))
 			return
 		}
-	}
-	if p.Limit == nil {
-		p.Limit = new(-1)
-	}
-	if p.Offset == nil {
-		p.Offset = new(0)
 	}
 	query := r.URL.Query()
 	f := within(r)
@@ -56,7 +50,7 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 		}
 	}
 	separator := "["
-	err := sv.store.list(r.Context(), f, *p.Limit, *p.Offset, func(chunk string) error {
+	err := sv.store.list(r.Context(), f, p.Limit, p.Offset, func(chunk string) error {
 		w.Header().Set("Content-Type", "application/json") // counts before the first chunk
 		_, err := io.WriteString(w, separator+chunk)
 		separator = ","
@@ -77,7 +71,7 @@ func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID st
 	var answer []byte
 	f := within(r)
 	f.add(columns["id"]+" = ?", sourceID)
-	err := sv.store.list(r.Context(), f, 1, 0, func(chunk string) error {
+	err := sv.store.list(r.Context(), f, nil, nil, func(chunk string) error {
 		answer = []byte(chunk)
 		return nil
 	})

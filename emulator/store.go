@@ -233,17 +233,17 @@ func (f *filter) add(condition string, args ...any) {
 	f.args = append(f.args, args...)
 }
 
-// matching gives the ids of the sources that match, in order. limit < 0 is none.
-func (st *store) matching(f filter, limit, offset int) ([]int64, error) {
-	return values[int64](st, "SELECT s.id FROM source s WHERE true"+f.sql+" ORDER BY s.id LIMIT ? OFFSET ?", append(slices.Clip(f.args), limit, offset)...)
+// matching gives the ids of the sources that match, in order.
+func (st *store) matching(f filter, limit, offset *int) ([]int64, error) {
+	return values[int64](st, "SELECT s.id FROM source s WHERE true"+f.sql+" ORDER BY s.id LIMIT coalesce(?, -1) OFFSET coalesce(?, 0)", append(slices.Clip(f.args), limit, offset)...)
 }
 
 // listChunk is how many sources of a list are read at a time.
 const listChunk = 100
 
 // list gives the sources that match, as JSON objects, a chunk at a time: each
-// call of emit gets some of them, with a comma between. limit < 0 is none.
-func (st *store) list(ctx context.Context, f filter, limit, offset int, emit func(string) error) error {
+// call of emit gets some of them, with a comma between.
+func (st *store) list(ctx context.Context, f filter, limit, offset *int, emit func(string) error) error {
 	ids, err := st.matching(f, limit, offset)
 	for part := range slices.Chunk(ids, listChunk) {
 		var sources []string

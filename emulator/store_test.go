@@ -75,7 +75,7 @@ func TestListIsStreamed(t *testing.T) {
 	st := testStore(t)
 	registerSquares(t, st, 10*listChunk+1, []byte("null"))
 	chunks, count := 0, 0
-	err := st.list(t.Context(), filter{}, -1, 0, func(chunk string) error {
+	err := st.list(t.Context(), filter{}, nil, nil, func(chunk string) error {
 		chunks++
 		count += strings.Count(chunk, `"a":1`)
 		registerSquares(t, st, 1, []byte("null")) // would wait for ever if the list held on
@@ -85,7 +85,7 @@ func TestListIsStreamed(t *testing.T) {
 		t.Errorf("%d sources in %d chunks, %v", count, chunks, err)
 	}
 	stop := errors.New("the client has gone")
-	if err := st.list(t.Context(), filter{}, -1, 0, func(string) error { return stop }); !errors.Is(err, stop) {
+	if err := st.list(t.Context(), filter{}, nil, nil, func(string) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }
@@ -104,7 +104,7 @@ func TestRollback(t *testing.T) {
 	if _, err := st.register([]newcomer{one, one}, time.Now, math.MaxInt64); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Fatal("it was stored: ", err)
 	}
-	if err := st.list(t.Context(), filter{}, -1, 0, func(string) error { t.Error("a part is stored"); return nil }); err != nil {
+	if err := st.list(t.Context(), filter{}, nil, nil, func(string) error { t.Error("a part is stored"); return nil }); err != nil {
 		t.Error(err)
 	}
 	if _, err := st.register([]newcomer{one}, time.Now, math.MaxInt64); err != nil {
