@@ -272,7 +272,7 @@ func TestEveryFilterIsApplied(t *testing.T) {
 			value = "7"
 		}
 		if got := c.list("?" + f.Name + "=" + value); len(got) != 0 {
-			t.Errorf("openapi.yaml has the filter %s, and it is not applied: say in the table columns of emulator/sources.go by which column", f.Name)
+			t.Errorf("openapi.yaml has the filter %s, and it is not applied: see columns in emulator/sources.go", f.Name)
 		}
 	}
 }

@@ -112,8 +112,6 @@ func TestOneFile(t *testing.T) {
 	m.run("", "generate", ".")
 	m.run("+ field Source.SoilType string", "test", "-run", "TestPublicAPI/(gen|api)", ".")
 	m.run("", "test", "-run", "TestPublicAPI/(gen|api)", "-update", ".")
-	m.run("openapi.yaml has the filter crop, and it is not applied: say in the table columns of emulator/sources.go", "test", "-run", "TestEveryFilter", "./emulator")
-	m.edit("emulator/sources.go", "var columns = map[string]string{\n", "	\"crop\": \"s.document ->> 'crop'\",\n")
 
 	m.write("cmd/meti/testdata/script/onefile.txtar", `emulator
 code 0 meti check --soil-type loam --crop maize one.json
