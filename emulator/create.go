@@ -321,11 +321,11 @@ func eachSource(r io.Reader, do func(source []byte) error) error {
 		} else if err != nil {
 			return err
 		}
-		sources := [][]byte{value}
-		if features, _ := scan.Cut(value, "features"); features != nil {
-			sources, _ = scan.CutElements(features)
+		var collection struct{ Features []json.RawMessage }
+		if json.Unmarshal(value, &collection) != nil || collection.Features == nil {
+			collection.Features = []json.RawMessage{value}
 		}
-		for _, source := range sources {
+		for _, source := range collection.Features {
 			if err := do(source); err != nil {
 				return err
 			}
