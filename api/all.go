@@ -45,6 +45,7 @@ const (
 	maxFutile       = 3 // returns to the beginning without a new source
 	requestsPerPage = 8 // that the listed sources would fill; deleting most of them takes 5
 	moreRequests    = 20
+	manyRequests    = 256 // after which All asks whether the account has an end
 )
 
 // All lists every source that the filter lets through, each once. Whatever is
@@ -94,6 +95,8 @@ type listing struct {
 	ahead    map[int]*fetched // pages under way or arrived, by offset
 	requests sync.WaitGroup
 	sent     int  // requests so far
+	measure  int  // after so many, look whether the account has an end
+	due      int  // sources that justify requests: those beyond were registered meanwhile
 	large    bool // pages are too large to be held
 
 	told  map[ssidHash]int // the rank of each source that was yielded: where it came
@@ -128,9 +131,13 @@ func (l *listing) list() error {
 		l.params.InFlight = defaultInFlight
 	}
 	l.limit, l.width, l.end = max(l.limit, 2), 1, math.MaxInt
+	l.measure, l.due = manyRequests, math.MaxInt
 	for {
 		done := false
-		err := l.consume()
+		err := l.lookForTheEnd()
+		if err == nil {
+			err = l.consume()
+		}
 		if err == nil {
 			done, err = l.advance()
 		}
@@ -148,11 +155,27 @@ func (l *listing) list() error {
 
 // allowed is how many requests may have been sent.
 func (l *listing) allowed() int {
-	n := requestsPerPage*len(l.told)/max(1, l.most-1) + moreRequests + 2*l.params.InFlight
+	n := requestsPerPage*min(len(l.told), l.due)/max(1, l.most-1) + moreRequests + 2*l.params.InFlight
 	if l.whole != nil {
 		n *= 2
 	}
 	return n
+}
+
+// lookForTheEnd looks, each time that twice as many requests were sent, whether
+// there are sources far behind those that are listed. If not, the account may be
+// one that gets a source with each request, which would be followed for ever.
+func (l *listing) lookForTheEnd() error {
+	if l.sent < l.measure {
+		return nil
+	}
+	l.measure = 2 * l.sent
+	far := 2 * max(len(l.told), l.page.offset+l.page.count)
+	_, more, err := l.peek(far)
+	if err == nil && more == 0 {
+		l.due = min(l.due, len(l.told)+far)
+	}
+	return err
 }
 
 // advance goes on behind a page that begins where it should, and reports

@@ -297,6 +297,31 @@ func TestAllEndsWhereTheAccountDoesNot(t *testing.T) {
 	t.Logf("%d requests", l.spent())
 }
 
+// TestAllEndsWhereEachRequestRegisters lists accounts that get a source with
+// each request, at the end: one that only grows, in the smallest pages, and
+// small ones that lose a source each time too.
+func TestAllEndsWhereEachRequestRegisters(t *testing.T) {
+	const many = 20000
+	random := rand.New(rand.NewPCG(1, 1))
+	for trial := range 300 {
+		total, limit, inFlight := random.IntN(12), 5+random.IntN(20), 8
+		change := changes["both each time"]
+		if trial == 0 {
+			total, limit, inFlight, change = 8, 2, 1, changes["one more each time"]
+		}
+		s := newChanging(random, "appended", total)
+		s.change = func(s *changing, offset, limit int) {
+			if s.requests < many {
+				change(s, offset, limit)
+			}
+		}
+		listed, err := collect(t.Context(), s.client(t), AllParams{PageSize: limit, InFlight: inFlight})
+		if err != nil && !errors.Is(err, ErrIncomplete) || s.requests >= many {
+			t.Fatalf("trial %d: %d sources, pages of %d: %d listed with %d requests, %v", trial, total, limit, len(listed), s.requests, err)
+		}
+	}
+}
+
 // TestAllWhileItsLoopDeletes deletes what is listed, or some of it: all is
 // listed, and never asked for at once, for the answer would not wait.
 func TestAllWhileItsLoopDeletes(t *testing.T) {
