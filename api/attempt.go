@@ -25,41 +25,39 @@ func (r *run) attempt(ctx context.Context) (o outcome) {
 	if r.body != nil {
 		header["Content-Type"] = jsonHeader
 	}
-	who, err := r.authorize(ctx, header)
-	if err != nil {
-		return outcome{err: err, spent: time.Since(start)}
+	who, failure := r.authorize(ctx, header)
+	if failure != nil {
+		return outcome{err: failure, spent: time.Since(start)}
 	}
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	deadline := newDeadline(cancel)
-	defer deadline.timer.Stop()
-	var sight connectionTrace
-	request := (&http.Request{
-		Method: r.operation.Method, URL: r.target, Host: r.target.Host, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(sight.trace(inner))
-	taken := func() { deadline.renew(r.limits.answer, false, "no answer within "+r.limits.answer.String()) }
-	taken()
+	var trace connectionTrace
+	request, err := http.NewRequestWithContext(trace.on(inner), r.operation.Method, r.target.String(), nil)
+	if err != nil {
+		return outcome{err: r.fail(0, err, ErrInvalid), spent: time.Since(start)}
+	}
+	request.Header = header
+	wait := newAnswerWait(r.limits.answer, cancel)
+	defer wait.end()
 	if r.body != nil {
 		request.ContentLength = int64(len(r.body))
 		// For net/http, which sends a request again by itself only on another
 		// connection than one that took none of it.
-		request.GetBody = func() (io.ReadCloser, error) { return &requestBody{bytes.NewReader(r.body), taken}, nil }
+		request.GetBody = func() (io.ReadCloser, error) { return &requestBody{bytes.NewReader(r.body), wait}, nil }
 		request.Body, _ = request.GetBody()
 	}
 	o.tried, o.sent = true, int64(len(r.body))
-	response, sendErr := r.http.Do(request) //nolint:bodyclose // closed below
-	deadline.answered()
+	response, err := r.http.Do(request) //nolint:bodyclose // closed below
+	wait.end()
 	o.spent = time.Since(start)
-	if sendErr != nil {
-		o.unclear = r.operation.Method != http.MethodGet && sight.unclear(sendErr)
-		r.judgeBroken(ctx, inner, &o, sendErr)
+	if err != nil {
+		o.unclear = r.operation.Method != http.MethodGet && trace.unclear(err)
+		r.judgeBroken(ctx, inner, &o, err)
 		return o
 	}
 	defer response.Body.Close()
 	o.status = response.StatusCode
-	body, encodingErr := newAnswerBody(response, deadline, &r.limits, r.limits.of(r.operation.ID))
-	defer body.release()
+	body, encodingErr := newAnswerBody(response, cancel, &r.limits, r.operation.ID)
 	r.judge(ctx, inner, &o, answer{response, body, mediaType(response.Header), encodingErr}, who)
 	o.spent += body.wire.waited
 	o.received = body.wire.n
@@ -72,7 +70,7 @@ type connectionTrace struct {
 	connected atomic.Bool // the request was given one
 }
 
-func (c *connectionTrace) trace(ctx context.Context) context.Context {
+func (c *connectionTrace) on(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { c.asked.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { c.connected.Store(true) },

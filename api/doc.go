@@ -29,14 +29,11 @@
 //	Sources.Delete, DeleteByAltID    delete:sources   yes
 //	Client.Do                        the caller's     only if the caller says so
 //
-// [New] makes a [Client] from options: where tokens come from ([WithAuth],
-// [FromEnv], [WithTokenSource]), which server to call ([WithBaseURL]), and what
-// else shall differ from the defaults. A client is safe for concurrent use and
-// meant to be kept. To try a program without credentials, start the emulator of
-// package emulator and call that; the examples here do.
-//
-// Registering many features is the work of package register: it goes on where
-// it was stopped, and finds out what became of a request whose answer was lost.
+// [New] makes a [Client], which is safe for concurrent use and meant to be kept.
+// To try a program without credentials, start the emulator of package emulator
+// and call that; the examples here do. Registering many features is the work of
+// package register: it goes on where it was stopped, and finds out what became of
+// a request whose answer was lost.
 //
 // # Errors
 //
@@ -55,60 +52,35 @@
 //	[ErrIncomplete]      a listing that may lack sources: the server pages badly
 //	[ErrOutcomeUnknown]  a POST that may have been carried out
 //
-// What is none of these never had an answer: see the cause by errors.As.
-// context.Canceled and context.DeadlineExceeded are found where the caller's
-// context ended the call, beside ErrOutcomeUnknown if that was a POST.
-//
-// The service's own words, its field errors, its request id, the status and the
-// body as received are kept, in whichever shape they came. No token, no client
-// secret and no query value stands in an error, a log record or an [Attempt].
+// What is none of these never had an answer: see the cause by errors.As, or the
+// caller's context ended it, which errors.Is finds. No token, no client secret and
+// no query value stands in an error, a log record or an [Attempt].
 //
 // # What is repeated
 //
-// GET and DELETE are repeated after 429, 500, 502, 503, 504, a connection that
-// could not be made or that broke, and an answer that was cut short.
+// What may be carried out twice is repeated after 429, 500, 502, 503, 504, a
+// connection that could not be made or that broke, and an answer that was cut
+// short. [RetryPolicy] has the bounds. A Retry-After of the server's is obeyed; if
+// that is longer than the bounds allow, the call fails at once.
 //
-// A POST registers its sources again when it is repeated, each in conflict with
-// itself, for METI has no idempotency key. So it is repeated only when the
-// server provably did nothing: it was never connected, or it answered 429 or
-// 401. After any other 5xx, a timeout, or a connection that broke, even one
-// that broke while the request was being written, the error is
-// [ErrOutcomeUnknown] after that one call. Then look the alt_ids up, after a
-// while, before sending them again. The same goes for a success whose answer
-// cannot be read. (408 counts as 5xx: a proxy may say it.)
+// A POST that is repeated registers its sources again, each in conflict with
+// itself, for METI has no idempotency key. So it is repeated only when the server
+// provably did nothing: it was never connected, or it answered 429 or 401. After
+// anything else that leaves room for doubt, a 5xx, a 408, a timeout, a broken
+// connection or a success that cannot be read, the error is [ErrOutcomeUnknown]
+// after that one call. Then look the alt_ids up, after a while, before sending
+// them again.
 //
-// A DELETE that is repeated may find that an earlier attempt was carried out
-// and only its answer was lost. If any attempt of the call may have been, a 404
-// afterwards is success: the source is not there, as was asked.
-//
-// The bounds are those of [RetryPolicy], replaced by [WithRetryPolicy]:
-//
-//   - 4 attempts, and none that begins more than 15 seconds after the call;
-//   - a random wait before each repeat, up to 0.5, 1 and 2 seconds ("full
-//     jitter"), that ends when the context does;
-//   - where the server sent Retry-After, in seconds or as a date, that wait
-//     instead; if it is longer than what is left of the 15 seconds or of the
-//     context's deadline, the call fails at once, says so, and
-//     Error.RetryAfter holds it;
-//   - 50 repeats of one client until the service answers again. With n calls to
-//     a dead server, a client sends at most the smaller of 4n and n+50
-//     requests: 1,000 clients with 50 calls each send twice 50,000 rather than
-//     four times, and one client with 1,000 calls sends 1,050. A call that gets
-//     an answer, a 404 too, gives back what its own repeats took, so a service
-//     that only stumbles is always repeated.
+// Where an attempt to DELETE may have been carried out, a 404 to the next one is
+// success: the source is not there, as was asked.
 //
 // # Tokens
 //
-// Each attempt asks for the token anew, so that one that ended during a wait is
-// not used. Without a token nothing is sent.
-//
-// A 401 drops the token that was refused, and the call is repeated once with
-// another one and the same body, without a wait and outside the bounds above. A
-// second 401 is the error. 403 never fetches a token. A call whose scope was
-// not granted, by what Auth0 answered, fails before it is sent.
-//
-// No redirect is followed, whatever an http.Client of the caller's would do: it
-// could carry the token to another server, or turn a POST into a GET.
+// Each attempt asks for the token anew, and without one nothing is sent. A 401
+// drops the token that was refused, and the call is repeated once with another
+// one, without a wait and outside the bounds. A call whose scope Auth0 did not
+// grant fails before it is sent. No redirect is followed, whatever an http.Client
+// of the caller's would do: it could carry the token to another server.
 //
 // # Limits
 //
@@ -124,24 +96,16 @@
 //	the sources that a POST created    1 GiB
 //	one source, an answer of Do        64 MiB
 //
-// Sizes are after decompression; an answer that grows more than 256 times by
-// it fails as well, once it is past 16 MiB. Time that the consumer of a listing
-// takes is not the server's and not counted.
+// Sizes are after decompression; an answer that grows more than 256 times by it
+// fails as well, once it is past 16 MiB. The time that the consumer of a listing
+// takes is not counted.
 //
 // The transport is shared by the clients that were given no other. It respects
-// HTTPS_PROXY and NO_PROXY and the system's roots, speaks HTTP/2, and keeps idle
-// connections for 4 seconds only, less than common servers do: a POST that
-// meets a connection just being closed has no known outcome. A proxy that
-// answers 407 is asked once.
+// HTTPS_PROXY and NO_PROXY and the system's roots, and keeps idle connections for
+// 4 seconds only, less than common servers do: a POST that meets a connection just
+// being closed has no known outcome.
 //
-// # Seen from outside
-//
-// [WithHook] is told of each attempt; [LogAttempts] makes a hook that logs with
-// log/slog. For OpenTelemetry give [WithHTTPClient] a client with otelhttp's
-// transport. Errors implement slog.LogValuer.
-//
-// # Sources of facts
-//
-// Tags such as [A] or [E] say where a fact about METI was seen; openapi.yaml,
-// which this package follows, explains them.
+// [WithHook] is told of each attempt, [LogAttempts] logs them by log/slog, and
+// [WithHTTPClient] takes OpenTelemetry's otelhttp. Tags such as [A] or [E] say
+// where a fact about METI was seen; openapi.yaml explains them.
 package api

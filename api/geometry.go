@@ -16,16 +16,6 @@ type Ring [][2]float64
 // A Polygon is its shell, followed by its holes.
 type Polygon []Ring
 
-// XY gives a ring's coordinates one after the other, x0, y0, x1, y1 …, as
-// libraries such as simplefeatures take them.
-func (r Ring) XY() []float64 {
-	flat := make([]float64, 0, 2*len(r))
-	for _, position := range r {
-		flat = append(flat, position[0], position[1])
-	}
-	return flat
-}
-
 // Boundary is the source's boundary as METI wrote it, a GeoJSON geometry: Geometry
 // or else GeoJSON, and of a Feature its geometry. It is nil where METI told none.
 func (s *Source) Boundary() json.RawMessage {

@@ -31,22 +31,17 @@ func ExampleSource_Polygons() {
 	// -93.6 42.03
 }
 
-// simplefeatures takes a ring's coordinates one after the other, without
-// copying them.
-func ExampleRing_XY() {
+// simplefeatures, as other libraries, reads the boundary itself.
+func ExampleSource_Boundary() {
 	var source api.Source
 	if err := json.Unmarshal([]byte(field), &source); err != nil {
 		panic(err)
 	}
-	polygons, err := source.Polygons()
+	boundary, err := geom.UnmarshalGeoJSON(source.Boundary())
 	if err != nil {
 		panic(err)
 	}
-	var rings []geom.LineString
-	for _, ring := range polygons[0] {
-		rings = append(rings, geom.NewLineString(geom.NewSequence(ring.XY(), geom.DimXY)))
-	}
-	fmt.Println(geom.NewPolygon(rings).AsText())
+	fmt.Println(boundary.AsText())
 	// Output:
 	// POLYGON((-93.6 42.03,-93.59 42.03,-93.59 42.04,-93.6 42.04,-93.6 42.03))
 }
