@@ -32,7 +32,7 @@ func (r *run) attempt(ctx context.Context) (o outcome) {
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var trace connectionTrace
-	request, err := http.NewRequestWithContext(trace.on(inner), r.operation.Method, r.target.String(), nil)
+	request, err := http.NewRequestWithContext(trace.on(inner), r.operation.Method, r.address(), nil)
 	if err != nil {
 		return outcome{err: r.fail(0, err, ErrInvalid), spent: time.Since(start)}
 	}

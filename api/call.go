@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -14,7 +15,7 @@ var errAbandoned = errors.New("abandoned")
 // do carries out one call: the one place where requests are repeated or given
 // up. Its error is an *Error.
 func (c *client) do(ctx context.Context, call call) error {
-	r := run{client: c, call: &call, target: c.target(&call)}
+	r := run{client: c, call: &call}
 	var spent time.Duration
 	repeats := 0 // that the budget paid for
 	for number := 1; ; number++ {
@@ -55,6 +56,19 @@ func (c *client) do(ctx context.Context, call call) error {
 			}
 		}
 	}
+}
+
+// answerOf carries out one call, and reads its answer.
+func answerOf[T any](ctx context.Context, c *client, call call, read func(io.Reader) (T, error)) (answer T, err error) {
+	call.read = func(body io.Reader) (err error) {
+		answer, err = read(body)
+		return err
+	}
+	if err := c.do(ctx, call); err != nil {
+		var none T
+		return none, err
+	}
+	return answer, nil
 }
 
 // alreadyDeleted reports whether an answer says of a repeated DELETE that

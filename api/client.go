@@ -250,17 +250,10 @@ func Repeatable() DoOption { return func(c *call) { c.twice = true } }
 // token has the scope that the operation needs is for the caller to know.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, options ...DoOption) (json.RawMessage, error) {
 	operation := gen.Operation{ID: strings.TrimSpace(method + " " + path), Method: method, Path: path}
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || !validMethod(method) {
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return nil, invalid(operation, "the method has to be one of HTTP's in capitals, and the path to begin with a slash and be without a query", nil)
 	}
-	var answer json.RawMessage
-	call := call{operation: operation, path: path, query: query, unknown: true, read: func(r io.Reader) (err error) {
-		answer, err = io.ReadAll(r)
-		if err == nil && len(answer) > 0 && !json.Valid(answer) {
-			err = errors.New("it is not JSON")
-		}
-		return err
-	}}
+	call := call{operation: operation, path: path, query: query, unknown: true}
 	switch body := body.(type) {
 	case nil:
 	case []byte:
@@ -277,14 +270,16 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	for _, option := range options {
 		option(&call)
 	}
-	if err := c.client.do(ctx, call); err != nil || len(answer) == 0 {
-		return nil, err
-	}
-	return answer, nil
-}
-
-func validMethod(method string) bool {
-	return method != "" && !strings.ContainsFunc(method, func(r rune) bool { return r < 'A' || r > 'Z' })
+	return answerOf(ctx, c.client, call, func(r io.Reader) (json.RawMessage, error) {
+		answer, err := io.ReadAll(r)
+		if len(answer) == 0 {
+			return nil, err
+		}
+		if err == nil && !json.Valid(answer) {
+			err = errors.New("it is not JSON")
+		}
+		return answer, err
+	})
 }
 
 // Server returns the base URL that the client calls, without a slash at the

@@ -56,7 +56,7 @@ func TestOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.client.target(&call{path: "/sources/a%2Fb"}).String(); got != want+"/sources/a%2Fb" {
+		if got := (&run{client: c.client, call: &call{path: "/sources/a%2Fb"}}).address(); got != want+"/sources/a%2Fb" {
 			t.Errorf("%q: %s", base, got)
 		}
 	}

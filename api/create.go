@@ -29,26 +29,12 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 	if collection.Type != "" && collection.Type != gen.FeatureCollectionTypeFeatureCollection {
 		return nil, fmt.Errorf("feature_collection.type is %q, not FeatureCollection", collection.Type)
 	}
-	request.FeatureCollection = FeatureCollection{}
-	shared, err := json.Marshal(request)
-	if err != nil {
-		return nil, err
-	}
-	head, tail, found := bytes.Cut(shared, noCollection)
-	if !found {
-		return nil, fmt.Errorf("the shared attributes are written %s", shared)
-	}
-
-	size := len(shared) + 64
+	size := 64
 	for i := range collection.Features {
 		size += len(collection.Features[i].Geometry) + len(collection.Features[i].ID) + 180
 	}
-	body := make([]byte, 0, size)
-	bare := len(head) == 1 && len(tail) == 1 // braces
-	if !bare {
-		body = append(append(body, head...), `"feature_collection":`...)
-	}
-	body = append(body, `{"type":"FeatureCollection","features":[`...)
+	body := append(make([]byte, 0, size), `{"type":"FeatureCollection","features":[`...)
+	var err error
 	for i, feature := range collection.Features {
 		if i > 0 {
 			body = append(body, ',')
@@ -58,21 +44,23 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 		}
 	}
 	body = append(body, `]}`...)
-	if !bare {
-		body = append(body, tail...)
+	request.FeatureCollection = FeatureCollection{}
+	shared, err := json.Marshal(request)
+	if err != nil || len(shared) == len(nothingShared) {
+		return body, err
 	}
-	return body, nil
+	return put(shared, string(nothingShared[1:len(nothingShared)-1]), "feature_collection", body), nil
 }
 
-// noCollection is how encoding/json writes the place where the features go. No
-// text can hold it, for its quotes would be escaped.
-var noCollection = func() []byte {
-	text, err := json.Marshal(SourceCreateFeatures{})
-	if err != nil {
-		panic(err) // a type of ours that cannot be written
-	}
-	return text[1 : len(text)-1]
-}()
+// nothingShared is how encoding/json writes no features that share nothing.
+var nothingShared, _ = json.Marshal(SourceCreateFeatures{})
+
+// put gives the member of an object that encoding/json wrote, and that is empty,
+// a value, which encoding/json would write in its own way. No text in the object
+// can look like the member, for its quotes are escaped.
+func put(object []byte, empty, name string, value []byte) []byte {
+	return bytes.Replace(object, []byte(empty), append([]byte(`"`+name+`":`), value...), 1)
+}
 
 func appendFeature(to []byte, feature Feature) ([]byte, error) {
 	switch {
@@ -111,17 +99,12 @@ func encodeOne(request SourceCreate) ([]byte, error) {
 			}
 		}
 	}
-	// encoding/json would write the geometry in its own way.
 	request.Geometry = nil
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, err
 	}
-	head, tail, found := bytes.Cut(body, []byte(`"geometry":null`))
-	if !found {
-		return nil, fmt.Errorf("the source is written %s", body)
-	}
-	return bytes.Join([][]byte{head, []byte(`"geometry":`), geometry, tail}, nil), nil
+	return put(body, `"geometry":null`, "geometry", geometry), nil
 }
 
 func appendDate(to []byte, name string, date wire.Time) ([]byte, error) {

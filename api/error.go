@@ -153,19 +153,9 @@ func invalid(operation gen.Operation, message string, cause error) *Error {
 
 // classesOf are the classes of a status that is no success.
 func classesOf(status int) []error {
-	switch {
-	case status == http.StatusBadRequest || status == http.StatusUnprocessableEntity:
-		return []error{ErrInvalid}
-	case status == http.StatusUnauthorized:
-		return []error{ErrUnauthorized}
-	case status == http.StatusForbidden:
-		return []error{ErrForbidden}
-	case status == http.StatusNotFound:
-		return []error{ErrNotFound}
-	case status == http.StatusRequestEntityTooLarge:
-		return []error{ErrTooLarge}
-	case status == http.StatusTooManyRequests:
-		return []error{ErrRateLimited}
+	switch class := statusClasses[status]; {
+	case class != nil:
+		return []error{class}
 	case status >= 500:
 		return []error{ErrServer}
 	case status >= 300 && status < 400:
@@ -174,4 +164,9 @@ func classesOf(status int) []error {
 		return []error{ErrBadAnswer}
 	}
 	return nil
+}
+
+var statusClasses = map[int]error{
+	400: ErrInvalid, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound,
+	413: ErrTooLarge, 422: ErrInvalid, 429: ErrRateLimited,
 }

@@ -52,24 +52,33 @@ func ParseFeatures(geojson []byte) (FeatureCollection, error) {
 func parseFeature(text []byte) (Feature, error) {
 	var raw struct {
 		Type       string          `json:"type"`
-		ID         json.RawMessage `json:"id"`
+		ID         any             `json:"id"`
 		Geometry   json.RawMessage `json:"geometry"`
 		Properties struct {
-			StartAt json.RawMessage `json:"start_at"`
-			EndAt   json.RawMessage `json:"end_at"`
+			StartAt any `json:"start_at"`
+			EndAt   any `json:"end_at"`
 		} `json:"properties"`
 	}
-	if err := json.Unmarshal(text, &raw); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // which keeps the digits of an id
+	if err := decoder.Decode(&raw); err != nil {
 		return Feature{}, err
 	}
 	if raw.Type != "Feature" {
 		return Feature{}, fmt.Errorf("the type is %q, not Feature", raw.Type)
 	}
 	feature := Feature{Geometry: raw.Geometry}
-	var err error
-	if feature.ID, err = parseID(raw.ID); err != nil {
-		return Feature{}, err
+	switch id := raw.ID.(type) {
+	case string:
+		feature.ID = id
+	case json.Number:
+		feature.ID = id.String()
+	case nil:
+		return Feature{}, errors.New("the id is missing")
+	default:
+		return Feature{}, fmt.Errorf("the id is %.40s, not a text or a number", written(id))
 	}
+	var err error
 	if feature.Properties.StartAt, err = parseDate("start_at", raw.Properties.StartAt); err != nil {
 		return Feature{}, err
 	}
@@ -77,31 +86,13 @@ func parseFeature(text []byte) (Feature, error) {
 	return feature, err
 }
 
-// parseID reads a text, or a number as it is written.
-func parseID(raw json.RawMessage) (string, error) {
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	_ = decoder.Decode(&value) // an id that is absent leaves nil
-	switch value := value.(type) {
-	case string:
-		return value, nil
-	case json.Number:
-		return value.String(), nil
-	case nil:
-		return "", errors.New("the id is missing")
-	}
-	return "", fmt.Errorf("the id is %.40s, not a text or a number", raw)
-}
-
-func parseDate(name string, raw json.RawMessage) (wire.Time, error) {
-	if len(raw) == 0 || string(raw) == "null" {
+func parseDate(name string, value any) (wire.Time, error) {
+	if value == nil {
 		return wire.Time{}, nil
 	}
-	var text string
-	err := json.Unmarshal(raw, &text)
-	if err != nil {
-		return wire.Time{}, fmt.Errorf("properties.%s is %.40s, not a date in a text", name, raw)
+	text, ok := value.(string)
+	if !ok {
+		return wire.Time{}, fmt.Errorf("properties.%s is %.40s, not a date in a text", name, written(value))
 	}
 	date, err := wire.ParseTime(text)
 	if err != nil {

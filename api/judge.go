@@ -109,7 +109,7 @@ func (r *run) judgeRefusal(o *outcome, a answer, who credential) {
 		o.unclear = true
 	case status < 400:
 		// By its origin alone: what follows the host can hold anything.
-		redirect := &authn.RedirectError{Method: e.Method, Status: status, From: safehttp.Origin(r.target), To: safehttp.RedirectTarget(r.target, a.Header.Get("Location"), r.secrets)}
+		redirect := &authn.RedirectError{Method: e.Method, Status: status, From: safehttp.Origin(r.base), To: safehttp.RedirectTarget(r.base, a.Header.Get("Location"), r.secrets)}
 		e.Message, e.cause = redirect.Error(), redirect
 	case status == http.StatusUnauthorized:
 		if r.refused == "" && r.tokens.refused(who.token) {
@@ -222,7 +222,7 @@ func (r *run) cleaned(err error) error {
 	}
 	text := err.Error()
 	clean := r.secrets.Redact(text)
-	if query := r.target.RawQuery; query != "" {
+	if query := r.query.Encode(); query != "" {
 		clean = strings.ReplaceAll(clean, "?"+query, "")
 	}
 	if clean != text {

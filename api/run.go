@@ -28,11 +28,10 @@ type call struct {
 	path      string // below the base URL, escaped
 	query     url.Values
 	body      []byte
-	// read takes the capped and decompressed body of a 2xx JSON answer. It is
-	// called once an attempt, and starts anew each time. JSON that is cut short
-	// is an error that wraps io.ErrUnexpectedEOF; a reader's own error is
-	// handed back. Both are repeated where the operation may be; any other
-	// error says that the answer is unreadable, and is not.
+	// read takes the capped and decompressed body of a 2xx JSON answer, anew with
+	// each attempt. JSON that is cut short is an error that wraps
+	// io.ErrUnexpectedEOF, and repeated where the operation may be, as errors of
+	// the body are; any other says that the answer is unreadable.
 	read func(body io.Reader) error
 	// unknown operations are those of Client.Do, which are not repeated unless
 	// the caller says that they may be carried out twice.
@@ -48,11 +47,19 @@ func (c *call) repeatable() bool {
 type run struct {
 	*client
 	*call
-	target  *url.URL
 	secrets safehttp.Secrets
 	unclear bool   // an attempt may have been carried out, and its answer was lost
 	last    *Error // the newest failure, for when there is no further answer
 	refused string // the token that the service answered with 401
+}
+
+// address is where the call goes.
+func (r *run) address() string {
+	address := r.base.String() + r.path
+	if query := r.query.Encode(); query != "" {
+		address += "?" + query
+	}
+	return address
 }
 
 // outcome is what became of one attempt.
@@ -75,16 +82,3 @@ const (
 	repeat      // under the policy
 	renew       // with another token, once
 )
-
-// target is where a call goes.
-func (c *client) target(call *call) *url.URL {
-	u := *c.base
-	u.RawPath = c.base.EscapedPath() + call.path
-	path, err := url.PathUnescape(call.path)
-	if err != nil {
-		path = call.path
-	}
-	u.Path += path
-	u.RawQuery = call.query.Encode()
-	return &u
-}

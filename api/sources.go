@@ -41,15 +41,7 @@ func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source
 	if params.Limit < 0 || params.Offset < 0 {
 		return nil, invalid(gen.OperationListSources, fmt.Sprintf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset), nil)
 	}
-	var page []*Source
-	err := s.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", query: params.query(), read: func(body io.Reader) (err error) {
-		page, err = readSources(body)
-		return err
-	}})
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
+	return answerOf(ctx, s.client, call{operation: gen.OperationListSources, path: "/sources", query: params.query()}, readSources)
 }
 
 // Get gets one source of the account. Its error is [ErrNotFound] where the
@@ -59,15 +51,7 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	var source *Source
-	err = s.client.do(ctx, call{operation: gen.OperationGetSource, path: path, read: func(body io.Reader) (err error) {
-		source, err = readSource(body)
-		return err
-	}})
-	if err != nil {
-		return nil, err
-	}
-	return source, nil
+	return answerOf(ctx, s.client, call{operation: gen.OperationGetSource, path: path}, readSource)
 }
 
 // Create registers features, whole or not at all, and returns the sources in
@@ -103,17 +87,14 @@ func refused(err error) *Error {
 }
 
 func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*Source, error) {
-	var sources []*Source
-	err := s.client.do(ctx, call{operation: gen.OperationCreateSources, path: "/sources", body: body, read: func(body io.Reader) (err error) {
-		if sources, err = readSources(body); err == nil && len(sources) != sent {
+	call := call{operation: gen.OperationCreateSources, path: "/sources", body: body}
+	return answerOf(ctx, s.client, call, func(body io.Reader) ([]*Source, error) {
+		sources, err := readSources(body)
+		if err == nil && len(sources) != sent {
 			err = fmt.Errorf("%d sources were sent, and %d came back", sent, len(sources))
 		}
-		return err
-	}})
-	if err != nil {
-		return nil, err
-	}
-	return sources, nil
+		return sources, err
+	})
 }
 
 // Delete deletes one source of the account. Its error is [ErrNotFound] where
