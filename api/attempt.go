@@ -27,14 +27,14 @@ func (r *run) attempt(ctx context.Context) (o outcome) {
 	}
 	who, failure := r.authorize(ctx, header)
 	if failure != nil {
-		return outcome{err: failure, spent: time.Since(start)}
+		return outcome{err: failure, Attempt: Attempt{Duration: time.Since(start)}}
 	}
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var trace connectionTrace
 	request, err := http.NewRequestWithContext(trace.on(inner), r.operation.Method, r.address(), nil)
 	if err != nil {
-		return outcome{err: r.fail(0, err, ErrInvalid), spent: time.Since(start)}
+		return outcome{err: r.fail(0, err, ErrInvalid), Attempt: Attempt{Duration: time.Since(start)}}
 	}
 	request.Header = header
 	wait := newAnswerWait(r.limits.answer, cancel)
@@ -46,21 +46,21 @@ func (r *run) attempt(ctx context.Context) (o outcome) {
 		request.GetBody = func() (io.ReadCloser, error) { return &requestBody{bytes.NewReader(r.body), wait}, nil }
 		request.Body, _ = request.GetBody()
 	}
-	o.tried, o.sent = true, int64(len(r.body))
+	o.tried, o.Sent = true, int64(len(r.body))
 	response, err := r.http.Do(request) //nolint:bodyclose // closed below
 	wait.end()
-	o.spent = time.Since(start)
+	o.Duration = time.Since(start)
 	if err != nil {
 		o.unclear = r.operation.Method != http.MethodGet && trace.unclear(err)
 		r.judgeBroken(ctx, inner, &o, err)
 		return o
 	}
 	defer response.Body.Close()
-	o.status = response.StatusCode
+	o.Status = response.StatusCode
 	body, encodingErr := newAnswerBody(response, cancel, &r.limits, r.operation.ID)
 	r.judge(ctx, inner, &o, answer{response, body, mediaType(response.Header), encodingErr}, who)
-	o.spent += body.wire.waited
-	o.received = body.wire.n
+	o.Duration += body.wire.waited
+	o.Received = body.wire.n
 	return o
 }
 

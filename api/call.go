@@ -20,15 +20,14 @@ func (c *client) do(ctx context.Context, call call) error {
 	repeats := 0 // that the budget paid for
 	for number := 1; ; number++ {
 		o := r.attempt(ctx)
-		spent += o.spent
+		o.Operation, o.Number, o.Repeat = r.operation.ID, number, o.next == renew
+		spent += o.Duration
 		if r.alreadyDeleted(&o) {
 			o.err = nil
 		}
-		if o.err == nil || o.status >= 200 && o.status < 500 && o.next == stop && o.status != http.StatusRequestTimeout {
+		if o.err == nil || o.refused() {
 			c.retries.answered(repeats)
 		}
-		var wait time.Duration
-		more := o.next == renew
 		if o.err != nil {
 			if o.err.Attempts = number; !o.tried {
 				o.err.Attempts--
@@ -37,25 +36,30 @@ func (c *client) do(ctx context.Context, call call) error {
 			r.last = o.err
 			if o.next == repeat && (!r.unknown || r.twice) {
 				var why string
-				wait, why, more = c.retries.next(ctx, number, spent, o.err.RetryAfter)
-				if o.err.hint(why); more {
+				o.Wait, why, o.Repeat = c.retries.next(ctx, number, spent, o.err.RetryAfter)
+				if o.err.hint(why); o.Repeat {
 					repeats++
 				}
 			}
 		}
-		r.report(ctx, number, &o, wait, more)
+		r.report(ctx, &o)
 		switch {
 		case o.err == nil:
 			return nil
-		case !more:
+		case !o.Repeat:
 			return o.err
-		case wait > 0:
-			spent += wait
-			if err := sleep(ctx, wait); err != nil {
+		case o.Wait > 0:
+			spent += o.Wait
+			if err := sleep(ctx, o.Wait); err != nil {
 				return r.interrupted(err)
 			}
 		}
 	}
+}
+
+// refused reports whether the service is alive, and answered for good.
+func (o *outcome) refused() bool {
+	return o.Status >= 200 && o.Status < 500 && o.next == stop && o.Status != http.StatusRequestTimeout
 }
 
 // answerOf carries out one call, and reads its answer.
@@ -75,7 +79,7 @@ func answerOf[T any](ctx context.Context, c *client, call call, read func(io.Rea
 // there is no such source, after an attempt whose answer was lost: then the
 // source is gone, which is what was asked for.
 func (r *run) alreadyDeleted(o *outcome) bool {
-	return r.unclear && o.status == http.StatusNotFound && r.operation.Method == http.MethodDelete
+	return r.unclear && o.Status == http.StatusNotFound && r.operation.Method == http.MethodDelete
 }
 
 // interrupted is the newest failure, and that the context ended before the
@@ -88,21 +92,11 @@ func (r *run) interrupted(cause error) *Error {
 }
 
 // report tells the hooks of an attempt.
-func (r *run) report(ctx context.Context, number int, o *outcome, wait time.Duration, more bool) {
-	attempt := Attempt{
-		Operation: r.operation.ID,
-		Number:    number,
-		Status:    o.status,
-		Duration:  o.spent,
-		Sent:      o.sent,
-		Received:  o.received,
-		Repeat:    more,
-		Wait:      wait,
-	}
+func (r *run) report(ctx context.Context, o *outcome) {
 	if o.err != nil && context.Cause(ctx) != errAbandoned {
-		attempt.Err = o.err
+		o.Err = o.err
 	}
 	for _, hook := range r.hooks {
-		hook(ctx, attempt)
+		hook(ctx, o.Attempt)
 	}
 }

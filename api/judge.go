@@ -61,12 +61,12 @@ func (r *run) authorize(ctx context.Context, header http.Header) (credential, *E
 
 // judge decides what an answer means.
 func (r *run) judge(ctx, inner context.Context, o *outcome, a answer, who credential) {
-	if o.status < 200 || o.status > 299 {
+	if o.Status < 200 || o.Status > 299 {
 		r.judgeRefusal(o, a, who)
 		return
 	}
 	switch {
-	case r.read == nil && a.kind != "text/html", r.unknown && o.status == http.StatusNoContent:
+	case r.read == nil && a.kind != "text/html", r.unknown && o.Status == http.StatusNoContent:
 		a.body.drain() // what the body of a DELETE's answer holds is not known [E]
 		return
 	case a.encodingErr != nil:
@@ -98,13 +98,13 @@ func (r *run) judge(ctx, inner context.Context, o *outcome, a answer, who creden
 
 // judgeRefusal is for an answer that is no success.
 func (r *run) judgeRefusal(o *outcome, a answer, who credential) {
-	e := r.fail(o.status, nil, classesOf(o.status)...)
+	e := r.fail(o.Status, nil, classesOf(o.Status)...)
 	if o.err = e; a.encodingErr == nil {
 		r.keepBody(e, a)
 	}
 	e.RequestID = requestID(a.Header, r.secrets)
 	e.RetryAfter = safehttp.RetryAfter(a.Header, time.Now())
-	switch status := o.status; {
+	switch status := o.Status; {
 	case status < 200:
 		o.unclear = true
 	case status < 400:
@@ -141,7 +141,7 @@ func (r *run) judgeRefusal(o *outcome, a answer, who credential) {
 
 // judgeContent is for a 2xx answer that cannot be read.
 func (r *run) judgeContent(o *outcome, a answer, err error) {
-	o.err = r.fail(o.status, err, ErrBadAnswer)
+	o.err = r.fail(o.Status, err, ErrBadAnswer)
 	o.err.Message = safehttp.Line("unreadable answer: "+o.err.cause.Error(), maxMessage)
 	o.err.RequestID = requestID(a.Header, r.secrets)
 	o.unclear = true
@@ -152,12 +152,12 @@ func (r *run) judgeContent(o *outcome, a answer, err error) {
 func (r *run) judgeBroken(ctx, inner context.Context, o *outcome, err error) {
 	switch {
 	case ctx.Err() != nil: // the caller's own context
-		o.err = r.fail(o.status, safehttp.Ended(ctx))
+		o.err = r.fail(o.Status, safehttp.Ended(ctx))
 	case inner.Err() != nil: // a limit of ours
-		o.err = r.fail(o.status, context.Cause(inner))
+		o.err = r.fail(o.Status, context.Cause(inner))
 		o.next = repeat
 	default:
-		o.err = r.fail(o.status, err)
+		o.err = r.fail(o.Status, err)
 		o.next = repeat
 		advice, final := safehttp.Advice(err)
 		if safehttp.NoSuchHost(err) {
@@ -167,7 +167,7 @@ func (r *run) judgeBroken(ctx, inner context.Context, o *outcome, err error) {
 			o.next = stop
 		}
 	}
-	if o.status != 0 {
+	if o.Status != 0 {
 		o.unclear = true
 		if ctx.Err() == nil {
 			o.err.classes = append(o.err.classes, ErrBadAnswer)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
@@ -64,14 +63,11 @@ func (r *run) address() string {
 
 // outcome is what became of one attempt.
 type outcome struct {
-	err      *Error // nil: done
-	status   int
-	next     next
-	unclear  bool          // the server may have carried the request out
-	spent    time.Duration // without the consumer's time
-	tried    bool          // the request was handed to the transport
-	sent     int64
-	received int64
+	Attempt        // what the hooks are told
+	err     *Error // nil: done
+	next    next
+	unclear bool // the server may have carried the request out
+	tried   bool // the request was handed to the transport
 }
 
 // next is what follows an attempt that failed.
