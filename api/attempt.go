@@ -57,8 +57,8 @@ func (r *run) attempt(ctx context.Context) (o outcome) {
 	}
 	defer response.Body.Close()
 	o.Status = response.StatusCode
-	body, encodingErr := newAnswerBody(response, cancel, &r.limits, r.operation.ID)
-	r.judge(ctx, inner, &o, answer{response, body, mediaType(response.Header), encodingErr}, who)
+	body := newAnswerBody(response, cancel, &r.limits, r.operation.ID)
+	r.judge(ctx, inner, &o, answer{response, body, mediaType(response.Header)}, who)
 	o.Duration += body.wire.waited
 	o.Received = body.wire.n
 	return o

@@ -147,8 +147,7 @@ type answerBody struct {
 }
 
 // newAnswerBody prepares the reading of response, which was asked for in gzip.
-// The body is usable, if to no purpose, beside an error.
-func newAnswerBody(response *http.Response, cancel context.CancelCauseFunc, l *limits, operation string) (*answerBody, error) {
+func newAnswerBody(response *http.Response, cancel context.CancelCauseFunc, l *limits, operation string) *answerBody {
 	b := &answerBody{tail: l.tail, max: l.of(operation)}
 	b.wire = wireBody{Reader: response.Body, stall: l.stall, patience: l.stall, missing: stallBytes}
 	b.wire.timer = time.AfterFunc(math.MaxInt64, func() {
@@ -159,10 +158,9 @@ func newAnswerBody(response *http.Response, cancel context.CancelCauseFunc, l *l
 	case response.Uncompressed || encoding == "" || encoding == "identity":
 		b.content = &b.wire
 	case encoding != "gzip" && encoding != "x-gzip":
-		b.content = &b.wire
-		return b, fmt.Errorf("it is encoded as %q, which was not asked for", safehttp.Line(encoding, 40))
+		b.err = fmt.Errorf("it is encoded as %q, which was not asked for", safehttp.Line(encoding, 40))
 	}
-	return b, nil
+	return b
 }
 
 func (b *answerBody) Read(p []byte) (n int, err error) {

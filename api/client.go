@@ -132,11 +132,9 @@ func WithAuth(source *authn.Source) Option {
 
 // WithTokenSource authenticates by the caller's own source of tokens. It
 // cannot be told that a token was refused, so a 401 surfaces at once, and what
-// was granted is not known, so scopes are not checked before a call.
-//
-// The source is asked before each attempt: wrap it in oauth2.ReuseTokenSource
-// if it does not keep its token. Its Token method knows no context; a call
-// whose context ends stops waiting for it.
+// was granted is not known, so scopes are not checked before a call. It is asked
+// before each attempt: wrap it in oauth2.ReuseTokenSource if it does not keep its
+// token.
 func WithTokenSource(source oauth2.TokenSource) Option {
 	return func(s *settings) error {
 		if source == nil {
@@ -166,14 +164,11 @@ func (s *settings) authenticate(by tokens) error {
 	return nil
 }
 
-// WithHTTPClient sends through the caller's client: its transport, its cookie
-// jar and its timeout, which bounds each attempt with the reading of its
-// answer. The client itself is not changed, and its redirect policy plays no
-// part, for no redirect is ever followed. OpenTelemetry's otelhttp is used in
-// this way, see the example.
-//
-// With [FromEnv] the token requests go through its transport too; the source
-// that is given to [WithAuth] or [WithTokenSource] has its own.
+// WithHTTPClient sends through a copy of the caller's client: its transport, its
+// cookie jar and its timeout, which bounds each attempt with the reading of its
+// answer. Its redirect policy plays no part, for no redirect is followed. With
+// [FromEnv] the token requests go through its transport too; the source that is
+// given to [WithAuth] or [WithTokenSource] has its own.
 func WithHTTPClient(own *http.Client) Option {
 	return func(s *settings) error {
 		if own == nil {
@@ -198,9 +193,7 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithRetryPolicy replaces the bounds of repeats.
-//
-// The one repeat after a 401, with a new token, is not under the policy.
+// WithRetryPolicy replaces the bounds of repeats; the one after a 401 has none.
 func WithRetryPolicy(policy RetryPolicy) Option {
 	return func(s *settings) error {
 		if policy.Attempts < 0 || policy.Within < 0 {
@@ -212,10 +205,9 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 }
 
 // WithHook calls hook after each attempt, before the wait that may follow, in
-// the goroutine of the call; calls may be concurrent. The context is the
-// call's own, so a hook finds the span and the values of its caller. A scope
-// that is missing and a token that is not to be had are told as attempts too,
-// with nothing sent.
+// the goroutine and with the context of the call; calls may be concurrent. A scope
+// that is missing and a token that is not to be had are told as attempts too, with
+// nothing sent.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 	return func(s *settings) error {
 		if hook == nil {
@@ -233,21 +225,18 @@ type DoOption func(*call)
 // it is repeated as a GET of this package is.
 func Repeatable() DoOption { return func(c *call) { c.twice = true } }
 
-// Do carries out an operation that this version does not know, in the same way
-// as the others: with a token, limits, hooks and an [*Error] for everything that
-// is no 2xx answer. It returns the answer's body, which has to be JSON, or nil
-// where there is none.
+// Do carries out an operation that this version does not know, as the others are.
+// It returns the answer's body, which has to be JSON, or nil where there is none.
 //
-// The path is below the base URL and escaped, such as "/sources/"+url.PathEscape(id).
-// The body is sent as JSON: []byte and json.RawMessage as they are, whatever
-// else as encoding/json writes it, nil not at all.
+// The path is below the base URL and escaped. The body is sent as JSON: []byte and
+// json.RawMessage as they are, whatever else as encoding/json writes it, nil not at
+// all.
 //
-//	answer, err := client.Do(ctx, "PATCH", "/sources/"+id, nil, map[string]any{"tags": tags})
+//	answer, err := client.Do(ctx, "PATCH", "/sources/"+url.PathEscape(id), nil, map[string]any{"tags": tags})
 //
-// Nothing is repeated, but once after a 401 with a new token, unless the caller
-// says that it is [Repeatable]. Otherwise the error of anything but a GET is
-// [ErrOutcomeUnknown] where the request may have been carried out. Whether the
-// token has the scope that the operation needs is for the caller to know.
+// Unless it is [Repeatable], it is repeated only after a 401, with a new token, and
+// the error of anything but a GET is [ErrOutcomeUnknown] where it may have been
+// carried out. Whether the token has the scope is for the caller to know.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, options ...DoOption) (json.RawMessage, error) {
 	operation := gen.Operation{ID: strings.TrimSpace(method + " " + path), Method: method, Path: path}
 	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {

@@ -17,9 +17,8 @@ import (
 // answer is an answer to judge.
 type answer struct {
 	*http.Response
-	body        *answerBody
-	kind        string // media type
-	encodingErr error
+	body *answerBody
+	kind string // media type
 }
 
 // authorize puts a token into the header, and refuses what it does not permit.
@@ -69,9 +68,6 @@ func (r *run) judge(ctx, inner context.Context, o *outcome, a answer, who creden
 	case r.read == nil && a.kind != "text/html", r.unknown && o.Status == http.StatusNoContent:
 		a.body.drain() // what the body of a DELETE's answer holds is not known [E]
 		return
-	case a.encodingErr != nil:
-		r.judgeContent(o, a, a.encodingErr)
-		return
 	case r.read == nil || !isJSON(a.kind):
 		// A page with status 200 is a proxy's or a portal's.
 		r.judgeContent(o, a, errors.New("it is "+a.kind+", not JSON"))
@@ -99,9 +95,8 @@ func (r *run) judge(ctx, inner context.Context, o *outcome, a answer, who creden
 // judgeRefusal is for an answer that is no success.
 func (r *run) judgeRefusal(o *outcome, a answer, who credential) {
 	e := r.fail(o.Status, nil, classesOf(o.Status)...)
-	if o.err = e; a.encodingErr == nil {
-		r.keepBody(e, a)
-	}
+	o.err = e
+	r.keepBody(e, a)
 	e.RequestID = requestID(a.Header, r.secrets)
 	e.RetryAfter = safehttp.RetryAfter(a.Header, time.Now())
 	switch status := o.Status; {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/meti-go/meti/internal/safehttp"
@@ -38,7 +38,8 @@ type retries struct {
 	// tenths of repeats that are left. While nothing gets an answer there are
 	// only fewer, so that a dead server is not asked many times more often than
 	// a live one, as in the AWS SDKs.
-	tenths atomic.Int64
+	tenths int
+	mu     sync.Mutex
 }
 
 func newRetries(policy RetryPolicy) *retries {
@@ -48,9 +49,7 @@ func newRetries(policy RetryPolicy) *retries {
 	if policy.Within == 0 {
 		policy.Within = 15 * time.Second
 	}
-	r := &retries{RetryPolicy: policy}
-	r.tenths.Store(10 * fullBudget)
-	return r
+	return &retries{RetryPolicy: policy, tenths: 10 * fullBudget}
 }
 
 // backoff is the wait after that many attempts: full jitter, so that clients
@@ -82,36 +81,26 @@ func (r *retries) next(ctx context.Context, attempts int, spent, asked time.Dura
 		return 0, fmt.Sprintf("the server asks to wait %s, more than the %s %s", asked, max(0, left).Round(time.Millisecond), bound), false
 	case wait >= left:
 		return 0, "", false
-	case !r.take():
+	case !r.pay(10):
 		return 0, "not repeated: too many calls of this client failed", false
 	}
 	return wait, "", true
 }
 
-// take pays for one repeat, if there is enough.
-func (r *retries) take() bool {
-	for {
-		have := r.tenths.Load()
-		if have < 10 {
-			return false
-		}
-		if r.tenths.CompareAndSwap(have, have-10) {
-			return true
-		}
+// pay takes from the budget, if there is enough.
+func (r *retries) pay(tenths int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if tenths > r.tenths {
+		return false
 	}
+	r.tenths = min(10*fullBudget, r.tenths-tenths)
+	return true
 }
 
 // answered returns what a call's repeats took, and a tenth of one more: the
 // service is alive.
-func (r *retries) answered(repeats int) {
-	for {
-		have := r.tenths.Load()
-		next := min(10*fullBudget, have+int64(repeats)*10+1)
-		if next == have || r.tenths.CompareAndSwap(have, next) {
-			return
-		}
-	}
-}
+func (r *retries) answered(repeats int) { r.pay(-10*repeats - 1) }
 
 // sleep waits, or returns why ctx ended first.
 func sleep(ctx context.Context, d time.Duration) error {

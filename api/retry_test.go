@@ -233,22 +233,22 @@ func TestTheBudgetIsEarnedBack(t *testing.T) {
 			}
 		}
 		// What is earned beyond never exceeds the full budget.
-		if left := c.client.retries.tenths.Load(); left != 10*fullBudget {
+		if left := c.client.retries.tenths; left != 10*fullBudget {
 			t.Errorf("%d tenths are left", left)
 		}
 	})
 	b := newRetries(RetryPolicy{})
-	b.tenths.Store(10)
-	if !b.take() || b.take() {
+	b.tenths = 10
+	if !b.pay(10) || b.pay(10) {
 		t.Error("the budget of one repeat is not one repeat")
 	}
 	for range 10 {
-		if b.take() {
+		if b.pay(10) {
 			t.Error("earned too early")
 		}
 		b.answered(0)
 	}
-	if !b.take() {
+	if !b.pay(10) {
 		t.Error("ten calls without a repeat earn one")
 	}
 }

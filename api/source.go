@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/wire"
 )
 
 // The types of openapi.yaml that callers meet, under this package's name.
 type (
+	// Time is a date and time as METI writes it.
+	Time = wire.Time
 	// SSID is a Secure Source ID.
 	SSID = gen.SSID
 	// Methodology is how an outcome is produced; an open set.
@@ -31,6 +34,9 @@ type (
 	// SourceCreate is one source to register.
 	SourceCreate = gen.SourceCreate
 )
+
+// Date is the start of a day in UTC: a short way to write a period's ends.
+func Date(year int, month time.Month, day int) Time { return wire.Date(year, month, day) }
 
 // Source is a source as METI answers it. Its fields are those of openapi.yaml:
 //
