@@ -47,7 +47,7 @@ func (r *run) attempt(ctx context.Context) (o outcome) {
 		request.Body, _ = request.GetBody()
 	}
 	o.tried, o.Sent = true, int64(len(r.body))
-	response, err := r.http.Do(request) //nolint:bodyclose // closed below
+	response, err := r.http.Do(request)
 	wait.end()
 	o.Duration = time.Since(start)
 	if err != nil {
