@@ -64,18 +64,22 @@ func (s ownSource) authorize(ctx context.Context, header http.Header) (credentia
 }
 
 // ask waits for the token no longer than ctx lasts.
-func (s ownSource) ask(ctx context.Context) (token *oauth2.Token, err error) {
+func (s ownSource) ask(ctx context.Context) (*oauth2.Token, error) {
 	if ctx.Done() == nil {
 		return s()
 	}
-	done := make(chan struct{})
+	type answer struct {
+		token *oauth2.Token
+		err   error
+	}
+	answers := make(chan answer, 1) // so that the source need not be waited for
 	go func() {
-		defer close(done)
-		token, err = s()
+		token, err := s()
+		answers <- answer{token, err}
 	}()
 	select {
-	case <-done:
-		return token, err
+	case a := <-answers:
+		return a.token, a.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
 	}
