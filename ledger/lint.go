@@ -1,13 +1,10 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
-	"strings"
-
-	"github.com/meti-go/meti/internal/scan"
 )
 
 // advise judges a geometry beyond what the database does.
@@ -137,31 +134,25 @@ var sameAsWGS84 = regexp.MustCompile(`(?i)^\s*(?:` +
 // of a collection, a Feature or a geometry. It is nil where it says what holds
 // anyway.
 func CheckCRS(value []byte) Problems {
-	name := ""
-	if len(value) == 0 || isNull(value) {
+	if isNull(value) {
 		return nil
 	}
-	visit := func(object []byte, names ...string) {
-		scan.Members(object, func(key, item []byte) bool {
-			if slices.Contains(names, string(key)) {
-				name = strings.Trim(string(item), `"`)
-			}
-			return true
-		})
-	}
+	name := value // a text or a number, or an object that holds one
 	if value[0] == '{' {
 		properties, _ := field(value, "properties")
-		visit(value, "name")
-		visit(properties, "name", "code", "href")
-	} else {
-		name = strings.Trim(string(value), `"`)
+		for _, in := range []struct {
+			object []byte
+			member string
+		}{{value, "name"}, {properties, "name"}, {properties, "code"}, {properties, "href"}} {
+			if item, ok := field(in.object, in.member); ok && string(item) != `""` {
+				name = item
+			}
+		}
 	}
-	if sameAsWGS84.MatchString(strings.ReplaceAll(name, `\/`, "/")) {
+	name = bytes.Trim(name, `"`)
+	if sameAsWGS84.Match(bytes.ReplaceAll(name, []byte(`\/`), []byte("/"))) {
 		return nil
 	}
-	if name == "" {
-		name = string(value)
-	}
-	return Problems{NewProblem(RuleCRS, "/crs", "the coordinates are in "+clip([]byte(name))+", by its member crs; METI reads WGS84 longitude and latitude",
+	return Problems{NewProblem(RuleCRS, "/crs", "the coordinates are in "+clip(name)+", by its member crs; METI reads WGS84 longitude and latitude",
 		"convert them to WGS84, such as with ogr2ogr -t_srs EPSG:4326, and leave crs out")}
 }
