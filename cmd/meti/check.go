@@ -94,7 +94,7 @@ type checking struct {
 	found      []finding
 	broken     map[int]error // why one of found cannot be read
 	batch      ledger.Batch
-	candidates []int32 // the batch's, as places in found
+	candidates []int32 // the batch's, as places in found, in their order
 	known      knownSources
 }
 
@@ -117,7 +117,6 @@ type finding struct {
 	invalid    bool
 	noted      bool  // it has a problem of its own
 	registered int32 // the known source that it is, -1 for none
-	candidate  int32 // in the batch, -1 for none
 	altID      string
 	country    string
 	hectares   float64
@@ -164,7 +163,7 @@ func (c *checking) leaveOut() error {
 	c.candidates, c.batch = nil, ledger.Batch{}
 	for _, i := range before {
 		f := &c.found[i]
-		if f.candidate = -1; f.invalid {
+		if f.invalid {
 			continue
 		}
 		one, err := c.again(int(i))
@@ -178,7 +177,7 @@ func (c *checking) leaveOut() error {
 
 // add puts a feature into the batch.
 func (c *checking) add(i int, source ledger.Source) {
-	c.found[i].candidate = int32(c.batch.Add(ledger.EntryOf(source)))
+	c.batch.Add(ledger.EntryOf(source))
 	c.candidates = append(c.candidates, int32(i))
 }
 
@@ -222,7 +221,7 @@ func (c *checking) scan(ctx context.Context, name string) error {
 		i := len(c.found)
 		c.found = append(c.found, finding{
 			offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index), input: number, kind: item.Kind,
-			registered: -1, candidate: -1, invalid: m.Invalid(), noted: len(m.Problems) > 0,
+			registered: -1, invalid: m.Invalid(), noted: len(m.Problems) > 0,
 			altID: m.AltID, country: m.country, hectares: m.hectares,
 		})
 		if item.Err != nil {
@@ -236,7 +235,7 @@ func (c *checking) scan(ctx context.Context, name string) error {
 		c.broken[len(c.found)] = in.ended
 		c.found = append(c.found, finding{
 			line: int32(max(in.ended.Line, 1)), index: int32(len(c.found) - first),
-			input: number, registered: -1, candidate: -1, invalid: true, noted: true,
+			input: number, registered: -1, invalid: true, noted: true,
 		})
 	} else if err != nil {
 		return unreadable(file, err)

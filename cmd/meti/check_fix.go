@@ -30,7 +30,7 @@ func (c *checking) fix(ctx context.Context, name string) error {
 	in := &checkInput{File: file}
 	c.inputs = append(c.inputs, in)
 	var changes []mended
-	sum := tally{countries: map[string]bool{}}
+	var sum tally
 	err = fields.Map(ctx, file, c.mend, func(item fields.Item, m mended) error {
 		sum.features++
 		switch {

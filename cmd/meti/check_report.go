@@ -58,12 +58,18 @@ type tally struct {
 func (c *checking) report(verdicts []ledger.Verdict) error {
 	out := newOutput(c.app, c.app.stdout, c.format, form[checkResult]{text: c.text})
 	sum := tally{countries: map[string]bool{}}
+	candidates := c.candidates
 	for i := range c.found {
-		r, err := c.result(i, verdicts)
+		var verdict ledger.Verdict
+		if len(candidates) > 0 && int(candidates[0]) == i {
+			verdict = verdicts[0]
+			candidates, verdicts = candidates[1:], verdicts[1:]
+		}
+		r, err := c.result(i, verdict)
 		if err != nil {
 			return err
 		}
-		sum.add(&c.found[i], &r)
+		sum.add(&r)
 		if err := out.add(r); err != nil {
 			return err
 		}
@@ -101,7 +107,7 @@ func (c *checking) summarise(sum tally) error {
 	return nil
 }
 
-func (t *tally) add(f *finding, r *checkResult) {
+func (t *tally) add(r *checkResult) {
 	t.features++
 	switch {
 	case !r.Valid:
@@ -116,19 +122,20 @@ func (t *tally) add(f *finding, r *checkResult) {
 		t.registered++
 	}
 	if r.Valid {
-		t.hectares += f.hectares
-		if f.country != "" {
-			t.countries[f.country] = true
+		t.hectares += *r.Hectares
+		if r.Country != nil {
+			t.countries[*r.Country] = true
 		}
 	}
 }
 
-// result is all that is known of one feature.
-func (c *checking) result(i int, verdicts []ledger.Verdict) (checkResult, error) {
+// result is all that is known of one feature. Its verdict is zero where it was
+// not compared.
+func (c *checking) result(i int, verdict ledger.Verdict) (checkResult, error) {
 	f := &c.found[i]
 	in := c.inputs[f.input]
 	r := checkResult{
-		File: in.Name, Line: int(f.line), Index: int(f.index), AltID: f.altID, Valid: !f.invalid,
+		File: in.Name, Line: int(f.line), Index: int(f.index), AltID: f.altID,
 		Problems: ledger.Problems{}, With: []checkOther{}, first: i == 0 || c.found[i-1].input != f.input,
 	}
 	if f.noted {
@@ -139,18 +146,14 @@ func (c *checking) result(i int, verdicts []ledger.Verdict) (checkResult, error)
 		r.Problems = append(r.Problems, judged.Problems...)
 	}
 	r.Problems = append(r.Problems, c.repeats(i)...)
-	if f.candidate >= 0 {
-		verdict := verdicts[f.candidate]
-		problems := c.rules.Apply(verdict.Problems)
-		r.Problems = append(r.Problems, problems...)
-		f.invalid = f.invalid || problems.Invalid()
-		r.Valid, r.Conflict, r.Overlap = !f.invalid, verdict.Conflict(), verdict.PercentOverlap
-		for _, ref := range verdict.With {
-			r.With = append(r.With, c.other(ref))
-		}
-	}
+	r.Problems = append(r.Problems, c.rules.Apply(verdict.Problems)...)
 	r.own = len(r.Problems)
 	r.Problems = append(r.Problems, in.problems...)
+	r.Valid = !r.Problems.Invalid()
+	for _, ref := range verdict.With {
+		r.With = append(r.With, c.other(ref))
+	}
+	r.Conflict, r.Overlap = verdict.Conflict(), verdict.PercentOverlap
 	if r.Valid {
 		r.Hectares = &f.hectares
 	}
