@@ -42,7 +42,6 @@ func (c *checking) fix(ctx context.Context, name string) error {
 		}
 		if m.text != nil {
 			m.place = item.Place
-			m.text = slices.Clone(m.text)
 			changes = append(changes, m)
 		}
 		return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +103,7 @@ func (a *app) request(ctx context.Context, path string, options fields.Options, 
 		}
 		repeats.Add(item.Line, &f, fields.FormOf(f.Shape))
 		source = item.Kind == fields.Source
-		f.Geometry, f.Shape = bytes.Clone(f.Geometry), nil
+		f.Shape = nil
 		found = append(found, feature{f, item.Place})
 		return nil
 	})

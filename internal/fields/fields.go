@@ -18,6 +18,7 @@
 package fields
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,8 +53,7 @@ const (
 )
 
 // Judge reads and judges all features, on all cores, and hands them over in
-// their order. An item's Raw, and so the Geometry, is good until take returns.
-// The errors are those of Each, those of take, and the end of ctx.
+// their order. The errors are those of Each, those of take, and the end of ctx.
 func (f *File) Judge(ctx context.Context, j *Judge, take func(Item, Judged) error) error {
 	return Map(ctx, f, j.Item, take)
 }
@@ -61,23 +61,18 @@ func (f *File) Judge(ctx context.Context, j *Judge, take func(Item, Judged) erro
 // Map is [File.Judge] with something else to do for each feature.
 func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T) error) error {
 	type job struct {
-		item       Item
-		start, end int
-		result     T
+		item   Item
+		result T
 	}
 	var jobs []job
-	var text []byte
+	size := 0
 	flush := func() error {
 		var next atomic.Int64
 		var workers sync.WaitGroup
 		for range min(runtime.GOMAXPROCS(0), len(jobs)) {
 			workers.Go(func() {
 				for i := int(next.Add(1)) - 1; i < len(jobs) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-					job := &jobs[i]
-					if job.item.Err == nil {
-						job.item.Raw = text[job.start:job.end:job.end]
-					}
-					job.result = do(job.item)
+					jobs[i].result = do(jobs[i].item)
 				}
 			})
 		}
@@ -91,18 +86,13 @@ func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T
 			}
 		}
 		clear(jobs)
-		jobs, text = jobs[:0], text[:0]
-		if cap(text) > 2*blockBytes {
-			text = nil
-		}
+		jobs, size = jobs[:0], 0
 		return nil
 	}
 	err := f.Each(func(item Item) error {
-		start := len(text)
-		text = append(text, item.Raw...)
-		item.Raw = nil
-		jobs = append(jobs, job{item: item, start: start, end: len(text)})
-		if len(jobs) == blockFeatures || len(text) >= blockBytes {
+		item.Raw = bytes.Clone(item.Raw)
+		jobs = append(jobs, job{item: item})
+		if size += len(item.Raw); len(jobs) == blockFeatures || size >= blockBytes {
 			return flush()
 		}
 		return nil
