@@ -47,5 +47,5 @@ func (a *app) printSource(format string, source *api.Source) error {
 	if format == "json" {
 		return a.printMembers(source)
 	}
-	return printRecord(a, source, [2]string{"geometry", string(geometryOf(source))})
+	return a.printRecord(source, [2]string{"geometry", string(geometryOf(source))})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meti-go/meti/api"
 )
@@ -17,19 +18,13 @@ type choice struct {
 	tags     []string
 }
 
-// flags adds those that are not there: a filter that METI takes itself has the
-// same name.
+// flags adds them, but those that METI takes itself: a filter has the same name.
 func (c *choice) flags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	if flags.Lookup("conflict") == nil {
-		flags.BoolVar(&c.conflict, "conflict", false, "only those in conflict (chosen from what came)")
-	}
-	if flags.Lookup("country") == nil {
-		flags.StringVar(&c.country, "country", "", "only this country's, by its full English name (chosen from what came)")
-	}
-	if flags.Lookup("tag") == nil {
-		flags.StringArrayVar(&c.tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
-	}
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.BoolVar(&c.conflict, "conflict", false, "only those in conflict (chosen from what came)")
+	own.StringVar(&c.country, "country", "", "only this country's, by its full English name (chosen from what came)")
+	own.StringArrayVar(&c.tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
+	cmd.Flags().AddFlagSet(own) // which adds none a second time
 }
 
 func (c *choice) takes(s *api.Source) bool {

@@ -46,9 +46,10 @@ func (a *app) outputFlag(cmd *cobra.Command, formats ...string) func() (string, 
 	}
 }
 
-// form says how values of a type are written. JSON writes them as they are,
-// and CSV the members of their JSON but geometry.
+// form says how values of a type are written. JSON writes them, or what shape
+// makes of them, and CSV the members of that but geometry.
 type form[T any] struct {
+	shape   func(T) any
 	columns []column[T]             // of the table
 	feature func(T) ([]byte, error) // as GeoJSON
 	text    func(T) string          // as lines
@@ -99,7 +100,7 @@ var frames = map[string][2]string{
 // add writes one value.
 func (o *output[T]) add(value T) (err error) {
 	defer func() { o.count++ }()
-	var text []byte
+	shaped, text := o.shape(value), []byte(nil)
 	switch o.format {
 	case "table":
 		o.rows = append(o.rows, value)
@@ -108,11 +109,11 @@ func (o *output[T]) add(value T) (err error) {
 		_, err = o.out.WriteString(o.form.text(value))
 		return err
 	case "csv":
-		return o.addRecord(value)
+		return o.addRecord(shaped)
 	case "geojson":
 		text, err = o.form.feature(value)
 	default:
-		text, err = json.Marshal(value)
+		text, err = json.Marshal(shaped)
 	}
 	if err != nil {
 		return err
@@ -129,8 +130,15 @@ func (o *output[T]) add(value T) (err error) {
 	return err
 }
 
-func (o *output[T]) addRecord(value T) error {
-	names := memberNames[T]()
+func (o *output[T]) shape(value T) any {
+	if o.form.shape == nil {
+		return value
+	}
+	return o.form.shape(value)
+}
+
+func (o *output[T]) addRecord(value any) error {
+	names := memberNames(value)
 	if o.count == 0 {
 		_ = o.csv.Write(names)
 	}
@@ -153,7 +161,7 @@ func (o *output[T]) addRecord(value T) error {
 // stays open: a part must not pass for the whole.
 func (o *output[T]) end() error {
 	if o.count == 0 && o.csv != nil {
-		_ = o.csv.Write(memberNames[T]())
+		_ = o.csv.Write(memberNames(o.shape(*new(T))))
 	}
 	if frame, ok := frames[o.format]; ok {
 		if o.count == 0 {
@@ -286,10 +294,10 @@ func (o *output[T]) writeLine(line []cell) {
 	_ = o.out.WriteByte('\n')
 }
 
-// memberNames are the JSON members of a type in their order, but raw JSON, which
-// is geometry.
-func memberNames[T any]() (names []string) {
-	t := reflect.TypeFor[T]()
+// memberNames are the JSON members of a value's type in their order, but raw JSON,
+// which is geometry.
+func memberNames(value any) (names []string) {
+	t := reflect.TypeOf(value)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -339,13 +347,13 @@ func plain(raw []byte) string {
 }
 
 // printRecord prints one value, a line for each member that it has.
-func printRecord[T any](a *app, value T, more ...[2]string) error {
+func (a *app) printRecord(value any, more ...[2]string) error {
 	members, err := membersOf(value)
 	if err != nil {
 		return err
 	}
 	var lines [][2]string
-	for _, name := range memberNames[T]() {
+	for _, name := range memberNames(value) {
 		if text := plain(members[name]); text != "" {
 			lines = append(lines, [2]string{name, text})
 		}

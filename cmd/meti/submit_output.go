@@ -16,8 +16,6 @@ type planRow struct {
 	Conflict     *bool            `json:"conflict,omitempty"`
 	ConflictWith []register.Party `json:"conflict_with,omitempty"`
 	Reason       string           `json:"reason,omitempty"`
-
-	row register.Row
 }
 
 // resultRow is a row of submit.
@@ -30,31 +28,15 @@ type resultRow struct {
 	Conflict     *bool            `json:"conflict,omitempty"`
 	ConflictWith []register.Party `json:"conflict_with,omitempty"`
 	Reason       string           `json:"reason,omitempty"`
-
-	row register.Row
 }
 
 // write prints a row for each feature.
 func (s *submitting) write(job *register.Job) error {
 	s.progress.stop()
-	if s.dryRun {
-		return writeRows(s, job, func(r register.Row) planRow {
-			return planRow{r.AltID, r.State, r.ID, r.Conflict, r.ConflictWith, r.Reason, r}
-		}, rowForm("STATE", func(p planRow) register.Row { return p.row }))
-	}
-	return writeRows(s, job, func(r register.Row) resultRow {
-		if r.State == register.New { // nothing was sent
-			r.State = register.Pending
-		}
-		return resultRow{r.AltID, r.State, r.ID, r.Country, r.Hectares, r.Conflict, r.ConflictWith, r.Reason, r}
-	}, rowForm("OUTCOME", func(p resultRow) register.Row { return p.row }))
-}
-
-func writeRows[T any](s *submitting, job *register.Job, of func(register.Row) T, form form[T]) error {
 	if s.quiet && !s.all {
 		return nil
 	}
-	out := newOutput(s.app, s.app.stdout, s.format, form)
+	out := newOutput(s.app, s.app.stdout, s.format, s.rowForm())
 	for row, err := range job.Rows() {
 		if err != nil {
 			return err
@@ -62,7 +44,10 @@ func writeRows[T any](s *submitting, job *register.Job, of func(register.Row) T,
 		if !s.all && (row.State == register.Registered || row.State == register.New) && !inConflict(row) && row.Reason == "" {
 			continue
 		}
-		if err := out.add(of(row)); err != nil {
+		if row.State == register.New && !s.dryRun { // nothing was sent
+			row.State = register.Pending
+		}
+		if err := out.add(row); err != nil {
 			return err
 		}
 	}
@@ -75,25 +60,33 @@ func writeRows[T any](s *submitting, job *register.Job, of func(register.Row) T,
 func inConflict(r register.Row) bool { return r.Conflict != nil && *r.Conflict }
 
 // rowForm is how rows are written.
-func rowForm[T any](state string, row func(T) register.Row) form[T] {
-	cell := func(of func(register.Row) string) func(T) string { return func(v T) string { return of(row(v)) } }
-	return form[T]{
-		columns: []column[T]{
-			{head: "ALT ID", cell: cell(func(r register.Row) string { return r.AltID }), least: 8},
-			{head: state, cell: cell(func(r register.Row) string { return r.State.String() })},
-			{head: "SSID", cell: cell(func(r register.Row) string { return r.ID })},
-			{head: "HECTARES", cell: cell(func(r register.Row) string { return hectares(r.Hectares) }), right: true, drop: 1},
-			{head: "CONFLICT", cell: cell(conflictCell), red: func(v T) bool { return inConflict(row(v)) }, least: 12},
-			{head: "REASON", cell: cell(func(r register.Row) string { return r.Reason }), least: 10},
+func (s *submitting) rowForm() form[register.Row] {
+	state, shape := "OUTCOME", func(r register.Row) any {
+		return resultRow{r.AltID, r.State, r.ID, r.Country, r.Hectares, r.Conflict, r.ConflictWith, r.Reason}
+	}
+	if s.dryRun {
+		state, shape = "STATE", func(r register.Row) any {
+			return planRow{r.AltID, r.State, r.ID, r.Conflict, r.ConflictWith, r.Reason}
+		}
+	}
+	return form[register.Row]{
+		shape: shape,
+		columns: []column[register.Row]{
+			{head: "ALT ID", cell: func(r register.Row) string { return r.AltID }, least: 8},
+			{head: state, cell: func(r register.Row) string { return r.State.String() }},
+			{head: "SSID", cell: func(r register.Row) string { return r.ID }},
+			{head: "HECTARES", cell: func(r register.Row) string { return hectares(r.Hectares) }, right: true, drop: 1},
+			{head: "CONFLICT", cell: conflictCell, red: inConflict, least: 12},
+			{head: "REASON", cell: func(r register.Row) string { return r.Reason }, least: 10},
 		},
-		feature: func(v T) ([]byte, error) { return rowFeature(row(v), v) },
+		feature: func(r register.Row) ([]byte, error) { return rowFeature(r, shape(r)) },
 	}
 }
 
 // conflictCell names what a feature conflicts with.
 func conflictCell(r register.Row) string {
 	if !inConflict(r) {
-		return "-"
+		return ""
 	}
 	var names []string
 	for _, p := range r.ConflictWith {
