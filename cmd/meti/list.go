@@ -84,8 +84,10 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 					return errors.Join(err, out.flush())
 				}
 				seen.see(source)
-				if format == "table" { // which waits for the last one
+				if format == "table" {
 					w.see(source.ID)
+				}
+				if format == "table" || format == "csv" { // the one keeps sources, and neither shows it
 					source.Geometry, source.GeoJSON = nil, nil
 				}
 				if !choice.takes(source) {
