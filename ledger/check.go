@@ -110,6 +110,7 @@ func (b *Batch) Judge(ctx context.Context, load func(Ref) (*Shape, error)) ([]Ve
 	if err := inParallel(ctx, order, j.findConflicts); err != nil {
 		return nil, err
 	}
+	j.index = rtree.RTreeG[int32]{} // nothing is looked for any more
 	for i := range j.verdicts {
 		j.reciprocate(i)
 	}
@@ -296,8 +297,9 @@ type shapeCache struct {
 	positions  int // of the young
 }
 
-// cachedPositions bounds a generation to some tens of megabytes.
-const cachedPositions = 200_000
+// cachedPositions bounds a generation to some three megabytes: a position takes
+// some fifty bytes once its shape was shrunk and projected.
+const cachedPositions = 50_000
 
 func (c *shapeCache) get(r Ref) (*Shape, error) {
 	c.mu.Lock()

@@ -1,0 +1,74 @@
+package ledger_test
+
+import (
+	"encoding/binary"
+	"math"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/meti-go/meti/ledger"
+)
+
+// A batch holds few of its shapes at a time, however many of them conflict.
+func TestBatchMemory(t *testing.T) {
+	const n, corners = 3000, 100
+	shape := func(i int) *ledger.Shape {
+		// Pairs, each of them 30 metres beside the other, far from the next pair.
+		west, south := float64(i/2%50)*0.02, 44+float64(i/2/50)*0.02
+		west += float64(i%2) * 0.0004
+		wkb := polygonBinary(corners, func(k int) (float64, float64) {
+			sin, cos := math.Sincos(2 * math.Pi * float64(k%(corners-1)) / (corners - 1))
+			return west + 0.004*cos, south + 0.004*sin
+		})
+		s, err := ledger.ShapeFromBinary(wkb)
+		if err != nil {
+			t.Error(err)
+		}
+		return s
+	}
+	var b ledger.Batch
+	for i := range n {
+		b.Add(ledger.EntryOf(ledger.Source{Shape: shape(i), Country: "France", Period: ledger.Period{End: 1}}))
+	}
+	inUse := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := inUse()
+	var loads, most atomic.Uint64
+	verdicts, err := b.Judge(t.Context(), func(r ledger.Ref) (*ledger.Shape, error) {
+		if loads.Add(1)%200 == 0 {
+			if used := inUse(); used > most.Load() {
+				most.Store(used)
+			}
+		}
+		return shape(r.Index), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range verdicts {
+		if len(v.With) != 1 || v.With[0].Index != i^1 || v.PercentOverlap == nil {
+			t.Fatalf("%d: %+v", i, v)
+		}
+	}
+	grown := int64(most.Load()) - int64(before)
+	t.Logf("%d loads, %d KB", loads.Load(), grown>>10)
+	if grown > 12<<20 {
+		t.Errorf("judging %d sources took %d KB more than it began with", n, grown>>10)
+	}
+}
+
+// polygonBinary is a polygon of one ring in the form that ShapeFromBinary reads.
+func polygonBinary(corners int, at func(int) (lon, lat float64)) []byte {
+	wkb := []byte{1, 3, 0, 0, 0, 1, 0, 0, 0, byte(corners), 0, 0, 0}
+	for k := range corners {
+		lon, lat := at(k)
+		wkb = binary.LittleEndian.AppendUint64(wkb, math.Float64bits(lon))
+		wkb = binary.LittleEndian.AppendUint64(wkb, math.Float64bits(lat))
+	}
+	return wkb
+}
