@@ -100,7 +100,8 @@ var frames = map[string][2]string{
 // add writes one value.
 func (o *output[T]) add(value T) (err error) {
 	defer func() { o.count++ }()
-	shaped, text := o.shape(value), []byte(nil)
+	shaped := o.shape(value)
+	var text []byte
 	switch o.format {
 	case "table":
 		o.rows = append(o.rows, value)

@@ -264,7 +264,7 @@ func (r *reading) collection(wrapped bool) error {
 		r.shared = own
 		return nil
 	}
-	why := ""
+	var why string
 	if kind := unquoted(own["type"]); kind != "FeatureCollection" {
 		why = fmt.Sprintf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
 	} else if !features {
