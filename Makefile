@@ -13,7 +13,8 @@ test:
 	$(GO) test ./...
 
 race:
-	$(GO) test -race ./api ./authn ./cmd/... ./emulator ./internal/... ./ledger/... ./register ./wire
+	$(GO) test -race ./api ./authn ./emulator ./internal/... ./ledger/... ./register ./wire
+	$(GO) test -race -run 'TestScripts/(submit|signals|emulator)|TestSignal' ./cmd/meti
 
 generate:
 	$(GO) generate ./...

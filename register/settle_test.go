@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -696,7 +697,8 @@ func TestHuntIsInterrupted(t *testing.T) {
 func TestLostOneAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := metisOf(t)
-		begin, slow := time.Now(), false
+		begin := time.Now()
+		var slow atomic.Bool
 		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
 			switch {
 			case isPost(r) && len(m.posts) == 2:
@@ -704,8 +706,8 @@ func TestLostOneAfterAnother(t *testing.T) {
 			case isPost(r) && len(m.posts) == 3:
 				time.Sleep(time.Until(begin.Add(59700 * time.Millisecond)))
 				return nil, errBroken
-			case !isPost(r) && !slow && time.Since(begin) > 59*time.Second:
-				slow = true // the look that begins just before the first one's deadline
+			case !isPost(r) && time.Since(begin) > 59*time.Second && slow.CompareAndSwap(false, true):
+				// The look that begins just before the first one's deadline.
 				time.Sleep(54 * time.Second)
 			}
 			return next(), nil
