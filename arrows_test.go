@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"emulator/internal/httpapi":         {"gen", "wire", "internal/scan"},
 	"internal/specgen":                  {},
 	"internal/specgen/sourcedoc":        {"gen", "wire", "internal/scan"},
+	"internal/emulated":                 {"", "emulator", "gen", "wire", "ledger", "ledger/countries", "internal/scan"},
 	"internal/fields":                   {"ledger", "internal/scan"},
 	"internal/safehttp":                 {},
 	"internal/scan":                     {},

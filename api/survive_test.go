@@ -9,21 +9,27 @@ import (
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/emulator"
+	"github.com/meti-go/meti/internal/emulated"
 )
 
 // Reading and deleting survive a service of which a third of the answers are
 // lost, late or nonsense: nothing fails, and what was to be deleted is.
 func TestSurvivesABadService(t *testing.T) {
 	const sources, workers = 60, 8
-	server, options := start(emulator.Options{})
+	server := emulated.Start(emulator.Options{})
 	defer server.Close()
-	client, err := api.New(append(options, api.WithRetryPolicy(api.RetryPolicy{Attempts: 15, Within: 5 * time.Second}))...)
+	client, err := api.New(api.FromEnv(), api.WithRetryPolicy(api.RetryPolicy{Attempts: 15, Within: 5 * time.Second}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	three, err := api.ParseFeatures([]byte(fields))
 	if err != nil {
 		t.Fatal(err)
 	}
 	features := make([]api.Feature, sources)
 	for i := range features {
-		features[i] = square(fmt.Sprint("field-", i))
+		features[i] = three.Features[0]
+		features[i].ID = fmt.Sprint("field-", i)
 	}
 	created, err := client.Sources.Create(t.Context(), api.SourceCreateFeatures{FeatureCollection: api.FeatureCollection{Features: features}})
 	if err != nil {

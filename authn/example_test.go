@@ -2,60 +2,48 @@ package authn_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
 	"net/http"
-	"net/http/httptest"
+	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/emulator"
+	"github.com/meti-go/meti/internal/emulated"
 )
 
-// tokensGiven counts what the newest tokenServer gave out.
-var tokensGiven atomic.Int64
-
-// tokenServer stands in for Auth0 in the examples.
-func tokenServer() *httptest.Server {
-	tokensGiven.Store(0)
-	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tokensGiven.Add(1)
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"access_token":"e30.e30.c2ln","token_type":"Bearer","expires_in":3600,"scope":"read:sources"}`)
-	}))
+// emulate points the environment at an emulator whose client may read and no
+// more. A program of yours leaves that line out.
+func emulate() *emulated.Server {
+	account := emulator.DemoAccount()
+	account.Scopes = []string{"read:sources"}
+	return emulated.Start(emulator.Options{Accounts: []emulator.Account{account}})
 }
 
-// api stands in for METI: it greets whoever has a token.
-func api() *httptest.Server {
-	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Header.Get("Authorization") != "")
-	}))
-}
-
+// A token, and what it allows.
 func Example() {
-	auth0 := tokenServer()
-	defer auth0.Close()
+	defer emulate().Close()
 
-	// authn.FromEnv reads the same from the environment.
-	source, err := authn.New(authn.Config{
-		Domain:       auth0.URL, // tenant.eu.auth0.com
-		ClientID:     "my-client-id",
-		ClientSecret: "my-client-secret",
-	})
+	config, err := authn.FromEnv()
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	grant, err := source.Grant(context.Background())
+	tokens, err := authn.New(config)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	scopes, _ := grant.Scopes()
-	fmt.Println(scopes)
-
+	grant, err := tokens.Grant(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if scopes, known := grant.Scopes(); known {
+		fmt.Println(scopes)
+	}
 	fmt.Println(grant.Require("DeleteSource", "delete:sources"))
 	// Output:
 	// [read:sources]
@@ -64,70 +52,105 @@ func Example() {
 
 // A Source is an oauth2.TokenSource for whatever takes one.
 func ExampleSource_Token() {
-	auth0 := tokenServer()
-	defer auth0.Close()
-	source, err := authn.New(authn.Config{Domain: auth0.URL, ClientID: "my-client-id", ClientSecret: "my-client-secret"})
+	defer emulate().Close()
+	config, err := authn.FromEnv()
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	var tokens oauth2.TokenSource = source
-	token, err := tokens.Token()
-	fmt.Println(token.Type(), token.Valid(), err)
-	// Output: Bearer true <nil>
+	tokens, err := authn.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var source oauth2.TokenSource = tokens
+	token, err := source.Token()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Type(), token.Valid())
+	// Output: Bearer true
 }
 
-// Edit authenticates one request; it is what a generated client takes as its
-// request editor.
+// Edit authenticates one request. It is the request editor that generated
+// clients take; package gen shows that.
 func ExampleSource_Edit() {
-	auth0 := tokenServer()
-	defer auth0.Close()
-	source, err := authn.New(authn.Config{Domain: auth0.URL, ClientID: "my-client-id", ClientSecret: "my-client-secret"})
+	defer emulate().Close()
+	config, err := authn.FromEnv()
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	req, err := http.NewRequest("GET", "https://api.meti.millpont.com/sources", nil)
+	tokens, err := authn.New(config)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	if err := source.Edit(context.Background(), req); err != nil {
-		fmt.Println(err)
-		return
+
+	ctx := context.Background()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.BaseURL+"/sources", nil)
+	if err != nil {
+		log.Fatal(err)
 	}
-	fmt.Println(req.Header.Get("Authorization"))
-	// Output: Bearer e30.e30.c2ln
+	if err := tokens.Edit(ctx, request); err != nil {
+		log.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer answer.Body.Close()
+	fmt.Println(answer.Status)
+	// Output: 200 OK
 }
 
-// Transport authenticates whatever goes through an http.Client, to one server
-// only, and replaces a token that the server refuses.
+// Transport authenticates whatever goes through an http.Client to METI, and
+// nothing that goes elsewhere, and replaces a token that METI refuses.
 func ExampleSource_Transport() {
-	auth0, meti := tokenServer(), api()
-	defer auth0.Close()
-	defer meti.Close()
-	source, err := authn.New(authn.Config{
-		Domain: auth0.URL, ClientID: "my-client-id", ClientSecret: "my-client-secret",
-		BaseURL: meti.URL, // METI's own when it is left out
-	})
+	defer emulate().Close()
+	config, err := authn.FromEnv()
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	client := &http.Client{Transport: source.Transport(nil)}
-	resp, err := client.Get(meti.URL + "/sources")
+	tokens, err := authn.New(config)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	defer resp.Body.Close()
-	fmt.Println(resp.Status)
 
-	_, err = client.Get("https://elsewhere.example/")
-	fmt.Println(err != nil)
+	client := &http.Client{Transport: tokens.Transport(nil)}
+	answer, err := client.Get(config.BaseURL + "/sources")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer answer.Body.Close()
+	fmt.Println(answer.Status)
+
+	if _, err := client.Get("https://elsewhere.example/"); err != nil {
+		fmt.Println("nothing is sent elsewhere")
+	}
 	// Output:
 	// 200 OK
-	// true
+	// nothing is sent elsewhere
+}
+
+// What kept a token away: whether it is worth another try, and what to do.
+func ExampleFetchError() {
+	defer emulate().Close()
+	if err := os.Setenv("METI_CLIENT_SECRET", "not-the-secret"); err != nil {
+		log.Fatal(err)
+	}
+	config, err := authn.FromEnv()
+	if err != nil {
+		log.Fatal(err)
+	}
+	tokens, err := authn.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	_, err = tokens.Token()
+	var failed *authn.FetchError
+	if errors.As(err, &failed) {
+		fmt.Println("refused:", failed.Refused(), "temporary:", failed.Temporary())
+	}
+	// Output: refused: true temporary: false
 }
 
 // memoryStore shares tokens between the sources of one process, and shows what
@@ -162,23 +185,23 @@ func (m *memoryStore) Lock(ctx context.Context, key string) (unlock func(), err 
 
 // Sources with the same store share one token, wherever they run.
 func ExampleStore() {
-	auth0 := tokenServer()
-	defer auth0.Close()
-	var store authn.Store = &memoryStore{}
-	for pod := range 1000 {
-		source, err := authn.New(authn.Config{
-			Domain: auth0.URL, ClientID: "my-client-id", ClientSecret: "my-client-secret",
-			Store: store,
-		})
+	server := emulate()
+	defer server.Close()
+	config, err := authn.FromEnv()
+	if err != nil {
+		log.Fatal(err)
+	}
+	config.Store = &memoryStore{}
+
+	for range 1000 {
+		tokens, err := authn.New(config)
 		if err != nil {
-			fmt.Println(err)
-			return
+			log.Fatal(err)
 		}
-		if _, err := source.Token(); err != nil {
-			fmt.Println(pod, err)
-			return
+		if _, err := tokens.Token(); err != nil {
+			log.Fatal(err)
 		}
 	}
-	fmt.Println(tokensGiven.Load(), "token for 1,000 pods")
-	// Output: 1 token for 1,000 pods
+	fmt.Println("1,000 pods asked for", server.Requests()["requestToken"], "token")
+	// Output: 1,000 pods asked for 1 token
 }

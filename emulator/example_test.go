@@ -2,67 +2,76 @@ package emulator_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"log"
-	"net/http"
+	"os"
 	"strings"
+	"time"
 
+	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/emulator"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
+// theirs is a field that is registered before the program under test begins.
+const theirs = `{"type": "FeatureCollection", "features": [{"type": "Feature", "id": "there-before",
+	"properties": {"start_at": "2026-01-01T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"},
+	"geometry": {"type": "Polygon", "coordinates": [[[-93.62,42.05],[-93.61,42.05],[-93.61,42.06],[-93.62,42.06],[-93.62,42.05]]]}}]}`
+
 // A test of your own program starts an emulator, points the program at it, and
-// looks at what was stored.
+// looks at what came of it. In a test, t.Setenv takes the place of os.Setenv.
 func Example() {
-	server, err := emulator.Start(emulator.Options{Seed: 1})
+	server, err := emulator.Start(emulator.Options{Seed: 1, Sources: []io.Reader{strings.NewReader(theirs)}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer server.Close()
-
-	ready := server.Ready()
-	tokens := clientcredentials.Config{
-		ClientID:       ready.ClientID,
-		ClientSecret:   ready.ClientSecret,
-		TokenURL:       ready.Domain + "/oauth/token",
-		EndpointParams: map[string][]string{"audience": {ready.Audience}},
+	for _, variable := range server.Environ() {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := os.Setenv(name, value); err != nil {
+			log.Fatal(err)
+		}
+		defer os.Unsetenv(name)
 	}
-	ctx := context.Background()
-	client := tokens.Client(ctx)
 
-	body := `{"alt_id": "field-0042", "methodology": "Agriculture",
-		"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-12-31T00:00:00Z",
-		"geometry": {"type": "Polygon", "coordinates":
-			[[[-93.6012, 42.0301], [-93.5951, 42.0301], [-93.5951, 42.0346], [-93.6012, 42.0346], [-93.6012, 42.0301]]]}}`
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, ready.URL+"/sources", strings.NewReader(body))
+	client, err := api.New(api.FromEnv())
 	if err != nil {
 		log.Fatal(err)
 	}
-	answer, err := client.Do(request)
-	if err != nil {
-		log.Fatal(err)
+	for source, err := range client.Sources.All(context.Background(), api.AllParams{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(source.ID, source.AltID, source.Country)
 	}
-	defer answer.Body.Close()
-	var sources []struct {
-		ID       string
-		AltID    string `json:"alt_id"`
-		Hectares float64
-		Conflict bool
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&sources); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Printf("%d: %s is %s, %.2f ha, conflict: %t\n",
-		answer.StatusCode, sources[0].AltID, sources[0].ID, sources[0].Hectares, sources[0].Conflict)
 	fmt.Println("tokens asked for:", server.Requests()["requestToken"])
 	// Output:
-	// 200: field-0042 is src_07xrZltyQzLdC, 25.25 ha, conflict: false
+	// src_07xrZltyQzLdC there-before United States of America
 	// tokens asked for: 1
 }
 
-// Faults happen on demand: here the first listing fails with 503, and the second
-// is well again.
+// connect gives a client of the server that is told where it is without the
+// environment.
+func connect(server *emulator.Server) *api.Client {
+	ready := server.Ready()
+	tokens, err := authn.New(authn.Config{
+		Domain:       ready.Domain,
+		ClientID:     ready.ClientID,
+		ClientSecret: authn.Secret(ready.ClientSecret),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := api.New(api.WithAuth(tokens), api.WithBaseURL(ready.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
+}
+
+// Faults happen on demand: here the first listing fails with 503, and the client
+// asks again.
 func ExampleServer_SetFaults() {
 	server, err := emulator.Start(emulator.Options{})
 	if err != nil {
@@ -70,26 +79,44 @@ func ExampleServer_SetFaults() {
 	}
 	defer server.Close()
 
-	fault, err := emulator.ParseFault("listSources:503:x1:retry-after=2s")
+	fault, err := emulator.ParseFault("listSources:503:x1")
 	if err != nil {
 		log.Fatal(err)
 	}
 	if err := server.SetFaults([]emulator.Fault{fault}); err != nil {
 		log.Fatal(err)
 	}
-	for range 2 {
-		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL+"/sources", nil)
-		if err != nil {
-			log.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			log.Fatal(err)
-		}
-		answer.Body.Close()
-		fmt.Println(answer.StatusCode, answer.Header.Get("Retry-After"))
+	sources, err := connect(server).Sources.List(context.Background(), api.ListParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(sources), "sources")
+	for _, request := range server.LastRequests(2) {
+		fmt.Printf("%s %s %d %q\n", request.Method, request.Path, request.Status, request.Fault)
 	}
 	// Output:
-	// 503 2
-	// 401
+	// 0 sources
+	// GET /sources 503 "listSources:503:x1"
+	// GET /sources 200 ""
+}
+
+// The clock can be set: here the token has ended when it is used again, and the
+// client gets another one.
+func ExampleServer_SetClock() {
+	server, err := emulator.Start(emulator.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	client := connect(server)
+
+	for range 2 {
+		if _, err := client.Sources.List(context.Background(), api.ListParams{}); err != nil {
+			log.Fatal(err)
+		}
+		server.SetClock(server.Now().Add(2*time.Hour), false)
+	}
+	fmt.Println("tokens asked for:", server.Requests()["requestToken"])
+	// Output:
+	// tokens asked for: 2
 }

@@ -4,11 +4,58 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"time"
 
 	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
 )
 
+// Check a file before it is registered: what METI would refuse, and who would
+// conflict with whom.
+func Example() {
+	features, problems := ledger.ParseCollection([]byte(`{"type": "FeatureCollection", "features": [
+		{"type": "Feature", "id": "north",
+			"properties": {"start_at": "2026-01-01T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"},
+			"geometry": {"type": "Polygon", "coordinates": [[[2,47],[2.004,47],[2.004,47.003],[2,47.003],[2,47]]]}},
+		{"type": "Feature", "id": "half-over-it",
+			"properties": {"start_at": "2026-01-01T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"},
+			"geometry": {"type": "Polygon", "coordinates": [[[2.002,47],[2.006,47],[2.006,47.003],[2.002,47.003],[2.002,47]]]}},
+		{"type": "Feature", "id": "beside",
+			"properties": {"start_at": "2026-01-01T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"},
+			"geometry": {"type": "Polygon", "coordinates": [[[2.006,47],[2.01,47],[2.01,47.003],[2.006,47.003],[2.006,47]]]}}
+	]}`), ledger.Rules{})
+	for _, p := range problems {
+		fmt.Println(p)
+	}
+	if problems.Invalid() {
+		return
+	}
+
+	world := countries.World()
+	sources := make([]ledger.Source, len(features))
+	for i, f := range features {
+		sources[i] = ledger.Source{Shape: f.Shape, Period: f.Period, Country: world.Of(f.Shape)}
+	}
+	verdicts, err := ledger.Check(context.Background(), sources, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i, v := range verdicts {
+		fmt.Printf("%s: %.2f ha, %s", features[i].AltID, sources[i].Shape.Hectares(), sources[i].Country)
+		if v.PercentOverlap != nil {
+			fmt.Printf(", %.0f %% in conflict", *v.PercentOverlap*100)
+		}
+		for _, other := range v.With {
+			fmt.Print(" with ", features[other.Index].AltID)
+		}
+		fmt.Println()
+	}
+	// Output:
+	// north: 10.15 ha, France, 50 % in conflict with half-over-it
+	// half-over-it: 10.15 ha, France, 50 % in conflict with north
+	// beside: 10.15 ha, France
+}
+
+// One feature, and all that is wrong with it.
 func ExampleParseFeature() {
 	text := []byte(`{"type":"Feature","id":"field-7",
 		"properties":{"start_at":"2024-01-01T00:00:00Z","end_at":"2024-12-31T00:00:00Z"},
@@ -21,6 +68,7 @@ func ExampleParseFeature() {
 	// error: the ring crosses or touches itself: its edges after positions 0 and 2 meet at /geometry/coordinates/0/2 near 2.375 47.375 [self-intersection]
 }
 
+// Rings are closed and wound as RFC 7946 wants them; no boundary is moved.
 func ExampleRepair() {
 	fixed, fixes, err := ledger.Repair([]byte(`{"type":"Polygon","coordinates":[[[2.30,47.20],[2.30,47.21],[2.31,47.20]]]}`))
 	if err != nil {
@@ -36,31 +84,10 @@ func ExampleRepair() {
 	// {"type":"Polygon","coordinates":[[[2.30,47.20],[2.31,47.20],[2.30,47.21],[2.30,47.20]]]}
 }
 
-func ExampleCheck() {
-	season := ledger.Period{Start: 0, End: ledger.TimeOf(time.Now())}
-	field := func(west float64) ledger.Source {
-		shape, err := ledger.ParseGeometry(fmt.Appendf(nil,
-			`{"type":"Polygon","coordinates":[[[%v,47],[%v,47],[%v,47.003],[%v,47.003],[%v,47]]]}`,
-			west, west+0.004, west+0.004, west, west))
-		if err != nil {
-			log.Fatal(err)
-		}
-		return ledger.Source{Shape: shape, Period: season, Country: "France"}
-	}
-	// The second lies half over the first, the third beside the second.
-	verdicts, err := ledger.Check(context.Background(), []ledger.Source{field(2), field(2.002), field(2.006)}, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for i, v := range verdicts {
-		fmt.Print(i, " conflict: ", v.Conflict())
-		if v.PercentOverlap != nil {
-			fmt.Printf(", %.2f of it with %v", *v.PercentOverlap, v.With)
-		}
-		fmt.Println()
-	}
+// What a text may mean where it is no date of ISO 8601.
+func ExampleParseTime() {
+	_, err := ledger.ParseTime("01/04/2026")
+	fmt.Println(err)
 	// Output:
-	// 0 conflict: true, 0.50 of it with [{1 false}]
-	// 1 conflict: true, 0.50 of it with [{0 false}]
-	// 2 conflict: false
+	// "01/04/2026" may be 2026-04-01 or 2026-01-04: write the one that is meant
 }
