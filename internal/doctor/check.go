@@ -1,14 +1,15 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -30,134 +31,116 @@ type Setup struct {
 	Now       func() time.Time
 }
 
-// mostSkew is how far this machine's clock may be from the servers'.
-const mostSkew = time.Minute
-
 // checking is one run of the checks.
 type checking struct {
 	Setup
-	checks []Check
-	skews  []string
-	worst  time.Duration
-}
-
-// ok and fail note a check; fail says what to do.
-func (c *checking) ok(name, detail string, args ...any) bool {
-	c.checks = append(c.checks, Check{Name: name, OK: true, Detail: printable(fmt.Sprintf(detail, args...))})
-	return true
-}
-
-func (c *checking) fail(name string, err error) bool {
-	c.checks = append(c.checks, Check{Name: name, Detail: printable(err.Error()), Err: err})
-	return false
+	grant *authn.Grant
+	skews []string
+	worst time.Duration
 }
 
 // Check checks, in the order in which things are needed. It ends where what
 // follows cannot be told. It requests one token at most, and changes nothing.
-func (s Setup) Check(ctx context.Context) []Check {
+func (s Setup) Check(ctx context.Context) (checks []Check) {
 	c := &checking{Setup: s}
-	if !c.environment() {
-		return c.checks
+	for _, step := range []struct {
+		name   string
+		look   func(context.Context) (detail string, err error)
+		needed bool // for what follows
+	}{
+		{"environment", c.environment, true}, {"proxy", c.proxies, true}, {"auth0", c.auth0, true}, {"meti", c.meti, true},
+		{"clock", c.clock, false}, {"token", c.token, true}, {"scopes", c.scopes, false}, {"read", c.read, true}, {"target", c.target, true},
+	} {
+		detail, err := step.look(ctx)
+		if err != nil {
+			detail = err.Error()
+		}
+		checks = append(checks, Check{Name: step.name, OK: err == nil, Detail: printable(detail), Err: err})
+		if err != nil && step.needed {
+			break
+		}
 	}
-	c.proxies()
-	hosts := c.auth0(ctx) && c.meti(ctx) // a proxy that refuses is asked once
-	c.clock()
-	if hosts && c.token(ctx) && c.read(ctx) {
-		c.target(ctx)
-	}
-	return c.checks
+	return checks
 }
 
 // environment says which variables are set, and no value that is secret.
-func (c *checking) environment() bool {
+func (c *checking) environment(context.Context) (string, error) {
 	var set []string
-	say := func(variable, value string) {
-		if c.Getenv(variable) != "" {
-			set = append(set, variable+value)
+	for _, variable := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_BASE_URL", "METI_CLIENT_SECRET_FILE"} {
+		if value := c.Getenv(variable); value != "" {
+			set = append(set, variable+" "+withoutUser(value))
 		}
-	}
-	for _, variable := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_BASE_URL"} {
-		say(variable, " "+withoutUser(c.Getenv(variable)))
 	}
 	for _, variable := range []string{"METI_CLIENT_ID", "CLIENT_ID", "METI_CLIENT_SECRET", "CLIENT_SECRET"} {
-		say(variable, "")
+		if c.Getenv(variable) != "" {
+			set = append(set, variable)
+		}
 	}
-	file := c.Getenv("METI_CLIENT_SECRET_FILE")
-	say("METI_CLIENT_SECRET_FILE", " "+file)
-	if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-		set = append(set, "which others can read: chmod 600 it")
+	if info, err := os.Stat(c.Getenv("METI_CLIENT_SECRET_FILE")); err == nil && info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+		set = append(set, "others can read METI_CLIENT_SECRET_FILE: chmod 600 it")
 	}
 	if c.ConfigErr != nil {
-		if len(set) == 0 {
-			set = []string{"nothing"}
-		}
-		return c.fail("environment", fmt.Errorf("set: %s. %w. Without credentials, \"meti demo\" shows everything on an emulator", strings.Join(set, ", "), c.ConfigErr))
+		return "", fmt.Errorf("set: %s. %w. Without credentials, \"meti demo\" shows everything on an emulator", cmp.Or(strings.Join(set, ", "), "nothing"), c.ConfigErr)
 	}
-	return c.ok("environment", "%s", strings.Join(set, ", "))
+	return strings.Join(set, ", "), nil
 }
 
 // withoutUser takes a user name and a password out of a URL.
-func withoutUser(text string) string {
-	before, after, found := strings.Cut(text, "@")
-	if !found {
-		return text
-	}
-	scheme, _, has := strings.Cut(before, "://")
-	if !has {
-		return "[redacted]@" + after
-	}
-	return scheme + "://[redacted]@" + after
-}
+func withoutUser(text string) string { return user.ReplaceAllString(text, "${1}[redacted]@") }
 
-func (c *checking) proxies() {
+var user = regexp.MustCompile(`^(\w+://)?.*@`)
+
+func (c *checking) proxies(context.Context) (string, error) {
 	var set []string
-	for _, variable := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
-		for _, variable := range []string{variable, strings.ToLower(variable)} {
-			if value := c.Getenv(variable); value != "" {
-				set = append(set, variable+" "+withoutUser(value))
-			}
+	for _, variable := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"} {
+		if value := c.Getenv(variable); value != "" {
+			set = append(set, variable+" "+withoutUser(value))
 		}
 	}
-	c.ok("proxy", "%s", orNone(set))
+	return orNone(set), nil
 }
 
+// orNone joins names.
+func orNone(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }
+
 // auth0 asks the Auth0 domain what it is.
-func (c *checking) auth0(ctx context.Context) bool {
-	const name = "auth0"
+func (c *checking) auth0(ctx context.Context) (string, error) {
 	origin, err := url.Parse(c.Config.Domain)
 	if err != nil || origin.Host == "" {
 		origin = &url.URL{Scheme: "https", Host: c.Config.Domain}
 	}
-	status, text, err := c.ask(ctx, name, origin.Scheme+"://"+origin.Host+"/.well-known/openid-configuration")
+	status, text, err := c.ask(ctx, "auth0", origin.Scheme+"://"+origin.Host+"/.well-known/openid-configuration")
 	var told struct {
 		Issuer string `json:"issuer"`
 	}
 	switch {
 	case err != nil:
 	case status == http.StatusOK && json.Unmarshal(text, &told) == nil && told.Issuer != "":
-		return c.ok(name, "%s answers", origin.Host)
+		return origin.Host + " answers", nil
 	case safehttp.Redirects(status) || status == http.StatusOK:
-		err = fmt.Errorf("%s answers as a web page would: a proxy or a portal that wants a login stands in between, or AUTH0_DOMAIN is not Auth0's", origin.Host)
+		err = fmt.Errorf("%s answers %s, or AUTH0_DOMAIN is not Auth0's", origin.Host, likePortal)
 	default:
 		err = fmt.Errorf("%s answers, but not as Auth0 does (%d): check AUTH0_DOMAIN", origin.Host, status)
 	}
-	return c.fail(name, &authn.FetchError{Domain: origin.Host, Status: status, Err: err})
+	return "", &authn.FetchError{Domain: origin.Host, Status: status, Err: err}
 }
 
+const likePortal = "as a web page would: a proxy or a portal that wants a login stands in between"
+
 // meti asks METI without a token, which it has to refuse.
-func (c *checking) meti(ctx context.Context) bool {
-	const name = "meti"
+func (c *checking) meti(ctx context.Context) (string, error) {
 	base := c.Client.Server()
-	status, text, err := c.ask(ctx, name, base+"/sources?limit=1")
+	status, text, err := c.ask(ctx, "meti", base+"/sources?limit=1")
+	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
 	switch {
 	case err != nil:
-		return c.fail(name, err)
-	case (status == http.StatusUnauthorized || status == http.StatusForbidden) && json.Valid(text):
-		return c.ok(name, "%s answers", base)
+		return "", err
+	case refused && json.Valid(text):
+		return base + " answers", nil
 	case safehttp.Redirects(status) || status == http.StatusOK || !json.Valid(text):
-		return c.fail(name, fmt.Errorf("%s answers %d as a web page would: a proxy or a portal that wants a login stands in between, or METI_BASE_URL is not METI's", base, status))
+		return "", fmt.Errorf("%s answers %d %s, or METI_BASE_URL is not METI's", base, status, likePortal)
 	}
-	return c.fail(name, fmt.Errorf("%s answers %d to a request without a token, and should answer 401: check METI_BASE_URL", base, status))
+	return "", fmt.Errorf("%s answers %d to a request without a token, and should answer 401: check METI_BASE_URL", base, status)
 }
 
 // ask sends a request without credentials, and looks at the name of the host,
@@ -169,15 +152,11 @@ func (c *checking) ask(ctx context.Context, name, address string) (status int, t
 	if err != nil {
 		return 0, nil, err
 	}
-	transport := safehttp.Transport()
-	if through, err := transport.Proxy(request); err == nil && through == nil {
-		if _, err := net.DefaultResolver.LookupHost(ctx, request.URL.Hostname()); err != nil {
-			return 0, nil, fmt.Errorf("there is no host %s: check its name, and DNS", request.URL.Hostname())
-		}
-	}
 	before := c.Now()
-	response, err := transport.RoundTrip(request)
-	if err != nil {
+	response, err := safehttp.Transport().RoundTrip(request)
+	if safehttp.NoSuchHost(err) {
+		return 0, nil, fmt.Errorf("there is no host %s: check its name, and DNS", request.URL.Hostname())
+	} else if err != nil {
 		if advice, _ := safehttp.Advice(err); advice != "" {
 			err = fmt.Errorf("%w: %s", err, advice)
 		}
@@ -194,82 +173,62 @@ func (c *checking) ask(ctx context.Context, name, address string) (status int, t
 		here := before.Add(c.Now().Sub(before) / 2)
 		skew := here.Sub(date).Truncate(time.Second)
 		c.skews = append(c.skews, fmt.Sprintf("%s by %s's", skew, name))
-		if skew.Abs() > c.worst.Abs() {
-			c.worst = skew
-		}
+		c.worst = max(c.worst, skew.Abs())
 	}
 	return response.StatusCode, text, nil
 }
 
-func (c *checking) clock() {
-	switch {
-	case len(c.skews) == 0:
-	case c.worst.Abs() > mostSkew:
-		c.fail("clock", fmt.Errorf("this machine's clock is off: %s. Tokens are taken for expired, or for not valid yet: set the clock, best by NTP", strings.Join(c.skews, ", ")))
-	default:
-		c.ok("clock", "right within %s", max(c.worst.Abs(), time.Second))
+// mostSkew is how far this machine's clock may be from the servers'.
+const mostSkew = time.Minute
+
+func (c *checking) clock(context.Context) (string, error) {
+	if c.worst > mostSkew {
+		return "", fmt.Errorf("this machine's clock is off: %s. Tokens are taken for expired, or for not valid yet: set the clock, best by NTP", strings.Join(c.skews, ", "))
 	}
+	return fmt.Sprintf("right within %s", max(c.worst, time.Second)), nil
 }
 
-// token requests a token, and looks at what it is good for.
-func (c *checking) token(ctx context.Context) bool {
-	grant, err := c.Tokens.Grant(ctx)
-	if err != nil {
-		return c.fail("token", err)
+// token requests a token, and looks at whom it is for.
+func (c *checking) token(ctx context.Context) (detail string, err error) {
+	if c.grant, err = c.Tokens.Grant(ctx); err != nil {
+		return "", err
 	}
-	claims, err := authn.ParseUnverifiedClaims(grant.AccessToken())
+	claims, err := authn.ParseUnverifiedClaims(c.grant.AccessToken())
 	if err != nil {
-		return c.fail("token", err)
+		return "", err
 	}
 	if audience := c.Config.Audience; audience != "" && len(claims.Audience) > 0 && !slices.Contains(claims.Audience, audience) {
-		return c.fail("token", &authn.FetchError{Domain: c.Config.Domain, Err: fmt.Errorf("the token is for %s, not for %s: check AUTH0_AUDIENCE", strings.Join(claims.Audience, " "), audience)})
+		return "", &authn.FetchError{Domain: c.Config.Domain, Err: fmt.Errorf("the token is for %s, not for %s: check AUTH0_AUDIENCE", strings.Join(claims.Audience, " "), audience)}
 	}
-	detail := fmt.Sprintf("good for %s, account %s", grant.Expiry().Sub(c.Now()).Round(time.Second), orNone(nonEmpty(claims.AccountID)))
-	for _, more := range []struct{ name, value string }{{"role", claims.Role}, {"client", claims.ClientName}} {
-		if more.value != "" {
-			detail += ", " + more.name + " " + more.value
-		}
+	detail = fmt.Sprintf("good for %s, account %s", c.grant.Expiry().Sub(c.Now()).Round(time.Second), cmp.Or(claims.AccountID, "none"))
+	if claims.Role != "" {
+		detail += ", role " + claims.Role
+	}
+	if claims.ClientName != "" {
+		detail += ", client " + claims.ClientName
 	}
 	for _, quota := range c.Tokens.Quota() {
 		detail += fmt.Sprintf(", %s: %d of %d left", quota.Name, quota.Remaining, quota.Limit)
 	}
-	c.ok("token", "%s", detail)
-	if err := grant.Require("everything", c.Needed...); err != nil {
-		return c.fail("scopes", err) || slices.Contains(granted(grant), "read:sources")
-	}
-	return c.ok("scopes", "%s", strings.Join(granted(grant), " "))
+	return detail, nil
 }
 
-func granted(grant *authn.Grant) []string {
-	scopes, _ := grant.Scopes()
-	return scopes
-}
-
-func nonEmpty(text string) []string {
-	if text == "" {
-		return nil
-	}
-	return []string{text}
+func (c *checking) scopes(context.Context) (string, error) {
+	granted, _ := c.grant.Scopes()
+	return strings.Join(granted, " "), c.grant.Require("everything", c.Needed...)
 }
 
 // read reads one source.
-func (c *checking) read(ctx context.Context) bool {
+func (c *checking) read(ctx context.Context) (string, error) {
 	sources, err := c.Client.Sources.List(ctx, api.ListParams{Limit: 1})
-	if err != nil {
-		return c.fail("read", err)
+	if err != nil || len(sources) == 0 {
+		return "the account has no sources", err
 	}
-	if len(sources) == 0 {
-		return c.ok("read", "the account has no sources")
-	}
-	return c.ok("read", "the account has sources, such as %s", sources[0].ID)
+	return "the account has sources, such as " + sources[0].ID, nil
 }
 
 // target says where a write would go.
-func (c *checking) target(ctx context.Context) {
+func (c *checking) target(ctx context.Context) (string, error) {
 	account, err := c.Client.Account(ctx)
-	if err != nil {
-		c.fail("target", err)
-		return
-	}
-	c.ok("target", "a write would go to %s, account %s", c.Server, account)
+	return fmt.Sprintf("a write would go to %s, account %s", c.Server, account), err
 }

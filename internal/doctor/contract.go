@@ -3,203 +3,138 @@ package doctor
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// A spec is an OpenAPI document as it stands.
-type spec struct{ root map[string]any }
+// A contract is an OpenAPI document as it stands.
+type contract map[string]any
 
-func parseSpec(text []byte) (*spec, error) {
-	s := &spec{}
-	if err := yaml.Unmarshal(text, &s.root); err != nil { // JSON is YAML
-		return nil, err
-	}
-	return s, nil
+func parseContract(text []byte) (contract, error) {
+	var root map[string]any
+	err := yaml.Unmarshal(text, &root)
+	return root, err
 }
 
-// at follows a JSON pointer, with the references on the way. Where the way ends
-// early, rest is what of it is left.
-func (s *spec) at(pointer string) (value any) {
-	value = s.root
-	for part := range strings.SplitSeq(strings.Trim(pointer, "/"), "/") {
-		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
-		switch inside := s.resolve(value).(type) {
+// at gives what stands at a JSON pointer. It follows the references on the way, ten
+// of them, for they may lead in a circle.
+func (c contract) at(pointer string) any { return c.follow(pointer, 10) }
+
+func (c contract) follow(pointer string, references int) (value any) {
+	value = map[string]any(c)
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		switch inside := value.(type) {
 		case map[string]any:
-			value = inside[part]
+			value = inside[strings.NewReplacer("~1", "/", "~0", "~").Replace(step)]
 		case []any:
-			var i int
-			if _, err := fmt.Sscan(part, &i); err != nil || i >= len(inside) {
+			value = nil
+			if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(inside) {
+				value = inside[i]
+			}
+		}
+		object, _ := value.(map[string]any)
+		if reference, is := object["$ref"].(string); is {
+			if references == 0 {
 				return nil
 			}
-			value = inside[i]
-		default:
-			return nil
+			value = c.follow(strings.TrimPrefix(reference, "#"), references-1)
 		}
 	}
-	return s.resolve(value)
-}
-
-// resolve follows a reference.
-func (s *spec) resolve(value any) any {
-	for range 10 {
-		object, _ := value.(map[string]any)
-		reference, is := object["$ref"].(string)
-		if !is {
-			return value
-		}
-		value = nil
-		if inside, found := strings.CutPrefix(reference, "#/"); found {
-			value = s.at(inside)
-		}
-	}
-	return nil
+	return value
 }
 
 // provenance is the x-provenance of a place, or of the nearest one around it.
-func (s *spec) provenance(pointer string) string {
+func (c contract) provenance(pointer string) string {
 	for ; pointer != ""; pointer = pointer[:strings.LastIndex(pointer, "/")] {
-		object, _ := s.at(pointer).(map[string]any)
+		object, _ := c.at(pointer).(map[string]any)
 		if tags, is := object["x-provenance"].([]any); is {
-			var text []string
-			for _, tag := range tags {
-				text = append(text, fmt.Sprint(tag))
-			}
-			return strings.Join(text, ", ")
+			return strings.Trim(strings.ReplaceAll(fmt.Sprint(tags), " ", ", "), "[]")
 		}
 	}
 	return ""
 }
 
-// parameters gives the query parameters of an operation by name.
-func (s *spec) parameters(operation string) map[string]string {
+var parameterOfPath = regexp.MustCompile(`\{\w+\}`)
+
+// places gives where each thing stands that the contract says of its operations,
+// by its name: "GET /sources", "GET /sources answers 200", "GET /sources takes
+// limit", "POST /sources is sent alt_id", "POST /sources tells hectares". Those
+// below /sandbox are taken for the same.
+func (c contract) places() map[string]string {
 	all := map[string]string{}
-	list, _ := s.at(operation + "/parameters").([]any)
-	for i, item := range list {
-		parameter, _ := s.resolve(item).(map[string]any)
-		if name, _ := parameter["name"].(string); parameter["in"] == "query" {
-			all[name] = fmt.Sprintf("%s/parameters/%d", operation, i)
-		}
-	}
-	return all
-}
-
-// filters lists the query parameters of a listing.
-func (s *spec) filters() []string { return slices.Sorted(maps.Keys(s.parameters(inList))) }
-
-func (s *spec) filterPlace(name string) string { return s.parameters(inList)[name] }
-
-// operations lists methods and paths, those below /sandbox taken for the same.
-func (s *spec) operations() map[string]string {
-	all := map[string]string{}
-	paths, _ := s.root["paths"].(map[string]any)
-	for path, item := range paths {
-		operations, _ := s.resolve(item).(map[string]any)
+	paths, _ := c["paths"].(map[string]any)
+	for path := range paths {
+		item, _ := c.at("/paths/" + strings.ReplaceAll(path, "/", "~1")).(map[string]any)
 		for _, method := range []string{"get", "put", "post", "delete", "patch"} {
-			if operations[method] != nil {
-				short := strings.TrimRight(strings.TrimPrefix(path, "/sandbox"), "/")
-				all[strings.ToUpper(method)+" "+short] = "/paths/" + strings.ReplaceAll(path, "/", "~1") + "/" + method
+			if item[method] == nil {
+				continue
 			}
+			place := "/paths/" + strings.ReplaceAll(path, "/", "~1") + "/" + method
+			short := strings.TrimRight(strings.TrimPrefix(path, "/sandbox"), "/")
+			name := strings.ToUpper(method) + " " + parameterOfPath.ReplaceAllString(short, "{source_id}")
+			all[name] = place
+			answers, _ := c.at(place + "/responses").(map[string]any)
+			for status := range answers {
+				all[name+" answers "+status] = place + "/responses/" + status
+			}
+			parameters, _ := c.at(place + "/parameters").([]any)
+			for i := range parameters {
+				at := fmt.Sprintf("%s/parameters/%d", place, i)
+				if parameter, _ := c.at(at).(map[string]any); parameter["in"] == "query" {
+					all[fmt.Sprint(name, " takes ", parameter["name"])] = at
+				}
+			}
+			const schema = "/content/application~1json/schema"
+			c.fields(name+" is sent ", place+"/requestBody"+schema, all)
+			c.fields(name+" tells ", place+"/responses/200"+schema, all)
 		}
 	}
 	return all
 }
 
-// members gives the places of a schema's members by name: of the object that it
-// is, of its alternatives, and where it is an array, of the array's items.
-func (s *spec) members(pointer string) map[string]string {
-	to := map[string]string{}
-	s.collect(pointer, to)
-	return to
-}
-
-func (s *spec) collect(pointer string, to map[string]string) {
-	schema, _ := s.at(pointer).(map[string]any)
-	inside, _ := schema["properties"].(map[string]any)
-	for name := range inside {
-		to[name] = pointer + "/properties/" + name
+// fields adds where a schema's fields stand, by their names behind a prefix: of the
+// object that it is, of its alternatives, and where it is an array, of what is in
+// it.
+func (c contract) fields(prefix, pointer string, to map[string]string) {
+	schema, _ := c.at(pointer).(map[string]any)
+	if schema == nil || len(pointer) > 200 { // one that is within itself
+		return
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	for name := range properties {
+		to[prefix+name] = pointer + "/properties/" + name
 	}
 	for _, word := range []string{"oneOf", "anyOf", "allOf"} {
 		alternatives, _ := schema[word].([]any)
 		for i := range alternatives {
-			s.collect(fmt.Sprintf("%s/%s/%d", pointer, word, i), to)
+			c.fields(prefix, fmt.Sprintf("%s/%s/%d", pointer, word, i), to)
 		}
 	}
-	if schema["items"] != nil {
-		s.collect(pointer+"/items", to)
-	}
+	c.fields(prefix, pointer+"/items", to)
 }
 
 // differences says what of a service's own contract, as far as it is about
-// sources, is not in ours, and the other way round.
-func (s *spec) differences(other *spec) (found []string) {
-	compare := func(what string, ours, theirs []string) {
-		for _, name := range theirs {
-			if !slices.Contains(ours, name) {
-				found = append(found, fmt.Sprintf("%s %s is not in openapi.yaml", what, name))
-			}
-		}
-		for _, name := range ours {
-			if !slices.Contains(theirs, name) {
-				found = append(found, fmt.Sprintf("%s %s is in openapi.yaml alone", what, name))
-			}
-		}
-	}
-	about := func(operations map[string]string) (names []string) {
-		for name := range operations {
-			if strings.Contains(name, "/sources") {
-				names = append(names, anyParameter.Replace(name))
-			}
-		}
-		slices.Sort(names)
-		return names
-	}
-	ours, theirs := s.operations(), other.operations()
-	compare("operation", about(ours), about(theirs))
-	for name, place := range ours {
-		there, both := theirs[name]
-		if !both || !strings.Contains(name, "/sources") {
-			continue
-		}
-		compare(name+": the parameter", slices.Sorted(maps.Keys(s.parameters(place))), slices.Sorted(maps.Keys(other.parameters(there))))
-		const content = "/content/application~1json/schema"
-		for _, part := range []struct{ what, pointer string }{
-			{": the answer's field", "/responses/200" + content}, {": the request's field", "/requestBody" + content},
-		} {
-			mine, its := s.members(place+part.pointer), other.members(there+part.pointer)
-			if len(its) > 0 {
-				compare(name+part.what, slices.Sorted(maps.Keys(mine)), slices.Sorted(maps.Keys(its)))
+// sources, is not in ours, and the other way round. Parameters and fields are
+// compared where both tell any; frameworks do not tell all statuses.
+func (c contract) differences(other contract) (found []string) {
+	compare := func(some, others map[string]string, verdict string) {
+		names := slices.Sorted(maps.Keys(others))
+		for name := range some {
+			kind := name[:strings.LastIndex(name, " ")+1]
+			first, _ := slices.BinarySearch(names, kind)
+			told := first < len(names) && strings.HasPrefix(names[first], kind) || strings.Count(kind, " ") == 1
+			if _, both := others[name]; !both && told && strings.Contains(name, "/sources") && !strings.Contains(name, " answers ") {
+				found = append(found, name+verdict)
 			}
 		}
 	}
+	ours, theirs := c.places(), other.places()
+	compare(theirs, ours, " is not in openapi.yaml")
+	compare(ours, theirs, " is in openapi.yaml alone")
 	slices.Sort(found)
-	return slices.Compact(found)
-}
-
-// anyParameter lets {id} and {source_id} be one.
-var anyParameter = strings.NewReplacer("{id}", "{source_id}", "{ssid}", "{source_id}")
-
-// contract asks the service for its own contract, which frameworks such as
-// FastAPI tell, and compares it.
-func (a *asking) contract() {
-	const name = "openapi.json, where the service tells it, says what openapi.yaml says"
-	base := a.reading
-	if base == "" {
-		base = strings.TrimSuffix(a.posting, "/sandbox")
-	}
-	got := a.get(base, contractPath, nil)
-	theirs := &spec{}
-	theirs.root, _ = got.value.(map[string]any)
-	if got.status != 200 || theirs.root["paths"] == nil {
-		a.fact(name, "/paths", NotSeen, "%d, %s", got.status, shape(got.value))
-		return
-	}
-	found := a.spec.differences(theirs)
-	seen := "no difference"
-	if len(found) > 0 {
-		seen = strings.Join(found, "; ")
-	}
-	a.hold(name, "/paths", len(found) == 0, "%s", seen)
+	return found
 }

@@ -1,8 +1,8 @@
 // Package doctor finds out, with the user's own credentials, what stands in the
 // way of calling METI (check.go), and which of the facts that openapi.yaml is
-// written from hold (sandbox.go, question.go, contract.go). What was answered can
-// be recorded so that it may be published (record.go), and docs/facts.md tells
-// what is known (page.go).
+// written from hold (facts.go), asked in METI's sandbox (sandbox.go). What was
+// answered can be recorded so that it may be published (record.go), and
+// docs/facts.md tells what is known (page.go).
 package doctor
 
 // A Report is what was found.

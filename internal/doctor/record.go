@@ -1,23 +1,22 @@
 package doctor
 
 import (
-	"bytes"
 	crand "crypto/rand"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
+	"unicode"
 
-	"github.com/meti-go/meti/internal/scan"
+	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/wire"
 )
 
@@ -27,52 +26,13 @@ import (
 // same form, the same for the same, under a key that is thrown away.
 type recorder struct {
 	dir   string
-	key   [32]byte
-	names map[string]bool // members that may stay
-	words map[string]bool // texts that may stay
-	made  *made
+	key   string
+	known map[string]bool // what may stay: names of members, texts and numbers
 	count int
 }
 
-// made is what the requests say: nobody's secret, so it may stay in answers.
-type made struct{ texts, numbers map[string]bool }
-
-// note takes in a request's body.
-func (m *made) note(body []byte) {
-	rewrite(body, func(token []byte, _ bool) []byte {
-		if token[0] == '"' {
-			m.texts[scan.Unquote(token)] = true
-		} else {
-			m.numbers[string(token)] = true
-		}
-		return token
-	})
-}
-
-// rewrite replaces the strings and numbers of JSON; name says that a string is
-// the name of a member.
-func rewrite(text []byte, replace func(token []byte, name bool) []byte) []byte {
-	var out []byte
-	for i := 0; i < len(text); {
-		end, string := scan.SkipText(text, i)
-		number := false
-		if !string {
-			end, number = scan.SkipNumber(text, i)
-		}
-		if !string && !number {
-			out = append(out, text[i])
-			i++
-			continue
-		}
-		next := scan.SkipSpace(text, end)
-		out = append(out, replace(text[i:end], string && next < len(text) && text[next] == ':')...)
-		i = end
-	}
-	return out
-}
-
 // newRecorder makes the folder, which must not hold anything.
-func newRecorder(dir string, s *spec, m *made) (*recorder, error) {
+func newRecorder(dir string, c contract) (*recorder, error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("--record: %s holds something already; name a new folder", dir)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -81,38 +41,33 @@ func newRecorder(dir string, s *spec, m *made) (*recorder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--record: %w", err)
 	}
-	r := &recorder{dir: dir, names: map[string]bool{}, words: map[string]bool{}, made: m}
-	if _, err := crand.Read(r.key[:]); err != nil {
-		return nil, err
+	r := &recorder{dir: dir, key: crand.Text(), known: map[string]bool{"sandbox": true, "sources": true}}
+	r.know([]any{"detail", "loc", "msg", "type", "status", "message", "code", "details", "hint"}) // of errors
+	for name := range c.places() {
+		r.known[name[strings.LastIndex(name, " ")+1:]] = true
 	}
-	r.allow(s.root)
-	for _, name := range []string{"detail", "loc", "msg", "type", "status", "message", "code", "details", "hint"} {
-		r.names[name] = true
+	for _, attribute := range gen.Attributes() {
+		for _, value := range attribute.Values {
+			r.known[value] = true
+		}
 	}
-	return r, os.WriteFile(filepath.Join(dir, "README.md"), []byte(readme), 0o600)
+	return r, os.WriteFile(filepath.Join(dir, "README.md"), readme, 0o600)
 }
 
-// allow collects the contract's names of members and its sets of values.
-func (r *recorder) allow(value any) {
+// know takes in what a request says, which is nobody's secret.
+func (r *recorder) know(value any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, inside := range value {
-			if members, is := inside.(map[string]any); is && name == "properties" {
-				for member := range members {
-					r.names[member] = true
-				}
-			}
-			if set, is := inside.([]any); is && (name == "enum" || name == "x-extensible-enum") {
-				for _, word := range set {
-					r.words[fmt.Sprint(word)] = true
-				}
-			}
-			r.allow(inside)
+			r.known[name] = true
+			r.know(inside)
 		}
 	case []any:
 		for _, inside := range value {
-			r.allow(inside)
+			r.know(inside)
 		}
+	default:
+		r.known[fmt.Sprint(value)] = true
 	}
 }
 
@@ -127,59 +82,30 @@ type exchange struct {
 	Response struct {
 		Status  int               `json:"status"`
 		Headers map[string]string `json:"headers"`
-		Body    json.RawMessage   `json:"body,omitempty"`
+		Body    any               `json:"body,omitempty"`
 		Text    string            `json:"text,omitempty"` // in place of a body that is no JSON
 	} `json:"response"`
 }
 
-// keep writes one exchange. Below path is what follows the base URL.
-func (r *recorder) keep(method, path string, query url.Values, body []byte, got answer) error {
+// keep writes one exchange. The path is what follows the base URL; its query is
+// the doctor's own.
+func (r *recorder) keep(method, path string, body []byte, got answer) error {
 	var e exchange
-	e.Request.Method, e.Request.Host, e.Request.Body = method, "metihost", body
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		if !slices.Contains([]string{"", "sandbox", "sources", "openapi.json"}, segment) {
-			segments[i] = r.text(segment)
-		}
+	r.know(decode(body))
+	path, query, _ := strings.Cut(path, "?")
+	path = segment.ReplaceAllStringFunc(path, r.text)
+	if query != "" {
+		path += "?" + query
 	}
-	e.Request.Path = strings.Join(segments, "/")
-	masked := url.Values{}
-	for name, values := range query {
-		for _, value := range values {
-			if name != "limit" && name != "offset" { // which are the doctor's own numbers
-				value = r.text(value)
-			}
-			masked.Add(name, value)
-		}
-	}
-	if len(masked) > 0 {
-		e.Request.Path += "?" + masked.Encode()
-	}
-	e.Response.Status = got.status
-	e.Response.Headers = r.headers(got.header)
-	if scan.Check(got.text) == nil {
-		e.Response.Body = r.value(bytes.TrimSpace(got.text))
+	e.Request.Method, e.Request.Host, e.Request.Path, e.Request.Body = method, "metihost", path, body
+	e.Response.Status, e.Response.Headers = got.status, r.headers(got.header)
+	if json.Valid(got.text) {
+		e.Response.Body = r.value(got.value)
 	} else {
 		e.Response.Text = r.text(string(got.text[:min(len(got.text), 4096)]))
 	}
 	r.count++
 	return r.write(fmt.Sprintf("%02d.json", r.count), e)
-}
-
-// settled is what a recording says of a fact.
-type settled struct {
-	Name    string  `json:"name"`
-	Place   string  `json:"place"`
-	Verdict Verdict `json:"verdict"`
-}
-
-// verdicts keeps what was found, without what was seen.
-func (r *recorder) verdicts(facts []Fact) error {
-	list := []settled{}
-	for _, fact := range facts {
-		list = append(list, settled{fact.Name, fact.Place, fact.Verdict})
-	}
-	return r.write("facts.json", list)
 }
 
 func (r *recorder) write(name string, value any) error {
@@ -190,142 +116,97 @@ func (r *recorder) write(name string, value any) error {
 	return os.WriteFile(filepath.Join(r.dir, name), append(text, '\n'), 0o600)
 }
 
-// headers that may stay, where they say no more than this.
-var headers = map[string]*regexp.Regexp{
-	"Content-Type":          regexp.MustCompile(`^(application/json|application/problem\+json|text/html|text/plain)(; *charset=utf-8)?$`),
-	"Allow":                 regexp.MustCompile(`^[A-Z]{3,7}(, *[A-Z]{3,7})*$`),
-	"Retry-After":           regexp.MustCompile(`^\d{1,6}$`),
-	"X-Ratelimit-Limit":     regexp.MustCompile(`^\d{1,9}$`),
-	"X-Ratelimit-Remaining": regexp.MustCompile(`^\d{1,9}$`),
-	"X-Ratelimit-Reset":     regexp.MustCompile(`^\d{1,10}$`),
-	"X-Request-Id":          regexp.MustCompile(`^$`), // that it came
-}
+var (
+	segment = regexp.MustCompile(`[^/]+`)
+	// harmless is what a header may say.
+	harmless = regexp.MustCompile(`^(\d{1,10}|(application/(problem\+)?json|text/(html|plain))(; *charset=utf-8)?|(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|, *)+)$`)
+)
 
 func (r *recorder) headers(header http.Header) map[string]string {
 	kept := map[string]string{}
-	for name, pattern := range headers {
-		if value := header.Get(name); pattern.MatchString(value) {
+	for _, name := range []string{"Content-Type", "Allow", "Retry-After", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "X-Request-Id"} {
+		if value := header.Get(name); harmless.MatchString(value) && name != "X-Request-Id" {
 			kept[name] = value
-		} else {
+		} else if value != "" {
 			kept[name] = r.text(value)
-		}
-		if kept[name] == "" {
-			delete(kept, name)
 		}
 	}
 	return kept
 }
 
 // value replaces within JSON.
-func (r *recorder) value(text []byte) json.RawMessage {
-	return rewrite(text, func(token []byte, name bool) []byte {
-		if token[0] != '"' {
-			return []byte(r.number(string(token)))
+func (r *recorder) value(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		replaced := map[string]any{}
+		for name, inside := range value {
+			replaced[r.text(name)] = r.value(inside)
 		}
-		plain := scan.Unquote(token)
-		if name && r.names[plain] {
-			return token
+		return replaced
+	case []any:
+		replaced := []any{}
+		for _, inside := range value {
+			replaced = append(replaced, r.value(inside))
 		}
-		quoted, _ := json.Marshal(r.text(plain)) // a string can always be written
-		return quoted
-	})
-}
-
-// dice are the same for the same value.
-func (r *recorder) dice(value string) *rand.Rand {
-	return rand.New(rand.NewChaCha8(sha256.Sum256(append(r.key[:], value...))))
-}
-
-// number replaces the digits of a number, and leaves its length, its point, and
-// a zero before the point. What was below 180 stays below 180.
-func (r *recorder) number(text string) string {
-	if r.made.numbers[text] {
-		return text
+		return replaced
+	case string:
+		return r.text(value)
+	case json.Number:
+		if r.known[value.String()] {
+			return value
+		}
+		return json.Number(r.replace(value.String(), false, '9'))
 	}
-	dice := r.dice(text)
-	whole, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
-	masked := []byte(text)
-	first := len(text) - len(strings.TrimPrefix(text, "-"))
-	for i, c := range masked {
-		switch {
-		case c == 'e' || c == 'E':
-			return string(masked) // the exponent stays
-		case c < '0' || c > '9' || i == first && whole == "0":
-		case i == first && len(whole) == 3 && len(rest) > 0:
-			masked[i] = '1'
-		case i == first:
-			masked[i] = byte('1' + dice.IntN(8))
-		case i == first+1 && len(whole) == 3 && len(rest) > 0:
-			masked[i] = byte('0' + dice.IntN(8))
-		default:
-			masked[i] = byte('0' + dice.IntN(10))
-		}
-	}
-	return string(masked)
+	return value
 }
 
 var (
-	hexadecimal = regexp.MustCompile(`^[0-9a-f-]+$`)
-	area        = regexp.MustCompile(`^[0-9.]+ha \([0-9.]+ac\)$`)
+	isSSID = regexp.MustCompile(`^(sandbox|src)_`)
+	isArea = regexp.MustCompile(`^[0-9.]+ ?ha \([0-9.]+ ?ac\)$`)
 )
 
-// text replaces letters by letters and digits by digits. A date stays a date, an
-// SSID an SSID and a UUID a UUID.
+// text replaces a text, unless it is known. An SSID stays one, a UUID and a date.
 func (r *recorder) text(text string) string {
-	if r.words[text] || r.made.texts[text] {
+	prefix := isSSID.FindString(text)
+	switch _, err := wire.ParseTime(text); {
+	case r.known[text]:
 		return text
+	case err == nil:
+		return r.replace(text, false, '2')
+	case isArea.MatchString(text):
+		return r.replace(text, false, '9')
 	}
-	dice := r.dice(text)
-	if _, err := wire.ParseTime(text); err == nil && len(text) >= 10 && text[4] == '-' {
-		date := fmt.Sprintf("%04d-%02d-%02d", 2000+dice.IntN(30), 1+dice.IntN(12), 1+dice.IntN(28))
-		rest := []byte(text[10:])
-		for i, c := range rest {
-			if c == '+' || c == '-' {
-				break // the zone stays
-			}
-			if c >= '0' && c <= '9' {
-				rest[i] = byte('0' + dice.IntN(2)) // never past 11:11:11
-			}
-		}
-		return date + string(rest)
-	}
-	prefix := ""
-	for _, known := range []string{"sandbox_", "src_"} {
-		if strings.HasPrefix(text, known) {
-			prefix, text = known, text[len(known):]
-		}
-	}
-	hex, letters := hexadecimal.MatchString(text), !area.MatchString(text)
-	var b strings.Builder
-	b.WriteString(prefix)
-	for _, c := range text {
-		switch {
-		case c >= '0' && c <= '9':
-			c = rune('0' + dice.IntN(10))
-		case hex && c != '-':
-			c = rune('a' + dice.IntN(6))
-		case letters && c >= 'A' && c <= 'Z':
-			c = rune('A' + dice.IntN(26))
-		case letters && (c >= 'a' && c <= 'z' || c > 0x7F):
-			c = rune('a' + dice.IntN(26))
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
+	return prefix + r.replace(text[len(prefix):], true, '9')
 }
 
-const readme = `# What METI answered
+// replace makes letters, where they are to be replaced, letters from a to f, for
+// they may be hexadecimal, and digits digits. Where letters stay it is a number or
+// a date: a zero alone stays too, other numbers begin with 1, and digits go up to
+// most behind that, so that a longitude stays one, and the eleventh month a month.
+func (r *recorder) replace(text string, letters bool, most rune) string {
+	dice := rand.New(rand.NewChaCha8(sha256.Sum256([]byte(r.key + text))))
+	replaced := []rune(text)
+	isDigit := func(i int) bool { return i >= 0 && i < len(text) && text[i] >= '0' && text[i] <= '9' }
+	at := -1
+	for i, c := range text {
+		at++
+		switch {
+		case isDigit(i) && !letters && !isDigit(i-1):
+			if c != '0' || isDigit(i+1) {
+				replaced[at] = '1'
+			}
+		case isDigit(i):
+			replaced[at] = '0' + dice.Int32N(most-'0'+1)
+		case letters && unicode.IsUpper(c):
+			replaced[at] = 'A' + dice.Int32N(6)
+		case letters && (unicode.IsLetter(c) || c > unicode.MaxASCII):
+			replaced[at] = 'a' + dice.Int32N(6)
+		}
+	}
+	return string(replaced)
+}
 
-These files were written by "meti doctor --facts --record". Each holds a request
-to METI and its answer, in turn; facts.json says which assumptions held.
-
-The requests are the doctor's own. In the answers, everything but the structure
-was replaced by something made up, of the same type and length: every text,
-number and coordinate that is not in openapi.yaml or in the request, and the
-names of unknown members. The same value was replaced by the same one. Hosts are
-called metihost, requests for tokens are not kept, nor is what the service tells
-of its own contract.
-
-Read them before you hand them in: open an issue or a change request that adds
-the folder below testdata/recorded. Nothing was sent to anybody.
-`
+// readme says what a recording is.
+//
+//go:embed recording.md
+var readme []byte
