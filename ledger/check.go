@@ -100,12 +100,8 @@ func (b *Batch) AddStored(e Entry) int {
 // than once for some; it keeps a bounded number of shapes. An error of load
 // ends it.
 func (b *Batch) Judge(ctx context.Context, load func(Ref) (*Shape, error)) ([]Verdict, error) {
-	j := &judging{batch: b, shapes: shapeCache{load: load}, verdicts: make([]Verdict, len(b.candidates))}
-	for i := range len(b.candidates) + len(b.stored) {
-		if e := j.entry(i); !e.empty {
-			j.index.Insert([2]float64{e.Box.West, e.Box.South}, [2]float64{e.Box.East, e.Box.North}, int32(i))
-		}
-	}
+	j := b.judging(load)
+	j.verdicts = make([]Verdict, len(b.candidates))
 	order := b.nearby()
 	if err := inParallel(ctx, order, j.findConflicts); err != nil {
 		return nil, err
@@ -118,6 +114,17 @@ func (b *Batch) Judge(ctx context.Context, load func(Ref) (*Shape, error)) ([]Ve
 		return nil, err
 	}
 	return j.verdicts, nil
+}
+
+// judging indexes the batch.
+func (b *Batch) judging(load func(Ref) (*Shape, error)) *judging {
+	j := &judging{batch: b, shapes: shapeCache{load: load}}
+	for i := range len(b.candidates) + len(b.stored) {
+		if e := j.entry(i); !e.empty {
+			j.index.Insert([2]float64{e.Box.West, e.Box.South}, [2]float64{e.Box.East, e.Box.North}, int32(i))
+		}
+	}
+	return j
 }
 
 // nearby orders the candidates so that those close to each other on the map
@@ -145,7 +152,7 @@ func spread(v float64) uint64 {
 	return x
 }
 
-// judging is one run of Judge.
+// judging is one run over a batch.
 type judging struct {
 	batch    *Batch
 	index    rtree.RTreeG[int32]
@@ -176,15 +183,10 @@ func (j *judging) findConflicts(i int) error {
 		return nil
 	}
 	self := Source{Period: e.Period, Country: e.Country}
-	var near []int
-	j.index.Search([2]float64{e.Search.West, e.Search.South}, [2]float64{e.Search.East, e.Search.North},
-		func(_, _ [2]float64, k int32) bool {
-			before := int(k) < i || int(k) >= len(j.batch.candidates)
-			if o := j.entry(int(k)); before && self.Meets(Source{Period: o.Period, Country: o.Country}) {
-				near = append(near, int(k))
-			}
-			return true
-		})
+	near := slices.DeleteFunc(j.near(i, e.Search), func(k int) bool {
+		o := j.entry(k)
+		return !self.Meets(Source{Period: o.Period, Country: o.Country})
+	})
 	if len(near) == 0 {
 		return nil
 	}
@@ -205,6 +207,17 @@ func (j *judging) findConflicts(i int) error {
 		}
 	}
 	return nil
+}
+
+// near gives what comes before a candidate and whose boxes meet one.
+func (j *judging) near(i int, box Box) (list []int) {
+	j.index.Search([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, func(_, _ [2]float64, k int32) bool {
+		if int(k) < i || int(k) >= len(j.batch.candidates) {
+			list = append(list, int(k))
+		}
+		return true
+	})
+	return list
 }
 
 // reciprocate enters candidate i with those before it that it was found to

@@ -3,12 +3,14 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/meti-go/meti/ledger/internal/robust"
@@ -201,6 +203,52 @@ func TestPartsThatTouch(t *testing.T) {
 	for i, v := range verdicts {
 		if len(v.With) != 2 || v.PercentOverlap == nil || !near(*v.PercentOverlap, 1, 1e-9) {
 			t.Errorf("%d: %v, %v of it covered; two others lie right over it", i, v.With, show(v.PercentOverlap))
+		}
+	}
+}
+
+// EachNear gives the pairs of overlapping boxes and periods, in the candidates'
+// order, and no more of one that has had enough.
+func TestEachNear(t *testing.T) {
+	shape := func(x float64) *Shape {
+		s, err := ParseGeometry(fmt.Appendf(nil, `{"type":"Polygon","coordinates":[[[%[1]v,0],[%[2]v,0],[%[2]v,1],[%[1]v,1],[%[1]v,0]]]}`, x, x+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	var b Batch
+	shapes := map[Ref]*Shape{}
+	for i, x := range []float64{0, 0.5, 1.2, 5, 0.7, 0.6} {
+		s := shape(x)
+		period := Period{Start: 0, End: 10}
+		if i == 4 {
+			period = Period{Start: 10, End: 20} // another time
+		}
+		shapes[Ref{Index: b.Add(EntryOf(Source{Shape: s, Period: period}))}] = s
+	}
+	s := shape(5.5)
+	shapes[Ref{Index: b.AddStored(EntryOf(Source{Shape: s, Period: Period{End: 1}})), Stored: true}] = s
+	for enough, want := range map[bool]int{false: 6, true: 4} {
+		var mu sync.Mutex
+		var got []string
+		err := b.EachNear(t.Context(), func(r Ref) (*Shape, error) { return shapes[r], nil },
+			func(i int, self *Shape, before Ref, other *Shape) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if self != shapes[Ref{Index: i}] || other != shapes[before] {
+					t.Error("other shapes than those of", i, before)
+				}
+				text := fmt.Sprint(i, " ", before.Index)
+				if before.Stored {
+					text = fmt.Sprint(i, " stored ", before.Index)
+				}
+				got = append(got, text)
+				return !enough, nil
+			})
+		all := []string{"1 0", "2 1", "3 stored 0", "5 0", "5 1", "5 2"}
+		if slices.Sort(got); err != nil || len(got) != want || !enough && !slices.Equal(got, all) {
+			t.Error(got, err)
 		}
 	}
 }

@@ -50,7 +50,6 @@ type account struct {
 	shapeless   bool        // it has hidden a boundary
 	shaped      bool        // it has told one
 	readings    uint16
-	spool       *spool
 }
 
 // texts keeps short texts, each once where they come in a row.

@@ -403,15 +403,15 @@ func (r *run) blocked(i int, batch map[int]bool) bool {
 	if r.target.Sandbox {
 		return false
 	}
-	if r.order.crowded[int32(i)] {
+	if r.order.crowded[i] {
 		for k := r.first; k < i; k++ {
 			if r.unsettled(k) && !batch[k] {
 				return true
 			}
 		}
 	}
-	for _, k := range r.order.clash[int32(i)] {
-		if o := int(k); r.entries[o].state == Unknown || o < i && r.unsettled(o) && !batch[o] {
+	for _, o := range r.order.clash[i] {
+		if r.entries[o].state == Unknown || o < i && r.unsettled(o) && !batch[o] {
 			return true
 		}
 	}

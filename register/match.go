@@ -70,8 +70,8 @@ func (j *Job) see(r *reading, s *api.Source) {
 	}
 	if first < 0 && !ours {
 		j.account.altIDs[j.key(s.ID)] = j.account.texts.add(s.AltID)
-		if j.account.spool != nil {
-			j.account.spool.add(s, nil)
+		if j.stage == StageAccount {
+			j.neighbours.add(s)
 		}
 		return
 	}
@@ -122,8 +122,8 @@ func (j *Job) see(r *reading, s *api.Source) {
 		return
 	}
 	j.adopt(s, &box)
-	if j.account.spool != nil {
-		j.account.spool.add(s, shape)
+	if j.stage == StageAccount {
+		j.neighbours.add(s)
 	}
 }
 
@@ -206,10 +206,8 @@ func (j *Job) compare(ctx context.Context) error {
 		return nil
 	}
 	for try := 1; ; try++ {
-		var err error
-		if j.account.spool, err = newSpool(j.account.spool); err != nil {
-			return err
-		}
+		j.neighbours.close()
+		j.neighbours = neighbours{}
 		r, err := j.look(ctx, entries, j.AgainstAccount)
 		if err != nil {
 			return err

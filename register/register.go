@@ -289,15 +289,16 @@ type Job struct {
 	attributes json.RawMessage   // what is asked for
 	asked      map[string]string // the same by name, as JSON
 
-	account account
-	known   knowledge
-	limbo   []*limbo
-	order   order
-	reasons map[int]string // what rows say beside their state
-	lacking error          // ErrIncomplete: nothing may be sent
-	stage   Stage
-	read    time.Time // when the last reading of the account began
-	changed []int     // entries that are to be read again at the end
+	account    account
+	known      knowledge
+	limbo      []*limbo
+	order      order
+	neighbours neighbours
+	reasons    map[int]string // what rows say beside their state
+	lacking    error          // ErrIncomplete: nothing may be sent
+	stage      Stage
+	read       time.Time // when the last reading of the account began
+	changed    []int     // entries that are to be read again at the end
 }
 
 // Plan reads an input, judges it, and compares it with the account and the
@@ -341,8 +342,7 @@ func (j *Job) Close() error {
 		j.unlock()
 		j.unlock = nil
 	}
-	j.account.spool.close()
-	j.account.spool = nil
+	j.neighbours.close()
 	err := j.journal.close()
 	j.journal = nil
 	return err

@@ -19,7 +19,7 @@ func (j *Job) count() Counts {
 		}
 		if e.send && e.state != Unknown {
 			c.ToSend++
-			if len(j.order.with[int32(i)]) > 0 {
+			if len(j.order.with[i]) > 0 {
 				c.Conflicts++
 			}
 		} else if (e.state == Registered || e.state == Differs) && j.account.sources[e.source].conflict > 0 {
@@ -57,11 +57,11 @@ func (j *Job) Warnings() map[string]int {
 // the whole account was read, and hidden how many of its sources have no
 // boundary.
 func (j *Job) Compared() (whole bool, hidden int) {
-	if s := j.account.spool; s != nil {
-		hidden = s.unshown
-	}
-	return j.account.whole, hidden
+	return j.account.whole, j.neighbours.unshown
 }
+
+// has reports whether METI has an entry as it is.
+func (j *Job) has(i int) bool { s := j.entries[i].state; return s == Registered || s == Differs }
 
 // Rows gives what is known of each feature, in the input's order.
 func (j *Job) Rows() iter.Seq2[Row, error] {
