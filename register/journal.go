@@ -302,11 +302,10 @@ func (j *journal) close() error {
 	if j == nil {
 		return nil
 	}
-	var err error
+	err := j.file.Close() // first, for Windows removes no file that is open
 	if j.created && !j.written {
-		err = os.Remove(j.path)
+		err = errors.Join(err, os.Remove(j.path))
 	}
-	err = errors.Join(err, j.file.Close())
 	if j.lock != nil {
 		err = errors.Join(err, j.lock.Unlock())
 		if runtime.GOOS == "windows" {

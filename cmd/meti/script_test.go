@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"meti": main}
-	if _, err := exec.LookPath("curl"); err != nil || filepath.Base(os.Args[0]) == "curl" {
+	if _, err := exec.LookPath("curl"); err != nil || strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "curl" {
 		commands["curl"] = curl
 	}
 	testscript.Main(m, commands)
@@ -66,7 +66,8 @@ func TestScripts(t *testing.T) {
 }
 
 // startEmulator runs "meti emulator" until the script ends; then it has to end
-// by itself on SIGTERM, with 0, and without another word on stdout.
+// by itself on SIGTERM, with 0, and without another word on stdout. Windows has no
+// signal to tell that to a process of its own.
 func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.CommandContext(context.Background(), meti(ts), append([]string{"emulator"}, args...)...)
 	cmd.Env = append(os.Environ(), "METI_CLIENT_SECRET=")
@@ -79,6 +80,11 @@ func startEmulator(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(cmd.Start())
 	out := bufio.NewReader(stdout)
 	ts.Defer(func() {
+		if runtime.GOOS == "windows" {
+			ts.Check(cmd.Process.Kill())
+			_ = cmd.Wait()
+			return
+		}
 		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 		rest, _ := io.ReadAll(out)
 		if err := cmd.Wait(); err != nil || len(rest) > 0 {
