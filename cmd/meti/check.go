@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +19,7 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	var countries, against string
 	var fix bool
-	var mapped *mapping
-	var attributes given
-	c := &checking{app: a, broken: map[int]error{}}
+	c := &checking{app: a}
 	cmd := &cobra.Command{
 		Use:   "check FILE…",
 		Short: "Tell what METI would say of a file, before anything is sent",
@@ -42,88 +42,57 @@ wants them, closed, and without repeated points. No boundary is moved.
 It ends with 6 when a feature is invalid, else with 7 when one conflicts, and with
 1 when a file cannot be read at all, or nothing could be compared.`,
 		Example: "  meti check fields.geojson --against account",
-		Args:    arguments(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := mapped.options(cmd)
-			switch {
-			case err != nil:
-				return err
-			case !slices.Contains([]string{"text", "json"}, c.format):
-				return usage(cmd, fmt.Errorf("--output is %q, neither text nor json", c.format))
-			case fix && (len(args) > 1 || against != "" || c.format != "text"):
-				return usage(cmd, errors.New("--fix takes one file, and neither --against nor --output"))
-			}
-			if o.Rules.Countries, err = countryTable(countries); err != nil {
-				return err
-			}
-			o.Bare = true
-			if c.judge, err = fields.NewJudge(o); err != nil {
-				return err
-			}
-			c.rules = o.Rules
-			if err := attributes.into(&c.shared); err != nil {
-				return err
-			}
-			defer c.close()
-			// What is kept of each feature grows with the file; the garbage need not
-			// grow as much.
-			defer debug.SetGCPercent(debug.SetGCPercent(60))
-			if fix {
-				return c.fix(cmd.Context(), args[0])
-			}
-			return c.run(cmd.Context(), args, against)
-		},
+		Args:    cobra.MinimumNArgs(1),
 	}
-	mapped = mappingFlags(cmd)
-	attributes = attributeFlags(cmd)
-	cmd.Flags().StringVarP(&c.format, "output", "o", "text", "text or json")
+	mapping, attributes, format := mappingFlags(cmd), attributeFlags(cmd), a.textFlag(cmd)
 	cmd.Flags().BoolVar(&c.all, "all", false, "a line for each feature, also for those that nothing is wrong with")
 	cmd.Flags().BoolVar(&fix, "fix", false, "write the file to stdout with what can be mended mended")
 	cmd.Flags().StringVar(&against, "against", "", `also look for conflicts with these sources: "account", or a file`)
 	cmd.Flags().StringVar(&countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
+	cmd.RunE = func(cmd *cobra.Command, names []string) (err error) {
+		if fix && (len(names) > 1 || against != "" || *format != "text") {
+			return usage("--fix takes one file, and neither --against nor --output")
+		}
+		c.options, c.options.Bare = *mapping, true
+		if c.options.Rules.Countries, err = countryTable(countries); err != nil {
+			return err
+		}
+		if fix {
+			return a.fix(cmd.Context(), names[0], c.options)
+		}
+		var given api.SourceCreateFeatures
+		if err := attributes.into(&given); err != nil {
+			return err
+		}
+		// What is kept of each feature grows with the file; the garbage need not
+		// grow as much.
+		defer debug.SetGCPercent(debug.SetGCPercent(60))
+		defer c.close()
+		if err := c.read(cmd.Context(), names, given, nil); err != nil {
+			return err
+		}
+		if against != "" {
+			if err := c.known.read(cmd.Context(), c, against); err != nil {
+				return err
+			}
+		}
+		if err := c.compare(cmd.Context()); err != nil {
+			return err
+		}
+		return c.report(*format)
+	}
 	return cmd
 }
 
-// checking is one run of check. It keeps a few hundred bytes of each feature;
-// geometry is read again where it is needed.
+// checking is one run of check, or of report on files.
 type checking struct {
-	app    *app
-	judge  *fields.Judge
-	rules  ledger.Rules
-	shared api.SourceCreateFeatures
-	format string
-	all    bool
-
-	inputs     []*checkInput
-	found      []finding
-	broken     map[int]error // why one of found cannot be read
-	batch      ledger.Batch
-	candidates []int32 // the batch's, as places in found, in their order
+	app        *app
+	options    fields.Options
+	all        bool
+	inputs     []*input
+	count      int        // features
+	candidates []*feature // what may conflict, in the order of the files
 	known      knownSources
-}
-
-// checkInput is a file, and what holds for all its features.
-type checkInput struct {
-	*fields.File
-	problems ledger.Problems
-	repeats  fields.Repeats
-	ended    *fields.InputError // why the rest was not looked at
-}
-
-// finding is what is kept of a feature.
-type finding struct {
-	offset     int64
-	length     int32
-	line       int32
-	index      int32 // in its file
-	input      int32
-	kind       fields.Kind
-	invalid    bool
-	noted      bool  // it has a problem of its own
-	registered int32 // the known source that it is, -1 for none
-	altID      string
-	country    string
-	hectares   float64
 }
 
 func (c *checking) close() {
@@ -133,183 +102,222 @@ func (c *checking) close() {
 	c.known.close()
 }
 
-func (c *checking) run(ctx context.Context, names []string, against string) error {
+// read reads and judges the files, and hands each feature to keep, which may be nil.
+func (c *checking) read(ctx context.Context, names []string, given api.SourceCreateFeatures, keep func(fields.Item, fields.Judged) error) error {
 	if i := slices.Index(names, "-"); i >= 0 && slices.Contains(names[i+1:], "-") {
 		return errors.New("stdin is named twice")
 	}
 	for _, name := range names {
-		if err := c.scan(ctx, name); err != nil {
-			return err
-		}
-	}
-	if err := c.leaveOut(); err != nil {
-		return err
-	}
-	if against != "" {
-		if err := c.readKnown(ctx, against); err != nil {
-			return err
-		}
-	}
-	verdicts, err := c.batch.Judge(ctx, c.shape)
-	if err != nil {
-		return err
-	}
-	return c.report(verdicts)
-}
-
-// leaveOut makes the batch anew where it has features that turned out to be
-// invalid only once their whole file was read.
-func (c *checking) leaveOut() error {
-	if !slices.ContainsFunc(c.candidates, func(i int32) bool { return c.found[i].invalid }) {
-		return nil
-	}
-	before := c.candidates
-	c.candidates, c.batch = nil, ledger.Batch{}
-	for _, i := range before {
-		f := &c.found[i]
-		if f.invalid {
-			continue
-		}
-		one, err := c.again(int(i))
+		in, err := c.app.read(ctx, name, c.options, given, keep)
 		if err != nil {
 			return err
 		}
-		c.add(int(i), ledger.Source{Shape: one.Shape, Period: one.Period, Country: f.country})
+		c.inputs = append(c.inputs, in)
+		for i := range in.features {
+			f := &in.features[i]
+			f.number = c.count
+			c.count++
+			if f.entry != nil {
+				c.candidates = append(c.candidates, f)
+			}
+		}
 	}
 	return nil
 }
 
-// add puts a feature into the batch.
-func (c *checking) add(i int, source ledger.Source) {
-	c.batch.Add(ledger.EntryOf(source))
-	c.candidates = append(c.candidates, int32(i))
-}
-
-// measured is a feature's judgement, while it is on its way into a finding.
-type measured struct {
-	fields.Judged
-	country  string
-	hectares float64
-	form     fields.Form
-}
-
-func (c *checking) measure(item fields.Item) measured {
-	m := measured{Judged: c.judge.Item(item)}
-	if m.Shape == nil {
-		return m
+// compare finds conflicts among the features, and with what is known.
+func (c *checking) compare(ctx context.Context) error {
+	var batch ledger.Batch
+	for _, f := range c.candidates {
+		batch.Add(*f.entry)
+		f.entry = nil
 	}
-	m.country = c.rules.Countries.Of(m.Shape)
-	m.form = fields.FormOf(m.Shape)
-	if !m.Invalid() {
-		m.hectares = m.Shape.Hectares()
-		m.Shape.SearchBox() // in parallel, for the batch
+	for _, k := range c.known.stored {
+		batch.AddStored(k.entry)
 	}
-	return m
+	verdicts, err := batch.Judge(ctx, func(ref ledger.Ref) (*ledger.Shape, error) {
+		if ref.Stored {
+			return c.known.shape(c.known.stored[ref.Index])
+		}
+		return c.candidates[ref.Index].shape()
+	})
+	for i, f := range c.candidates[:len(verdicts)] {
+		f.verdict = &verdicts[i]
+	}
+	return err
 }
 
-// scan judges the features of one file.
-func (c *checking) scan(ctx context.Context, name string) error {
-	file, err := fields.Open(ctx, name, c.app.stdin)
-	if err != nil {
+// checkResult is what check says of one feature with -o json.
+type checkResult struct {
+	File       string          `json:"file"`
+	Line       int             `json:"line"`  // from 1
+	Index      int             `json:"index"` // among the file's features, from 0
+	AltID      string          `json:"alt_id"`
+	Valid      bool            `json:"valid"`
+	Problems   ledger.Problems `json:"problems"`
+	Hectares   *float64        `json:"hectares"`             // null where it is not valid
+	Country    *string         `json:"country"`              // null where it lies in none
+	Registered string          `json:"registered,omitempty"` // the SSID that it has already
+	Conflict   bool            `json:"conflict"`
+	With       []checkOther    `json:"conflict_with"`
+	Overlap    *float64        `json:"percent_overlap"` // 0 to 1
+
+	own ledger.Problems // without those of all its file
+}
+
+// checkOther is what a feature conflicts with: a feature of the files, by file,
+// line and index, or a source that was checked against.
+type checkOther struct {
+	ID    string `json:"id,omitempty"` // SSID
+	AltID string `json:"alt_id,omitempty"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	Index *int   `json:"index,omitempty"`
+}
+
+func (o checkOther) String() string {
+	text := printable(nameOf(o.ID, o.AltID))
+	if o.File == "" {
+		return text
+	}
+	return fmt.Sprintf("%s (%s:%d)", text, o.File, o.Line)
+}
+
+// result is all that is known of one feature.
+func (c *checking) result(f *feature) checkResult {
+	r := checkResult{
+		File: f.in.Name, Line: f.Line, Index: f.Index, AltID: f.altID, Valid: !f.invalid,
+		Registered: f.registered, With: []checkOther{}, own: f.problems,
+	}
+	if r.Valid {
+		r.Hectares = &f.hectares
+	}
+	if f.country != "" {
+		r.Country = &f.country
+	}
+	if v := f.verdict; v != nil {
+		r.own = slices.Concat(r.own, c.options.Rules.Apply(v.Problems))
+		r.Conflict, r.Overlap = v.Conflict(), v.PercentOverlap
+		for _, ref := range v.With {
+			if ref.Stored {
+				k := c.known.stored[ref.Index]
+				r.With = append(r.With, checkOther{ID: k.id, AltID: k.altID})
+			} else {
+				other := c.candidates[ref.Index]
+				r.With = append(r.With, checkOther{AltID: other.altID, File: other.in.Name, Line: other.Line, Index: &other.Index})
+			}
+		}
+	}
+	r.Problems = append(append(ledger.Problems{}, r.own...), f.in.problems...)
+	return r
+}
+
+// report prints what was found of each feature, in their order, and what they come
+// to. It fails when there was something to find.
+func (c *checking) report(format string) error {
+	out := newOutput(c.app, format, form[checkResult]{text: c.text})
+	var total, invalid, warned, conflicts, registered int
+	area, countries := 0.0, map[string]bool{}
+	for _, in := range c.inputs {
+		if format == "text" {
+			for _, p := range in.problems {
+				fmt.Fprintf(out.out, "%s: all features: %s\n", in.Name, problemText(p))
+			}
+		}
+		for i := range in.features {
+			f := &in.features[i]
+			r := c.result(f)
+			if err := out.add(r); err != nil {
+				return err
+			}
+			total++
+			switch {
+			case !r.Valid:
+				invalid++
+			case len(r.Problems) > 0:
+				warned++
+			}
+			if r.Conflict {
+				conflicts++
+			}
+			if r.Registered != "" {
+				registered++
+			}
+			if r.Valid {
+				area += f.hectares
+				countries[f.country] = true
+			}
+		}
+	}
+	if err := out.end(); err != nil {
 		return err
 	}
-	in := &checkInput{File: file}
-	number, first := int32(len(c.inputs)), len(c.found)
-	c.inputs = append(c.inputs, in)
-	features := 0
-	err = fields.Map(ctx, file, c.measure, func(item fields.Item, m measured) error {
-		in.repeats.Add(item.Line, &m.Judged, m.form)
-		if item.Kind == fields.Feature && item.Err == nil {
-			features++
+	for _, in := range c.inputs {
+		if in.ended != nil && in.ended.Rest {
+			c.app.say("the reading of %s ended in line %d, and the rest was not looked at", in.Name, in.ended.Line)
 		}
-		i := len(c.found)
-		c.found = append(c.found, finding{
-			offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index), input: number, kind: item.Kind,
-			registered: -1, invalid: m.Invalid(), noted: len(m.Problems) > 0,
-			altID: m.AltID, country: m.country, hectares: m.hectares,
-		})
-		if item.Err != nil {
-			c.broken[i] = item.Err
-		} else if !m.Invalid() && item.Kind != fields.Geometry {
-			c.add(i, ledger.Source{Shape: m.Shape, Period: m.Period, Country: m.country})
-		}
-		return nil
-	})
-	if errors.As(err, &in.ended) {
-		c.broken[len(c.found)] = in.ended
-		c.found = append(c.found, finding{
-			line: int32(max(in.ended.Line, 1)), index: int32(len(c.found) - first),
-			input: number, registered: -1, invalid: true, noted: true,
-		})
-	} else if err != nil {
-		return unreadable(file, err)
 	}
-	if _, problems := fields.Share(file, c.shared, c.rules); first < len(c.found) {
-		in.problems = append(file.Problems(c.rules), problems...)
+	text := plural(total, "feature", "features")
+	if c.known.file != nil {
+		text += fmt.Sprintf(", checked against %d", len(c.known.all))
 	}
-	for i := first; i < len(c.found); i++ {
-		f := &c.found[i]
-		f.invalid = f.invalid || in.problems.Invalid() || c.repeats(i).Invalid()
+	text += fmt.Sprintf(": %d invalid, %d with warnings only, %d in conflict", invalid, warned, conflicts)
+	if registered > 0 {
+		text += fmt.Sprintf(", %d registered already", registered)
 	}
-	if missing := c.judge.Missing(); missing != nil && features > 0 {
-		c.app.say("%s: %s", file.Name, printable(missing.Error()))
+	delete(countries, "")
+	c.app.say("%s; %.2f hectares, %s", text, area, plural(len(countries), "country", "countries"))
+	switch {
+	case invalid > 0:
+		return silent(exitInvalid)
+	case conflicts > 0:
+		return silent(exitConflict)
+	case len(c.known.all) == 0 && len(c.known.left) > 0:
+		return errors.New("nothing could be compared: none of the sources to check against has a boundary")
 	}
 	return nil
 }
 
-// unreadable says which file could not be read, with the exit code that is due.
-func unreadable(file *fields.File, err error) error {
-	if errors.Is(err, fields.ErrInput) { // it names the file
-		return withCode(exitInvalid, err)
+// text is a result for people: a line, where there is something to say, and one
+// below it for each thing that is wrong.
+func (c *checking) text(r checkResult) string {
+	if !c.all && len(r.own) == 0 && !r.Conflict && r.Registered == "" {
+		return ""
 	}
-	return fmt.Errorf("%s: %w", file.Name, err)
-}
-
-// shape reads a shape again, for the batch.
-func (c *checking) shape(ref ledger.Ref) (*ledger.Shape, error) {
-	if ref.Stored {
-		return c.known.shape(c.known.stored[ref.Index])
+	state := "ok"
+	switch {
+	case !r.Valid:
+		state = "invalid"
+	case r.Conflict:
+		state = "conflict"
 	}
-	i := int(c.candidates[ref.Index])
-	item, err := c.item(i)
-	if err != nil {
-		return nil, err
+	var b strings.Builder
+	who := cmp.Or(r.AltID, fmt.Sprintf("feature %d", r.Index))
+	fmt.Fprintf(&b, "%s:%d: %s: %s", r.File, r.Line, printable(who), state)
+	if r.Registered != "" {
+		b.WriteString(", registered already as " + printable(r.Registered))
 	}
-	shape, err := ledger.ParseGeometry(fields.GeometryOf(item))
-	if err != nil {
-		return nil, fmt.Errorf("%s changed while it was checked: %w", c.inputs[c.found[i].input].Name, err)
+	if r.Hectares != nil {
+		country := "no country"
+		if r.Country != nil {
+			country = *r.Country
+		}
+		fmt.Fprintf(&b, ", %.4f ha, %s", *r.Hectares, printable(country))
 	}
-	return shape, nil
-}
-
-// item reads a feature again.
-func (c *checking) item(i int) (fields.Item, error) {
-	f := &c.found[i]
-	item := fields.Item{
-		Place: fields.Place{Offset: f.offset, Length: f.length, Line: int(f.line), Index: int(f.index)},
-		Kind:  f.kind, Err: c.broken[i],
+	b.WriteByte('\n')
+	for _, p := range r.own {
+		b.WriteString("  " + problemText(p) + "\n")
 	}
-	var err error
-	if item.Err == nil {
-		item.Raw, err = c.inputs[f.input].At(item.Place)
+	if r.Conflict {
+		var others []string
+		for _, other := range r.With {
+			others = append(others, other.String())
+		}
+		b.WriteString("  conflicts with " + strings.Join(others, ", "))
+		if r.Overlap != nil {
+			fmt.Fprintf(&b, ", %.2f%% covered", 100**r.Overlap)
+		}
+		b.WriteByte('\n')
 	}
-	return item, err
-}
-
-// again judges a feature again.
-func (c *checking) again(i int) (fields.Judged, error) {
-	item, err := c.item(i)
-	if err != nil {
-		return fields.Judged{}, err
-	}
-	return c.judge.Item(item), nil
-}
-
-// repeats says what a feature has in common with others of its file.
-func (c *checking) repeats(i int) ledger.Problems {
-	if c.broken[i] != nil {
-		return nil
-	}
-	f := &c.found[i]
-	return c.inputs[f.input].repeats.Problems(int(f.index), c.rules)
+	return b.String()
 }

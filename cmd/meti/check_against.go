@@ -14,12 +14,11 @@ import (
 
 // knownSources are those to check against. Their shapes are kept in a file.
 type knownSources struct {
-	all     []known
-	byAltID map[string][]int32 // those with an SSID
-	stored  []int32            // the batch's, as places in all
-	left    []string           // those that cannot be compared
-	file    *os.File
-	end     int64
+	all    []*known
+	stored []*known // without those that a feature is registered as
+	left   []string // those that cannot be compared
+	file   *os.File
+	end    int64
 }
 
 // known is a source to check against.
@@ -28,77 +27,94 @@ type known struct {
 	entry     ledger.Entry
 	offset    int64
 	length    int32
+	ours      bool // a feature is registered as it
 }
 
-func (k *knownSources) close() {
-	if k.file != nil {
-		fields.DiscardFile(k.file)
+func (s *knownSources) close() {
+	if s.file != nil {
+		fields.DiscardFile(s.file)
 	}
 }
 
-func (k *knownSources) shape(i int32) (*ledger.Shape, error) {
-	wkb := make([]byte, k.all[i].length)
-	if _, err := k.file.ReadAt(wkb, k.all[i].offset); err != nil {
+func (s *knownSources) shape(k *known) (*ledger.Shape, error) {
+	wkb := make([]byte, k.length)
+	if _, err := s.file.ReadAt(wkb, k.offset); err != nil {
 		return nil, err
 	}
 	return ledger.ShapeFromBinary(wkb)
 }
 
-// addKnown takes a source, unless it has no boundary that can be read.
-func (c *checking) addKnown(id, altID string, period ledger.Period, shape *ledger.Shape, err error) error {
-	k := &c.known
-	if err != nil || shape == nil || shape.Empty() {
-		k.left = append(k.left, name(id, altID))
+// add takes a source, unless it has no boundary that can be read. Its country is
+// looked up as that of the features is, so that both come from the same table.
+func (s *knownSources) add(id, altID string, period ledger.Period, shape *ledger.Shape, unreadable bool, countries *ledger.Countries) error {
+	if unreadable || shape == nil || shape.Empty() {
+		s.left = append(s.left, nameOf(id, altID))
 		return nil
 	}
 	wkb, err := shape.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	if k.byAltID == nil {
-		k.byAltID = map[string][]int32{}
-	}
-	if id != "" {
-		k.byAltID[altID] = append(k.byAltID[altID], int32(len(k.all)))
-	}
-	// The country is looked up as that of the features is, so that both come from
-	// the same table.
-	entry := ledger.EntryOf(ledger.Source{Shape: shape, Period: period, Country: c.rules.Countries.Of(shape)})
-	k.all = append(k.all, known{id: id, altID: altID, entry: entry, offset: k.end, length: int32(len(wkb))})
-	n, err := k.file.WriteAt(wkb, k.end)
-	k.end += int64(n)
+	entry := ledger.EntryOf(ledger.Source{Shape: shape, Period: period, Country: countries.Of(shape)})
+	s.all = append(s.all, &known{id: id, altID: altID, entry: entry, offset: s.end, length: int32(len(wkb))})
+	n, err := s.file.WriteAt(wkb, s.end)
+	s.end += int64(n)
 	return err
 }
 
-func name(id, altID string) string { return strings.TrimSpace(id + " " + altID) }
+func nameOf(id, altID string) string { return strings.TrimSpace(id + " " + altID) }
 
-// readKnown reads the sources to check against: those of the account, or those
-// of a file.
-func (c *checking) readKnown(ctx context.Context, against string) (err error) {
-	if c.known.file, err = fields.TemporaryFile(); err != nil {
+// read reads the sources to check against: those of the account, or those of a
+// file. What a feature is registered as is not checked against: each would
+// conflict with itself.
+func (s *knownSources) read(ctx context.Context, c *checking, against string) (err error) {
+	if s.file, err = fields.TemporaryFile(); err != nil {
 		return err
 	}
 	if against == "account" {
-		against, err = "the account", c.readAccount(ctx)
-	} else {
-		err = c.readKnownFile(ctx, against)
+		against, err = "the account", s.readAccount(ctx, c)
+	} else if err = s.readFile(ctx, c, against); err != nil {
+		err = fmt.Errorf("--against: %w", err)
 	}
 	if err != nil {
 		return err
 	}
-	if left := c.known.left; len(left) > 0 {
+	if left := s.left; len(left) > 0 {
 		const most = 10
 		more := ""
 		if len(left) > most {
 			left, more = left[:most], fmt.Sprintf(" and %d more", len(left)-most)
 		}
 		c.app.say("%d of %s left out, without a boundary that can be compared: %s%s",
-			len(c.known.left), against, printable(strings.Join(left, ", ")), more)
+			len(s.left), against, printable(strings.Join(left, ", ")), more)
 	}
-	return c.recognise()
+	byAltID := map[string][]*known{}
+	for _, k := range s.all {
+		if k.id != "" {
+			byAltID[k.altID] = append(byAltID[k.altID], k)
+		}
+	}
+	for _, f := range c.candidates {
+		for _, k := range byAltID[f.altID] {
+			same, err := s.same(k, f)
+			if err != nil {
+				return err
+			}
+			if same {
+				f.registered, k.ours = k.id, true
+				break
+			}
+		}
+	}
+	for _, k := range s.all {
+		if !k.ours {
+			s.stored = append(s.stored, k)
+		}
+	}
+	return nil
 }
 
-func (c *checking) readKnownFile(ctx context.Context, path string) error {
+func (s *knownSources) readFile(ctx context.Context, c *checking, path string) error {
 	file, err := fields.Open(ctx, path, c.app.stdin)
 	if err != nil {
 		return err
@@ -111,103 +127,59 @@ func (c *checking) readKnownFile(ctx context.Context, path string) error {
 	}
 	type source struct {
 		fields.Judged
-		id  string
-		err error
+		id string
 	}
 	read := func(item fields.Item) (s source) {
-		if s.err = item.Err; item.Kind == fields.Source {
+		if item.Kind == fields.Source {
 			s.id = fields.SSID(item)
 			item.Index = 0 // as if each stood in a file of its own
 		}
 		s.Judged = judge.Item(item)
-		if s.err == nil && s.Problems.Refused() {
-			s.err = s.Problems.Err()
-		}
 		return s
 	}
-	err = fields.Map(ctx, file, read, func(item fields.Item, s source) error {
+	return fields.Map(ctx, file, read, func(item fields.Item, one source) error {
 		if item.Err != nil {
 			return &fields.InputError{Name: file.Name, Line: item.Line, Column: item.Column, Err: item.Err, Rest: true}
 		}
-		return c.addKnown(s.id, s.AltID, s.Period, s.Shape, s.err)
+		return s.add(one.id, one.AltID, one.Period, one.Shape, one.Problems.Refused(), c.options.Rules.Countries)
 	})
-	if err != nil {
-		return fmt.Errorf("--against: %w", err)
-	}
-	return nil
 }
 
-// readAccount lists the account.
-func (c *checking) readAccount(ctx context.Context) error {
+func (s *knownSources) readAccount(ctx context.Context, c *checking) error {
 	client, err := c.app.client()
 	if err != nil {
 		return err
 	}
-	for s, err := range client.Sources.All(ctx, api.AllParams{OnDrift: c.app.drift}) {
+	for source, err := range client.Sources.All(ctx, api.AllParams{OnDrift: c.app.drift}) {
 		if err != nil {
 			return err
 		}
-		period := ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)}
-		shape, err := ledger.ParseGeometry(s.Boundary())
-		if err := c.addKnown(s.ID, s.AltID, period, shape, err); err != nil {
+		period := ledger.Period{Start: ledger.TimeOf(source.StartAt.Time), End: ledger.TimeOf(source.EndAt.Time)}
+		shape, unreadable := ledger.ParseGeometry(source.Boundary())
+		if err := s.add(source.ID, source.AltID, period, shape, unreadable != nil, c.options.Rules.Countries); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// recognise finds features that are registered already. What they are registered
-// as is not checked against: each would conflict with itself.
-func (c *checking) recognise() error {
-	isOurs := make([]bool, len(c.known.all))
-	for _, i := range c.candidates {
-		f := &c.found[i]
-		if c.known.byAltID[f.altID] == nil {
-			continue
-		}
-		one, err := c.again(int(i))
-		if err != nil {
-			return err
-		}
-		if f.registered, err = c.known.find(one); err != nil {
-			return err
-		}
-		if f.registered >= 0 {
-			isOurs[f.registered] = true
-		}
+// same reports whether a feature is registered as a source that has its id: the
+// period within a day, and the boundary as METI writes it, which may round.
+func (s *knownSources) same(k *known, f *feature) (bool, error) {
+	const day = 24 * 60 * 60 * 1e6 // microseconds
+	const near = 1e-6              // degrees; METI rounds to 9 decimals
+	a, b := k.entry, *f.entry
+	if max(a.Period.Start-b.Period.Start, b.Period.Start-a.Period.Start, a.Period.End-b.Period.End, b.Period.End-a.Period.End) > day ||
+		max(math.Abs(a.Box.West-b.Box.West), math.Abs(a.Box.South-b.Box.South), math.Abs(a.Box.East-b.Box.East), math.Abs(a.Box.North-b.Box.North)) >= near {
+		return false, nil
 	}
-	for i, k := range c.known.all {
-		if !isOurs[i] {
-			c.batch.AddStored(k.entry)
-			c.known.stored = append(c.known.stored, int32(i))
-		}
+	known, err := s.shape(k)
+	if err != nil {
+		return false, err
 	}
-	return nil
-}
-
-// find finds the source that a feature is registered as, -1 where there is none:
-// the same id, the period within a day, and the boundary as METI writes it, which
-// may round.
-func (k *knownSources) find(f fields.Judged) (int32, error) {
-	box, _ := f.Shape.Box()
-	for _, i := range k.byAltID[f.AltID] {
-		at := k.all[i].entry
-		apart := max(at.Period.Start-f.Period.Start, f.Period.Start-at.Period.Start, at.Period.End-f.Period.End, f.Period.End-at.Period.End)
-		if apart > 24*60*60*1e6 || !sameBox(at.Box, box) {
-			continue
-		}
-		shape, err := k.shape(i)
-		if err != nil {
-			return -1, err
-		}
-		if hectares := f.Shape.Hectares(); fields.FormOf(shape) == fields.FormOf(f.Shape) || math.Abs(shape.Hectares()-hectares) < 1e-4*hectares {
-			return i, nil
-		}
+	shape, err := f.shape()
+	if err != nil {
+		return false, err
 	}
-	return -1, nil
-}
-
-func sameBox(a, b ledger.Box) bool {
-	const near = 1e-6 // degrees; METI rounds to 9 decimals
-	return max(math.Abs(a.West-b.West), math.Abs(a.South-b.South), math.Abs(a.East-b.East), math.Abs(a.North-b.North)) < near
+	return fields.FormOf(known) == fields.FormOf(shape) || math.Abs(known.Hectares()-f.hectares) < 1e-4*f.hectares, nil
 }

@@ -22,26 +22,30 @@ type mended struct {
 
 // fix writes a file to stdout with what Repair mends mended, and every other
 // byte as it stands.
-func (c *checking) fix(ctx context.Context, name string) error {
-	file, err := fields.Open(ctx, name, c.app.stdin)
+func (a *app) fix(ctx context.Context, name string, o fields.Options) error {
+	judge, err := fields.NewJudge(o)
 	if err != nil {
 		return err
 	}
-	in := &checkInput{File: file}
-	c.inputs = append(c.inputs, in)
+	file, err := fields.Open(ctx, name, a.stdin)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
 	var changes []mended
-	var sum tally
-	err = fields.Map(ctx, file, c.mend, func(item fields.Item, m mended) error {
-		sum.features++
+	var total, invalid, warned int
+	mend := func(item fields.Item) mended { return mend(judge, item) }
+	err = fields.Map(ctx, file, mend, func(item fields.Item, m mended) error {
+		total++
 		switch {
 		case m.Invalid():
-			sum.invalid++
-			c.app.say("%s:%d: %s: still invalid: %s", file.Name, item.Line, printable(m.AltID), printable(m.Problems.Err().Error()))
+			invalid++
+			a.say("%s:%d: %s: still invalid: %s", file.Name, item.Line, printable(m.AltID), printable(m.Problems.Err().Error()))
 		case len(m.Problems) > 0:
-			sum.warned++
+			warned++
 		}
 		if m.text != nil {
-			m.place = item.Place
+			m.place, m.Shape = item.Place, nil
 			changes = append(changes, m)
 		}
 		return nil
@@ -49,17 +53,15 @@ func (c *checking) fix(ctx context.Context, name string) error {
 	if err != nil {
 		return unreadable(file, err) // a part must not pass for the whole
 	}
-	out := bufio.NewWriterSize(c.app.stdout, 64<<10)
+	out := bufio.NewWriterSize(a.stdout, 64<<10)
 	at := int64(0)
 	for _, m := range changes {
 		if _, err := io.Copy(out, file.Section(at, m.place.Offset)); err != nil {
 			return err
 		}
-		if _, err := out.Write(m.text); err != nil {
-			return err
-		}
+		_, _ = out.Write(m.text)
 		at = m.place.Offset + int64(m.place.Length)
-		c.app.say("%s:%d: %s: %s; %.4f ha before, %.4f ha after (%+.6f)",
+		a.say("%s:%d: %s: %s; %.4f ha before, %.4f ha after (%+.6f)",
 			file.Name, m.place.Line, printable(m.AltID), strings.Join(m.what, ", "), m.before, m.after, m.after-m.before)
 	}
 	if _, err := io.Copy(out, file.Section(at, -1)); err != nil {
@@ -68,16 +70,16 @@ func (c *checking) fix(ctx context.Context, name string) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	c.app.say("mended %d of %s; now %d invalid, %d with warnings only", len(changes), plural(sum.features, "feature", "features"), sum.invalid, sum.warned)
-	if sum.invalid > 0 {
+	a.say("mended %d of %s; now %d invalid, %d with warnings only", len(changes), plural(total, "feature", "features"), invalid, warned)
+	if invalid > 0 {
 		return silent(exitInvalid)
 	}
 	return nil
 }
 
 // mend mends a feature and judges what came of it.
-func (c *checking) mend(item fields.Item) (m mended) {
-	m.Judged = c.judge.Item(item)
+func mend(judge *fields.Judge, item fields.Item) (m mended) {
+	m.Judged = judge.Item(item)
 	if m.Shape == nil {
 		return m
 	}
@@ -95,7 +97,7 @@ func (c *checking) mend(item fields.Item) (m mended) {
 	start := cap(item.Raw) - cap(m.Geometry)
 	m.text = slices.Concat(item.Raw[:start], geometry, item.Raw[start+len(m.Geometry):])
 	item.Raw = m.text
-	if m.Judged = c.judge.Item(item); m.Shape != nil {
+	if m.Judged = judge.Item(item); m.Shape != nil {
 		m.after = m.Shape.Hectares()
 	}
 	return m

@@ -58,7 +58,7 @@ func (a *app) asks(yes bool) bool {
 // confirm asks a question, and takes nothing but y for yes.
 func (a *app) confirm(ctx context.Context, question string) error {
 	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
+	answer, err := bufio.NewReader(interruptible(ctx, a.stdin)).ReadString('\n')
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -19,9 +19,6 @@ import (
 const maxCreate = 64 << 20
 
 func (a *app) createCommand() *cobra.Command {
-	var output func() (string, error)
-	var mapped *mapping
-	var attributes given
 	cmd := &cobra.Command{
 		Use:   "create FILE",
 		Short: "Register the sources of a file in one request",
@@ -34,137 +31,89 @@ The flags put an attribute in place of the file's. Nothing is repeated when an
 answer is lost: that is exit code 8, and the sources may be registered. For many
 features, and to have such cases settled, use "meti submit".`,
 		Example: "  meti sources create fields.geojson --methodology Agriculture",
-		Args:    arguments(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := output()
-			if err != nil {
-				return err
-			}
-			options, err := mapped.options(cmd)
-			if err != nil {
-				return err
-			}
-			send, err := a.request(cmd.Context(), args[0], options, attributes)
-			if err != nil {
-				return err
-			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			if err := a.announce(cmd.Context(), client, "registering "+filepath.Base(args[0])+" at"); err != nil {
-				return err
-			}
-			sources, err := send(cmd.Context(), client)
-			if err != nil {
-				return err
-			}
-			conflicts := 0
-			for _, s := range sources {
-				if s.InConflict() {
-					conflicts++
-				}
-			}
-			if conflicts > 0 {
-				a.say("registered %d, of which %d in conflict", len(sources), conflicts)
-			}
-			return a.printSources(format, sources)
-		},
+		Args:    cobra.ExactArgs(1),
 	}
-	mapped = mappingFlags(cmd)
-	attributes = attributeFlags(cmd)
-	output = a.outputFlag(cmd, formats...)
+	mapping, attributes, format := mappingFlags(cmd), attributeFlags(cmd), a.outputFlag(cmd, formats...)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var given api.SourceCreateFeatures
+		if err := attributes.into(&given); err != nil {
+			return err
+		}
+		request, err := a.readRequest(cmd.Context(), args[0], *mapping, given)
+		if err != nil {
+			return err
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		if err := a.announce(cmd.Context(), client, "registering "+filepath.Base(args[0])+" at"); err != nil {
+			return err
+		}
+		sources, err := client.Sources.Create(cmd.Context(), request)
+		if err != nil {
+			return err
+		}
+		out, conflicts := a.sourceOutput(*format), 0
+		for _, s := range sources {
+			out.see(s)
+			if err := out.add(s); err != nil {
+				return err
+			}
+			if s.InConflict() {
+				conflicts++
+			}
+		}
+		if conflicts > 0 {
+			a.say("registered %d, of which %d in conflict", len(sources), conflicts)
+		}
+		out.tellNews()
+		return out.end()
+	}
 	return cmd
 }
 
-type sender func(context.Context, *api.Client) ([]*api.Source, error)
-
-// request reads and judges the file of create.
-func (a *app) request(ctx context.Context, path string, options fields.Options, attributes given) (sender, error) {
-	judge, err := fields.NewJudge(options)
-	if err != nil {
-		return nil, err
-	}
-	file, err := fields.Open(ctx, path, a.stdin)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	type feature struct {
-		fields.Judged
-		place fields.Place
-	}
-	var found []feature
-	var repeats fields.Repeats
-	size, source := 0, false
-	err = file.Judge(ctx, judge, func(item fields.Item, f fields.Judged) error {
+// readRequest makes a file the body of one request. It fails where something in
+// it is invalid.
+func (a *app) readRequest(ctx context.Context, name string, o fields.Options, given api.SourceCreateFeatures) (request api.SourceCreateFeatures, err error) {
+	var features []api.Feature
+	size := 0
+	in, err := a.read(ctx, name, o, given, func(item fields.Item, f fields.Judged) error {
 		if size += len(item.Raw); size > maxCreate {
 			return withCode(exitInvalid, fmt.Errorf("more than %d MiB; meti submit sends it in batches", maxCreate>>20))
 		}
-		repeats.Add(item.Line, &f, fields.FormOf(f.Shape))
-		source = item.Kind == fields.Source
-		f.Shape = nil
-		found = append(found, feature{f, item.Place})
+		// Times go as the judge read them: in UTC, to the microsecond.
+		when := func(t ledger.Time) wire.Time { return wire.TimeFromText(t.String()) }
+		features = append(features, api.Feature{ID: f.AltID, Geometry: f.Geometry,
+			Properties: api.FeatureProperties{StartAt: when(f.Period.Start), EndAt: when(f.Period.End)}})
 		return nil
 	})
 	if err != nil {
-		return nil, unreadable(file, err)
+		return request, err
 	}
-	if len(found) == 0 {
-		return nil, withCode(exitInvalid, fmt.Errorf("%s: there are no features in it", file.Name))
+	defer in.Close()
+	switch {
+	case in.ended != nil:
+		return request, withCode(exitInvalid, in.ended)
+	case len(features) == 0:
+		return request, withCode(exitInvalid, errors.New(in.Name+": there are no features in it"))
 	}
-
-	var many api.SourceCreateFeatures
-	var one api.SourceCreate
-	var problems ledger.Problems
-	if err := errors.Join(attributes.into(&one), attributes.into(&many)); err != nil {
-		return nil, err
-	}
-	if source {
-		one, problems = fields.Share(file, one, options.Rules)
-	} else {
-		many, problems = fields.Share(file, many, options.Rules)
-	}
-	problems = append(problems, file.Problems(options.Rules)...)
-	for _, p := range problems {
-		a.say("%s: all features: %s", file.Name, problemText(p))
+	for _, p := range in.problems {
+		a.say("%s: all features: %s", in.Name, problemText(p))
 	}
 	invalid := 0
-	for i, f := range found {
-		own := append(f.Problems, repeats.Problems(i, options.Rules)...)
-		for _, p := range own {
-			a.say("%s:%d: %s: %s", file.Name, f.place.Line, printable(f.AltID), problemText(p))
+	for _, f := range in.features {
+		for _, p := range f.problems {
+			a.say("%s:%d: %s: %s", in.Name, f.Line, printable(f.altID), problemText(p))
 		}
-		if own.Invalid() || problems.Invalid() {
+		if f.invalid {
 			invalid++
 		}
 	}
 	if invalid > 0 {
-		if missing := judge.Missing(); missing != nil && !source {
-			a.say("%s: %s", file.Name, printable(missing.Error()))
-		}
-		return nil, withCode(exitInvalid, fmt.Errorf("%s: nothing was sent: %d of %s invalid", file.Name, invalid, plural(len(found), "feature", "features")))
+		return request, withCode(exitInvalid, fmt.Errorf("%s: nothing was sent: %d of %s invalid", in.Name, invalid, plural(len(features), "feature", "features")))
 	}
-
-	// Times go as the judge read them: in UTC, to the microsecond.
-	when := func(t ledger.Time) wire.Time { return wire.TimeFromText(t.String()) }
-	if source {
-		f := found[0]
-		one.AltID, one.Geometry = f.AltID, f.Geometry
-		start, end := when(f.Period.Start), when(f.Period.End)
-		one.StartAt, one.EndAt = &start, &end
-		return func(ctx context.Context, client *api.Client) ([]*api.Source, error) {
-			source, err := client.Sources.CreateOne(ctx, one)
-			return []*api.Source{source}, err
-		}, nil
-	}
-	for _, f := range found {
-		many.FeatureCollection.Features = append(many.FeatureCollection.Features, api.Feature{
-			ID: f.AltID, Geometry: f.Geometry,
-			Properties: api.FeatureProperties{StartAt: when(f.Period.Start), EndAt: when(f.Period.End)},
-		})
-	}
-	return func(ctx context.Context, client *api.Client) ([]*api.Source, error) {
-		return client.Sources.Create(ctx, many)
-	}, nil
+	request = in.attributes
+	request.FeatureCollection.Features = features
+	return request, nil
 }

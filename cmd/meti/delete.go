@@ -38,9 +38,7 @@ type deleting struct {
 	app         *app
 	client      *api.Client
 	altIDs      []string
-	yes, dryRun bool
-	most        int
-	format      string
+	ask, dryRun bool
 }
 
 // mostAsked is how many sources are deleted upon a question without --max.
@@ -48,7 +46,8 @@ const mostAsked = 1000
 
 func (a *app) deleteCommand() *cobra.Command {
 	d := &deleting{app: a}
-	var output func() (string, error)
+	var yes bool
+	var most int
 	cmd := &cobra.Command{
 		Use:   "delete ID…",
 		Short: "Delete sources, by SSID or by your own id",
@@ -65,81 +64,64 @@ refused ends it: the rest is not tried.`,
 		Example: `  meti sources delete --alt-id punjab-wheat --dry-run
   echo src_9fKQ2mZr7TbVw | meti sources delete - --yes`,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch byAltID := cmd.Flags().Changed("alt-id"); {
-			case byAltID && len(args) > 0:
-				return usage(cmd, errors.New("give SSIDs or --alt-id, not both"))
-			case byAltID && slices.Contains(d.altIDs, ""):
-				return usage(cmd, errors.New("--alt-id is empty"))
-			case !byAltID && len(args) == 0:
-				return usage(cmd, errors.New("give the SSIDs of the sources to delete, or --alt-id"))
-			case cmd.Flags().Changed("max") && d.most < 1:
-				return usage(cmd, errors.New("--max is a number of sources"))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if d.format, err = output(); err != nil {
-				return err
-			}
-			ask := a.asks(d.yes)
-			if slices.Contains(args, "-") { // stdin is taken
-				ask = false
-				if args, err = a.idsFrom(args); err != nil {
-					return err
-				}
-			}
-			if d.client, err = a.client(); err != nil {
-				return err
-			}
-			if sandbox(d.client.Server()) {
-				return usage(cmd, errors.New("the sandbox keeps nothing, and has nothing to delete"))
-			}
-			if ask && !cmd.Flags().Changed("max") {
-				d.most = mostAsked
-			}
-			list, err := d.list(cmd.Context(), args, ask)
-			if err != nil {
-				return err
-			}
-			if d.most > 0 && len(list) > d.most {
-				return usage(cmd, fmt.Errorf("that would delete %d sources, more than --max %d; nothing was deleted", len(list), d.most))
-			}
-			return d.run(cmd.Context(), list, ask)
-		},
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&d.altIDs, "alt-id", nil, "delete every source that has this id of your own; may be repeated")
-	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask")
+	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "show what would be deleted, and delete nothing")
-	flags.IntVar(&d.most, "max", 0, "delete nothing if there are more sources than this (default: 1000 where it asks, else no limit)")
-	output = a.outputFlag(cmd, "table", "json", "ndjson", "csv")
-	return cmd
-}
-
-// idsFrom puts the ids on stdin in the place of "-".
-func (a *app) idsFrom(args []string) (ids []string, err error) {
-	for _, arg := range args {
-		found := []string{arg}
-		if arg == "-" {
-			text, err := io.ReadAll(a.stdin)
-			if err != nil {
-				return nil, fmt.Errorf("reading ids from stdin: %w", err)
-			}
-			found = strings.Fields(string(text))
+	flags.IntVar(&most, "max", 0, "delete nothing if there are more sources than this (default: 1000 where it asks, else no limit)")
+	format := a.outputFlag(cmd, "table", "ndjson", "json", "csv")
+	cmd.RunE = func(cmd *cobra.Command, ids []string) (err error) {
+		ctx, limited := cmd.Context(), flags.Changed("max")
+		switch {
+		case d.altIDs != nil && len(ids) > 0:
+			return usage("give SSIDs or --alt-id, not both")
+		case slices.Contains(d.altIDs, ""):
+			return usage("--alt-id is empty")
+		case d.altIDs == nil && len(ids) == 0:
+			return usage("give the SSIDs of the sources to delete, or --alt-id")
+		case limited && most < 1:
+			return usage("--max is a number of sources")
 		}
-		ids = append(ids, found...)
+		d.ask = a.asks(yes) && !d.dryRun
+		if at := slices.Index(ids, "-"); at >= 0 {
+			d.ask = false // stdin is taken
+			text, err := io.ReadAll(interruptible(ctx, a.stdin))
+			if err != nil {
+				return fmt.Errorf("reading ids from stdin: %w", err)
+			}
+			ids = slices.Replace(ids, at, at+1, strings.Fields(string(text))...)
+		}
+		if d.client, err = a.client(); err != nil {
+			return err
+		}
+		if sandbox(d.client.Server()) {
+			return usage("the sandbox keeps nothing, and has nothing to delete")
+		}
+		if d.ask && !limited {
+			limited, most = true, mostAsked
+		}
+		list, err := d.list(ctx, ids)
+		if err != nil {
+			return err
+		}
+		if limited && len(list) > most {
+			return usage("that would delete %d sources, more than --max %d; nothing was deleted", len(list), most)
+		}
+		if err := d.announce(ctx, list); err != nil {
+			return err
+		}
+		return d.run(ctx, list, *format)
 	}
-	return ids, nil
+	return cmd
 }
 
 // list is what is to be deleted. An alt_id becomes the sources that have it
 // where they can be looked up.
-func (d *deleting) list(ctx context.Context, ids []string, ask bool) ([]deletion, error) {
-	var list []deletion
+func (d *deleting) list(ctx context.Context, ids []string) (list []deletion, err error) {
 	for _, id := range ids {
 		one := deletion{ID: id}
-		if ask || d.dryRun {
+		if d.ask || d.dryRun {
 			source, err := d.client.Sources.Get(ctx, id)
 			switch {
 			case d.unseen(err):
@@ -154,11 +136,10 @@ func (d *deleting) list(ctx context.Context, ids []string, ask bool) ([]deletion
 		list = append(list, one)
 	}
 	for _, altID := range d.altIDs {
-		found := 0
+		found := len(list)
 		for source, err := range d.client.Sources.All(ctx, api.AllParams{Filter: api.Filter{AltID: altID}, OnDrift: d.app.drift}) {
 			if d.unseen(err) {
 				list = append(list, deletion{AltID: altID})
-				found++
 				break
 			}
 			if err != nil {
@@ -166,10 +147,9 @@ func (d *deleting) list(ctx context.Context, ids []string, ask bool) ([]deletion
 			}
 			if source.AltID == altID {
 				list = append(list, deletionOf(source))
-				found++
 			}
 		}
-		if found == 0 {
+		if found == len(list) {
 			list = append(list, deletion{AltID: altID, Outcome: "not found", Reason: "no source has this alt_id"})
 		}
 	}
@@ -186,38 +166,39 @@ func deletionOf(s *api.Source) deletion {
 	return deletion{ID: s.ID, AltID: s.AltID, StartAt: s.StartAt.String(), EndAt: s.EndAt.String()}
 }
 
-// run deletes one after another, prints what became of each, and fails with the
-// first error, or with exitPartly where something was deleted.
-func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
-	a := d.app
-	what := plural(len(list), "source", "sources")
-	doing := "deleting "
+// announce says what is about to be deleted and where, and asks where there is a
+// person to ask.
+func (d *deleting) announce(ctx context.Context, list []deletion) error {
+	what, doing := plural(len(list), "source", "sources"), "deleting "
 	if d.dryRun {
 		doing = "would delete "
 	}
-	if err := a.announce(ctx, d.client, doing+what+" at"); err != nil {
+	if err := d.app.announce(ctx, d.client, doing+what+" at"); err != nil || !d.ask {
 		return err
 	}
-	if ask && !d.dryRun {
-		for _, one := range list {
-			fmt.Fprintf(a.stderr, "  %s  %s  %s  %s\n", cmp.Or(one.ID, "-"), printable(cmp.Or(one.AltID, "-")), period(one.StartAt, one.EndAt), one.Outcome)
-		}
-		if err := a.confirm(ctx, "Delete "+what+"?"); err != nil {
-			return err
-		}
+	for _, one := range list {
+		fmt.Fprintf(d.app.stderr, "  %s  %s  %s  %s\n", cmp.Or(one.ID, "-"), printable(cmp.Or(one.AltID, "-")), period(one.StartAt, one.EndAt), one.Outcome)
 	}
-	out := newOutput(a, a.stdout, d.format, deletionForm)
+	return d.app.confirm(ctx, "Delete "+what+"?")
+}
+
+// run deletes one after another, prints what became of each, and fails with the
+// first error, or with exitPartly where something was deleted.
+func (d *deleting) run(ctx context.Context, list []deletion, format string) error {
+	out := newOutput(d.app, format, deletionForm)
 	var first error
 	deleted, ended := 0, false
 	for _, one := range list {
 		if ended = ended || ctx.Err() != nil; ended {
 			one.Outcome = "not tried"
+			first = cmp.Or(first, context.Cause(ctx))
 		} else {
 			err := d.remove(ctx, &one)
-			if first = cmp.Or(first, err); one.Outcome == "deleted" {
-				deleted++
-			}
+			first = cmp.Or(first, err)
 			ended = errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden)
+		}
+		if one.Outcome == "deleted" {
+			deleted++
 		}
 		if err := errors.Join(out.add(one), out.flush()); err != nil {
 			return err
@@ -225,9 +206,6 @@ func (d *deleting) run(ctx context.Context, list []deletion, ask bool) error {
 	}
 	if err := out.end(); err != nil {
 		return err
-	}
-	if ended && first == nil {
-		first = context.Cause(ctx)
 	}
 	if first != nil && deleted > 0 {
 		return withCode(exitPartly, fmt.Errorf("%d of %d deleted: %w", deleted, len(list), first))

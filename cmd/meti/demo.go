@@ -21,7 +21,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: `demo runs the commands that it shows, one after another, on an emulator that it
 starts for them. It needs no credentials, and keeps nothing.`,
 		Example: "  meti demo",
-		Args:    arguments(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,7 +16,7 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	var facts bool
-	var record, output string
+	var record string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out what stands in the way of calling METI",
@@ -34,20 +33,17 @@ that it can be handed in; the folder's README says how. Nothing is sent there by
 itself.`,
 		Example: `  meti doctor
   METI_BASE_URL=https://api.meti.millpont.com/sandbox meti doctor --facts --record recording`,
-		Args: arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return usage(cmd, fmt.Errorf("-o is text or json, not %q", output))
-			}
-			if record != "" && !facts {
-				return usage(cmd, errors.New("--record keeps what --facts asks: give both"))
-			}
-			return a.doctor(cmd.Context(), facts, record, output)
-		},
+		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&facts, "facts", false, "ask the sandbox whether the assumptions of this program hold")
 	cmd.Flags().StringVar(&record, "record", "", "keep what --facts was answered in this `folder`, made anonymous")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	format := a.textFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if record != "" && !facts {
+			return usage("--record keeps what --facts asks: give both")
+		}
+		return a.doctor(cmd.Context(), facts, record, *format)
+	}
 	return cmd
 }
 

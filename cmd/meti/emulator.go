@@ -20,8 +20,8 @@ import (
 
 func (a *app) emulatorCommand() *cobra.Command {
 	var options emulator.Options
-	var accounts, countries, now string
-	var faults, sources []string
+	var accounts, countries string
+	var sources []string
 	cmd := &cobra.Command{
 		Use:   "emulator [flags] [-- COMMAND ARG…]",
 		Short: "Run METI and Auth0 on this machine",
@@ -58,44 +58,9 @@ how.`,
 		Example: "  meti emulator --sources fields.geojson -- meti sources list",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
-				return usage(cmd, fmt.Errorf("unexpected argument %q; a command comes after --", args[0]))
+				return fmt.Errorf("unexpected argument %q; a command comes after --", args[0])
 			}
 			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, text := range faults {
-				fault, err := emulator.ParseFault(text)
-				if err != nil {
-					return usage(cmd, err)
-				}
-				options.Faults = append(options.Faults, fault)
-			}
-			if now != "" {
-				var err error
-				if options.Clock, err = time.Parse(time.RFC3339, now); err != nil {
-					return usage(cmd, fmt.Errorf("--now %s is not a time such as 2026-01-01T00:00:00Z", now))
-				}
-			}
-			err := load(accounts, func(f *os.File) (err error) {
-				options.Accounts, err = emulator.LoadAccounts(f)
-				return err
-			})
-			if err == nil && countries != "" {
-				options.Countries, err = countryTable(countries)
-			}
-			if err != nil {
-				return err
-			}
-			for _, name := range sources {
-				file, err := os.Open(name)
-				if err != nil {
-					return err
-				}
-				defer file.Close()
-				options.Sources = append(options.Sources, file)
-			}
-			options.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
-			return a.emulate(cmd.Context(), options, args)
 		},
 	}
 	flags := cmd.Flags()
@@ -105,15 +70,46 @@ how.`,
 	flags.StringArrayVar(&sources, "sources", nil, "file with sources to begin with, GeoJSON or what \"sources list -o ndjson\" prints; account_id says whose; may be repeated")
 	flags.StringVar(&accounts, "accounts", "", "file with a JSON array of accounts: client_id, client_secret, account_id, role, client_name, scopes")
 	flags.StringVar(&countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
-	flags.StringArrayVar(&faults, "fault", nil, "make requests go wrong; may be repeated")
+	flags.Func("fault", "make requests go wrong by this `fault`; may be repeated", func(text string) error {
+		fault, err := emulator.ParseFault(text)
+		options.Faults = append(options.Faults, fault)
+		return err
+	})
 	flags.Uint64Var(&options.Seed, "seed", 0, "make ids, tokens and the choice of faults repeatable (default: random)")
-	flags.StringVar(&now, "now", "", "time at which the clock starts, to run on from there (default: the present)")
+	flags.Func("now", "`time` at which the clock starts, to run on from there (default: the present)", func(text string) (err error) {
+		if options.Clock, err = time.Parse(time.RFC3339, text); err != nil {
+			return errors.New("not a time such as 2026-01-01T00:00:00Z")
+		}
+		return nil
+	})
 	flags.DurationVar(&options.TokenLifetime, "token-lifetime", time.Hour, "how long a token is valid")
 	flags.IntVar(&options.TokensPerHour, "tokens-per-hour", 0, "quota of tokens of each client (default: none)")
 	flags.Int64Var(&options.MaxBody, "max-body", 64<<20, "largest request body in bytes; a larger one is answered with 413")
 	flags.BoolVar(&options.SandboxConflicts, "sandbox-conflicts", false, "let the sandbox find conflicts, which METI's never does")
 	flags.StringArrayVar(&options.CORS, "cors", nil, "origin whose pages may read the answers in a browser, or *; may be repeated")
 	flags.BoolVar(&options.Admin, "admin", false, "serve /_emulator/, where any program that reaches the port can set faults and delete everything")
+	cmd.RunE = func(cmd *cobra.Command, command []string) (err error) {
+		if accounts != "" {
+			if options.Accounts, err = load(accounts, emulator.LoadAccounts); err != nil {
+				return err
+			}
+		}
+		if countries != "" {
+			if options.Countries, err = countryTable(countries); err != nil {
+				return err
+			}
+		}
+		for _, name := range sources {
+			file, err := os.Open(name)
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			options.Sources = append(options.Sources, file)
+		}
+		options.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
+		return a.emulate(cmd.Context(), options, command)
+	}
 	return cmd
 }
 
@@ -174,20 +170,4 @@ func (a *app) wrap(command, environ []string) error {
 			return coded{code: code, final: true}
 		}
 	}
-}
-
-// load opens a file that need not be given.
-func load(name string, read func(*os.File) error) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := read(file); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,6 @@ import (
 	"github.com/meti-go/meti/authn"
 )
 
-// The exit codes. exitCodesTopic tells users what they mean.
 const (
 	exitDone        = 0
 	exitFailed      = 1
@@ -30,26 +30,42 @@ const (
 	exitTerminated  = 143
 )
 
+// exits says what the exit codes mean, and which errors end with one when
+// nothing else was said of them. The first that fits counts.
+var exits = []struct {
+	code   int
+	means  string
+	errors []func(error) bool
+}{
+	{exitDone, "done", nil},
+	{exitFailed, "failed: a redirect, an unreadable answer, the network, a file", nil},
+	{exitUsage, "the command line is wrong", nil},
+	{exitNoToken, "no token to be had, for whatever reason, or 401 for good", []func(error) bool{
+		is(api.ErrNoToken), is(api.ErrUnauthorized), as[*authn.FetchError], as[*authn.ConfigError]}},
+	{exitForbidden, "not permitted: 403, or the token lacks a scope", []func(error) bool{is(api.ErrForbidden), as[*authn.ScopeError]}},
+	{exitNotFound, "not found", []func(error) bool{is(api.ErrNotFound)}},
+	{exitInvalid, "refused as invalid: 400, 422, or a failed check", []func(error) bool{is(api.ErrInvalid)}},
+	{exitConflict, "conflicts found", nil},
+	{exitUnknown, "outcome unknown: METI may have done it, or not", []func(error) bool{is(api.ErrOutcomeUnknown)}},
+	{exitPartly, "partly done", nil},
+	{exitInterrupted, "interrupted (SIGINT)", nil},
+	{exitTerminated, "terminated (SIGTERM)", nil},
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func as[E error](err error) bool { return errors.As(err, new(E)) }
+
 // exitCodesTopic is "meti help exit-codes".
 func exitCodesTopic() *cobra.Command {
+	var table strings.Builder
+	for _, e := range exits {
+		fmt.Fprintf(&table, "  %3d  %s\n", e.code, e.means)
+	}
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "What the exit codes mean",
-		Long: `Every command ends with one of these:
-
-    0  done
-    1  failed: a redirect, an unreadable answer, the network, a file
-    2  the command line is wrong
-    3  no token to be had, for whatever reason, or 401 for good
-    4  not permitted: 403, or the token lacks a scope
-    5  not found
-    6  refused as invalid: 400, 422, or a failed check
-    7  conflicts found
-    8  outcome unknown: METI may have done it, or not
-    9  partly done
-  130  interrupted (SIGINT)
-  143  terminated (SIGTERM)
-
+		Long: "Every command ends with one of these:\n\n" + table.String() + `
 "sources create" ends with 0 also when what it registered conflicts; its output
 says so. "emulator" ends with 0 when a signal stops it; with a command it ends
 with that one's code, 128 and the number of the signal that killed it, or 127
@@ -78,11 +94,14 @@ func withCode(code int, err error) error { return coded{code: code, err: err} }
 // silent is an exit code without words.
 func silent(code int) error { return coded{code: code} }
 
-// signalled is why the context ended when a signal came.
-type signalled struct{ signal os.Signal }
+// usage is an error in the command line itself.
+func usage(format string, args ...any) error { return withCode(exitUsage, fmt.Errorf(format, args...)) }
 
-func (e signalled) Error() string {
-	if e.signal == syscall.SIGTERM {
+// signalled is why the context ended when a signal came.
+type signalled struct{ os.Signal }
+
+func (s signalled) Error() string {
+	if s.Signal == syscall.SIGTERM {
 		return "terminated"
 	}
 	return "interrupted"
@@ -92,34 +111,25 @@ func (e signalled) Error() string {
 // code, whatever it says.
 func exitCode(ctx context.Context, err error) int {
 	var own coded
-	if errors.As(err, &own) && own.final {
-		return own.code
-	}
 	var signal signalled
-	if err != nil && errors.As(context.Cause(ctx), &signal) {
-		if signal.signal == syscall.SIGTERM {
-			return exitTerminated
-		}
-		return exitInterrupted
-	}
-	var fetch *authn.FetchError
-	var config *authn.ConfigError
-	var scope *authn.ScopeError
 	switch {
+	case errors.As(err, &own) && own.final:
+		return own.code
 	case err == nil:
 		return exitDone
+	case errors.As(context.Cause(ctx), &signal) && signal.Signal == syscall.SIGTERM:
+		return exitTerminated
+	case errors.As(context.Cause(ctx), &signal):
+		return exitInterrupted
 	case own.code != 0:
 		return own.code
-	case errors.Is(err, api.ErrOutcomeUnknown):
-		return exitUnknown
-	case errors.As(err, &fetch), errors.As(err, &config), errors.Is(err, api.ErrUnauthorized), errors.Is(err, api.ErrNoToken):
-		return exitNoToken
-	case errors.Is(err, api.ErrForbidden), errors.As(err, &scope):
-		return exitForbidden
-	case errors.Is(err, api.ErrNotFound):
-		return exitNotFound
-	case errors.Is(err, api.ErrInvalid):
-		return exitInvalid
+	}
+	for _, e := range exits {
+		for _, fits := range e.errors {
+			if fits(err) {
+				return e.code
+			}
+		}
 	}
 	return exitFailed
 }

@@ -6,40 +6,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/meti-go/meti/api"
 )
 
-// choice is what list looks for among what came.
-type choice struct {
-	conflict bool
-	country  string
-	tags     []string
-}
-
-// flags adds them, but those that METI takes itself: a filter has the same name.
-func (c *choice) flags(cmd *cobra.Command) {
-	own := pflag.NewFlagSet("", pflag.ContinueOnError)
-	own.BoolVar(&c.conflict, "conflict", false, "only those in conflict (chosen from what came)")
-	own.StringVar(&c.country, "country", "", "only this country's, by its full English name (chosen from what came)")
-	own.StringArrayVar(&c.tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
-	cmd.Flags().AddFlagSet(own) // which adds none a second time
-}
-
-func (c *choice) takes(s *api.Source) bool {
-	if c.conflict && !s.InConflict() || c.country != "" && !strings.EqualFold(c.country, s.Country) {
-		return false
-	}
-	return !slices.ContainsFunc(c.tags, func(tag string) bool { return !slices.Contains(s.Tags, tag) })
-}
-
-func (c *choice) all() bool { return !c.conflict && c.country == "" && len(c.tags) == 0 }
-
 func (a *app) listCommand() *cobra.Command {
-	var filter func() (api.Filter, error)
-	var choice choice
-	var output func() (string, error)
+	var conflict bool
+	var country string
+	var tags []string
 	var limit, pageSize, inFlight int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -55,66 +29,71 @@ It ends with 0 only when all of them came. A part is never passed off as the
 whole: after a failure, -o json and -o geojson leave their array open.`,
 		Example: `  meti sources list --conflict
   meti sources list --methodology Agriculture -o csv > sources.csv`,
-		Args: arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := output()
-			if err != nil {
-				return err
-			}
-			if limit < 0 || pageSize < 0 || inFlight < 0 {
-				return usage(cmd, errors.New("a number of sources or requests cannot be negative"))
-			}
-			filter, err := filter()
-			if err != nil {
-				return err
-			}
-			params := api.AllParams{Filter: filter, PageSize: pageSize, InFlight: inFlight, OnDrift: a.drift}
-			if limit > 0 && limit <= 1000 && pageSize == 0 && inFlight == 0 && choice.all() {
-				params.PageSize, params.InFlight = limit, 1 // one request is enough
-			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			var seen news
-			w := whose{whole: filter == api.Filter{}}
-			out := newOutput(a, a.stdout, format, sourceForm(&w))
-			for source, err := range client.Sources.All(cmd.Context(), params) {
-				if err != nil {
-					return errors.Join(err, out.flush())
-				}
-				seen.see(source)
-				if format == "table" {
-					w.see(source.ID)
-				}
-				if format == "table" || format == "csv" { // the one keeps sources, and neither shows it
-					source.Geometry, source.GeoJSON = nil, nil
-				}
-				if !choice.takes(source) {
-					continue
-				}
-				if err := out.add(source); err != nil {
-					return err
-				}
-				if out.count == limit {
-					w.whole = false
-					break
-				}
-			}
-			seen.tell(a)
-			if out.count == 0 {
-				a.say("no sources match")
-			}
-			return out.end()
-		},
+		Args: cobra.NoArgs,
 	}
+	filters := addSpecFlags(cmd, filterTable)
 	flags := cmd.Flags()
-	filter = filterFlags(cmd)
-	choice.flags(cmd)
+	// METI has no filter for these; one of the contract with the same name takes over.
+	if flags.Lookup("conflict") == nil {
+		flags.BoolVar(&conflict, "conflict", false, "only those in conflict (chosen from what came)")
+	}
+	if flags.Lookup("country") == nil {
+		flags.StringVar(&country, "country", "", "only this country's, by its full English name (chosen from what came)")
+	}
+	if flags.Lookup("tag") == nil {
+		flags.StringArrayVar(&tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
+	}
 	flags.IntVar(&limit, "limit", 0, "stop after printing this many")
 	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
 	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default 4)")
-	output = a.outputFlag(cmd, formats...)
+	format := a.outputFlag(cmd, formats...)
+
+	chosen := func(s *api.Source) bool {
+		return (!conflict || s.InConflict()) && (country == "" || strings.EqualFold(country, s.Country)) &&
+			!slices.ContainsFunc(tags, func(tag string) bool { return !slices.Contains(s.Tags, tag) })
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if limit < 0 || pageSize < 0 || inFlight < 0 {
+			return usage("a number of sources or requests cannot be negative")
+		}
+		params := api.AllParams{PageSize: pageSize, InFlight: inFlight, OnDrift: a.drift}
+		if err := filters.into(&params.Filter); err != nil {
+			return err
+		}
+		if limit > 0 && limit <= 1000 && pageSize == 0 && inFlight == 0 && !conflict && country == "" && tags == nil {
+			params.PageSize, params.InFlight = limit, 1 // one request is enough
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		out := a.sourceOutput(*format)
+		out.whole = params.Filter == api.Filter{}
+		for source, err := range client.Sources.All(cmd.Context(), params) {
+			if err != nil {
+				return errors.Join(err, out.flush())
+			}
+			out.see(source)
+			if *format == "table" || *format == "csv" { // the one keeps sources, and neither shows it
+				source.Geometry, source.GeoJSON = nil, nil
+			}
+			if !chosen(source) {
+				continue
+			}
+			if err := out.add(source); err != nil {
+				return err
+			}
+			if out.count == limit {
+				out.whole = false
+				break
+			}
+		}
+		if out.count == 0 {
+			a.say("no sources match")
+		}
+		out.tellNews()
+		return out.end()
+	}
 	return cmd
 }
 

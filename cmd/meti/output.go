@@ -2,11 +2,8 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -14,37 +11,9 @@ import (
 	"unicode"
 
 	"github.com/mattn/go-runewidth"
-	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/internal/scan"
 )
-
-// formats are the values of --output where a command has features to write.
-var formats = []string{"table", "json", "ndjson", "csv", "geojson"}
-
-// outputFlag adds -o, which takes one of the formats, and gives its value: a table
-// on a terminal and NDJSON elsewhere, or the last format where that is none.
-func (a *app) outputFlag(cmd *cobra.Command, formats ...string) func() (string, error) {
-	last := len(formats) - 1
-	elsewhere := "ndjson"
-	if !slices.Contains(formats, elsewhere) {
-		elsewhere = formats[last]
-	}
-	format := cmd.Flags().StringP("output", "o", "", fmt.Sprintf("%s or %s (default: table on a terminal, else %s)",
-		strings.Join(formats[:last], ", "), formats[last], elsewhere))
-	completeWith(cmd, "output", formats...)
-	return func() (string, error) {
-		switch {
-		case *format == "" && a.terminal:
-			return "table", nil
-		case *format == "":
-			return elsewhere, nil
-		case !slices.Contains(formats, *format):
-			return "", usage(cmd, fmt.Errorf("--output is %q, not one of %s", *format, strings.Join(formats, ", ")))
-		}
-		return *format, nil
-	}
-}
 
 // form says how values of a type are written. JSON writes them, or what shape
 // makes of them, and CSV the members of that but geometry.
@@ -79,14 +48,12 @@ type output[T any] struct {
 	count  int
 }
 
-// newOutput writes to w. Only on stdout is there a terminal to fit.
-func newOutput[T any](a *app, w io.Writer, format string, form form[T]) *output[T] {
-	o := &output[T]{form: form, format: format, out: bufio.NewWriterSize(w, 64<<10)}
-	if a.terminal && w == a.stdout {
+// newOutput writes to stdout.
+func newOutput[T any](a *app, format string, form form[T]) *output[T] {
+	out := bufio.NewWriterSize(a.stdout, 64<<10)
+	o := &output[T]{form: form, format: format, out: out, csv: csv.NewWriter(out)}
+	if a.terminal {
 		o.width, o.colour = a.width, a.colour
-	}
-	if format == "csv" {
-		o.csv = csv.NewWriter(o.out)
 	}
 	return o
 }
@@ -99,8 +66,7 @@ var frames = map[string][2]string{
 
 // add writes one value.
 func (o *output[T]) add(value T) (err error) {
-	defer func() { o.count++ }()
-	shaped := o.shape(value)
+	o.count++
 	var text []byte
 	switch o.format {
 	case "table":
@@ -110,22 +76,22 @@ func (o *output[T]) add(value T) (err error) {
 		_, err = o.out.WriteString(o.form.text(value))
 		return err
 	case "csv":
-		return o.addRecord(shaped)
+		return o.addRecord(value)
 	case "geojson":
 		text, err = o.form.feature(value)
 	default:
-		text, err = json.Marshal(shaped)
+		text, err = json.Marshal(o.shape(value))
 	}
 	if err != nil {
 		return err
 	}
-	switch {
-	case o.format == "ndjson":
+	switch frame, framed := frames[o.format]; {
+	case !framed:
 		text = append(text, '\n')
-	case o.count > 0:
+	case o.count > 1:
 		_, _ = o.out.WriteString(",\n")
 	default:
-		_, _ = o.out.WriteString(frames[o.format][0] + "\n")
+		_, _ = o.out.WriteString(frame[0] + "\n")
 	}
 	_, err = o.out.Write(text)
 	return err
@@ -138,12 +104,13 @@ func (o *output[T]) shape(value T) any {
 	return o.form.shape(value)
 }
 
-func (o *output[T]) addRecord(value any) error {
-	names := memberNames(value)
-	if o.count == 0 {
+func (o *output[T]) addRecord(value T) error {
+	shaped := o.shape(value)
+	names := memberNames(shaped)
+	if o.count == 1 {
 		_ = o.csv.Write(names)
 	}
-	members, err := membersOf(value)
+	members, err := membersOf(shaped)
 	if err != nil {
 		return err
 	}
@@ -161,16 +128,14 @@ func (o *output[T]) addRecord(value any) error {
 // end completes the output. Without it, after a failure, an array or collection
 // stays open: a part must not pass for the whole.
 func (o *output[T]) end() error {
-	if o.count == 0 && o.csv != nil {
+	frame, framed := frames[o.format]
+	switch {
+	case o.count > 0 && framed:
+		_, _ = o.out.WriteString("\n" + frame[1])
+	case framed:
+		_, _ = o.out.WriteString(frame[0] + frame[1])
+	case o.count == 0 && o.format == "csv":
 		_ = o.csv.Write(memberNames(o.shape(*new(T))))
-	}
-	if frame, ok := frames[o.format]; ok {
-		if o.count == 0 {
-			_, _ = o.out.WriteString(frame[0])
-		} else {
-			_ = o.out.WriteByte('\n')
-		}
-		_, _ = o.out.WriteString(frame[1])
 	}
 	return o.flush()
 }
@@ -180,11 +145,9 @@ func (o *output[T]) flush() error {
 	if len(o.rows) > 0 {
 		o.align()
 	}
-	if o.csv != nil {
-		o.csv.Flush()
-		if err := o.csv.Error(); err != nil {
-			return err
-		}
+	o.csv.Flush()
+	if err := o.csv.Error(); err != nil {
+		return err
 	}
 	return o.out.Flush()
 }
@@ -195,34 +158,21 @@ type cell struct {
 	red  bool
 }
 
-func (o *output[T]) cells(value T) []cell {
-	cells := make([]cell, len(o.form.columns))
-	for i, c := range o.form.columns {
-		text := printable(c.cell(value))
-		if text == "" && i < len(cells)-1 {
-			text = "-"
-		}
-		cells[i] = cell{text, o.colour && c.red != nil && c.red(value)}
-	}
-	return cells
-}
-
 // align writes the rows that wait, as wide as their texts or, on a terminal, as
 // it is.
 func (o *output[T]) align() {
+	columns := o.form.columns
 	var lines [][]cell
-	if columns := o.form.columns; o.widths == nil {
+	if o.widths == nil {
 		o.widths = make([]int, len(columns))
-		heads := make([]cell, len(columns))
-		for i, c := range columns {
-			heads[i].text = c.head
-		}
 		if columns[0].head != "" {
-			lines = append(lines, heads)
+			lines = append(lines, cellsOf(columns, func(c column[T]) cell { return cell{text: c.head} }))
 		}
 	}
 	for _, row := range o.rows {
-		lines = append(lines, o.cells(row))
+		lines = append(lines, cellsOf(columns, func(c column[T]) cell {
+			return cell{printable(c.cell(row)), o.colour && c.red != nil && c.red(row)}
+		}))
 	}
 	o.rows = nil
 	for _, line := range lines {
@@ -238,6 +188,16 @@ func (o *output[T]) align() {
 	for _, line := range lines {
 		o.writeLine(line)
 	}
+}
+
+func cellsOf[T any](columns []column[T], of func(column[T]) cell) []cell {
+	cells := make([]cell, len(columns))
+	for i, c := range columns {
+		if cells[i] = of(c); cells[i].text == "" && i < len(columns)-1 {
+			cells[i].text = "-"
+		}
+	}
+	return cells
 }
 
 // fit makes the columns no wider than the terminal: it cuts the widest, and
@@ -272,27 +232,23 @@ func (o *output[T]) fit() {
 
 // writeLine writes one line of a table, without blanks at its end.
 func (o *output[T]) writeLine(line []cell) {
-	gap := 0
+	var b strings.Builder
 	for i, c := range line {
-		if o.widths[i] < 0 {
+		width, fill := o.widths[i], runewidth.FillRight
+		if width < 0 {
 			continue
 		}
-		text := runewidth.Truncate(c.text, o.widths[i], "…")
-		blank := o.widths[i] - runewidth.StringWidth(text)
 		if o.form.columns[i].right {
-			gap, blank = gap+blank, 0
+			fill = runewidth.FillLeft
 		}
-		if text != "" {
-			_, _ = o.out.WriteString(strings.Repeat(" ", gap))
-			gap = 0
-		}
+		text := runewidth.Truncate(c.text, width, "…")
+		filled := fill(text, width)
 		if c.red {
-			text = "\x1b[31m" + text + "\x1b[0m"
+			filled = strings.Replace(filled, text, "\x1b[31m"+text+"\x1b[0m", 1)
 		}
-		_, _ = o.out.WriteString(text)
-		gap += blank + 2
+		b.WriteString(filled + "  ")
 	}
-	_ = o.out.WriteByte('\n')
+	_, _ = o.out.WriteString(strings.TrimRight(b.String(), " ") + "\n")
 }
 
 // memberNames are the JSON members of a value's type in their order, but raw JSON,
@@ -347,24 +303,9 @@ func plain(raw []byte) string {
 	return string(raw)
 }
 
-// printRecord prints one value, a line for each member that it has.
-func (a *app) printRecord(value any, more ...[2]string) error {
-	members, err := membersOf(value)
-	if err != nil {
-		return err
-	}
-	var lines [][2]string
-	for _, name := range memberNames(value) {
-		if text := plain(members[name]); text != "" {
-			lines = append(lines, [2]string{name, text})
-		}
-	}
-	return a.printPairs("", "", append(lines, more...))
-}
-
 // printPairs prints names, and what stands for each, as a table of two columns.
 func (a *app) printPairs(head, title string, lines [][2]string) error {
-	out := newOutput(a, a.stdout, "table", form[[2]string]{columns: []column[[2]string]{
+	out := newOutput(a, "table", form[[2]string]{columns: []column[[2]string]{
 		{head: head, cell: func(l [2]string) string { return l[0] }},
 		{head: title, cell: func(l [2]string) string { return l[1] }, least: 20,
 			red: func(l [2]string) bool { return l == [2]string{"conflict", "true"} }},
@@ -373,21 +314,12 @@ func (a *app) printPairs(head, title string, lines [][2]string) error {
 	return out.end()
 }
 
-// printMembers prints one object, a line for each member: its coordinates stay
-// on one.
-func (a *app) printMembers(v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	text := []byte("{")
-	scan.Members(raw, func(name, value []byte) bool {
-		key, _ := json.Marshal(string(name))
-		text = fmt.Appendf(text, "\n  %s: %s,", key, value)
-		return true
-	})
-	_, err = a.stdout.Write(append(bytes.TrimSuffix(text, []byte(",")), "\n}\n"...))
-	return err
+// printJSON prints one value, indented.
+func (a *app) printJSON(v any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
 }
 
 // plural is a number of things, in words.

@@ -24,24 +24,24 @@ func (p *page) flags(cmd *cobra.Command) {
 }
 
 // check refuses, before anything else is done, what cannot be written.
-func (p *page) check(cmd *cobra.Command) error {
+func (p *page) check() error {
 	if p.path == "" {
 		if p.force {
-			return usage(cmd, errors.New("--force is for --html"))
+			return usage("--force is for --html")
 		}
 		return nil
 	}
 	switch info, err := os.Lstat(p.path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return usage(cmd, err)
+		return withCode(exitUsage, err)
 	case !info.Mode().IsRegular():
-		return usage(cmd, fmt.Errorf("%s is no regular file", p.path))
+		return usage("%s is no regular file", p.path)
 	case !p.force:
-		return usage(cmd, fmt.Errorf("%s exists; --force replaces it", p.path))
+		return usage("%s exists; --force replaces it", p.path)
 	}
 	if info, err := os.Stat(filepath.Dir(p.path)); err != nil || !info.IsDir() {
-		return usage(cmd, fmt.Errorf("there is no folder %s", filepath.Dir(p.path)))
+		return usage("there is no folder %s", filepath.Dir(p.path))
 	}
 	return nil
 }
@@ -52,16 +52,12 @@ func (p *page) write(d *report.Document) (err error) {
 	if p.path == "" {
 		return nil
 	}
-	name := filepath.Join(filepath.Dir(p.path), fmt.Sprintf(".%s.%d", filepath.Base(p.path), os.Getpid()))
+	name := fmt.Sprintf("%s.%d", p.path, os.Getpid())
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(name)
-		}
-	}()
+	defer os.Remove(name) // where it was not renamed
 	if err := errors.Join(d.HTML(file), file.Close()); err != nil {
 		return err
 	}

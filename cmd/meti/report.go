@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -22,10 +20,6 @@ import (
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	var output func() (string, error)
-	var overlap float64
-	page := new(page)
-	var mapped *mapping
 	cmd := &cobra.Command{
 		Use:   "report [FILE…]",
 		Short: "Sum up an account or a file, with a map: areas, conflicts, overlaps",
@@ -40,83 +34,88 @@ areas, a file cannot tell; they are "not known" then.
 and has a map in it. -o csv writes a row for each field.`,
 		Example: `  meti report --html account.html
   meti report fields.geojson -o csv > fields.csv`,
-		RunE: func(cmd *cobra.Command, files []string) error {
-			format, err := output()
-			if err != nil {
-				return err
-			}
-			if !(overlap >= 0 && overlap <= 1) {
-				return usage(cmd, errors.New("--overlap is a share of a field, from 0 to 1"))
-			}
-			options, err := mapped.options(cmd)
-			if err != nil {
-				return err
-			}
-			if err := page.check(cmd); err != nil {
-				return err
-			}
-			document := newDocument(a, overlap)
-			if len(files) > 0 {
-				err = a.reportFiles(cmd.Context(), document, files, options)
-			} else {
-				var client *api.Client
-				if client, err = a.client(); err == nil {
-					err = a.reportAccount(cmd.Context(), document, client, nil)
-				}
-			}
-			if err != nil {
-				return err
-			}
-			if err := page.write(document); err != nil {
-				return err
-			}
-			return a.printReport(document, format)
-		},
 	}
-	cmd.Flags().Float64Var(&overlap, "overlap", 0.02, "count overlaps of this share of a field, or more")
+	r, page := a.newReport(), new(page)
+	cmd.Flags().Float64Var(&r.Overlap, "overlap", r.Overlap, "count overlaps of this share of a field, or more")
 	page.flags(cmd)
-	mapped = mappingFlags(cmd)
+	mapping := mappingFlags(cmd)
 	inGroup(cmd, "Flags for files", "id-property", "start", "end", "strict", "allow")
-	output = a.outputFlag(cmd, "table", "csv", "json")
+	format := a.outputFlag(cmd, "table", "json", "csv")
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		if !(r.Overlap >= 0 && r.Overlap <= 1) {
+			return usage("--overlap is a share of a field, from 0 to 1")
+		}
+		err := page.check()
+		if err != nil {
+			return err
+		}
+		if len(files) > 0 {
+			err = r.readFiles(cmd.Context(), files, *mapping)
+		} else {
+			var client *api.Client
+			if client, err = a.client(); err == nil {
+				err = r.readAccount(cmd.Context(), client, nil)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := page.write(&r.Document); err != nil {
+			return err
+		}
+		return r.print(*format)
+	}
 	return cmd
 }
 
-func newDocument(a *app, overlap float64) *report.Document {
-	return &report.Document{Made: a.now(), Overlap: overlap, World: countries.World().All()}
+// reporting is a report on its way.
+type reporting struct {
+	report.Document
+	app    *app
+	shapes []*ledger.Shape // of the fields in conflict, by their index
 }
 
-// reportAccount fills in the sources of the account, or those that are chosen.
-// It asks for all of them: only then its own are told from other custodians'.
-func (a *app) reportAccount(ctx context.Context, d *report.Document, client *api.Client, chosen map[string]bool) error {
+func (a *app) newReport() *reporting {
+	return &reporting{app: a, Document: report.Document{Made: a.now(), Overlap: 0.02, World: countries.World().All()}}
+}
+
+// readAccount fills in the sources of the account, or those that are chosen. It
+// asks for all of them: only then its own are told from other custodians'.
+func (r *reporting) readAccount(ctx context.Context, client *api.Client, chosen map[string]bool) error {
 	account, err := client.Account(ctx)
 	if err != nil {
 		account = "not named by the token"
 	}
-	d.Title, d.From = "Account "+account, "METI, "+serverName(client.Server())
-	var sources []source
-	for s, err := range client.Sources.All(ctx, api.AllParams{OnDrift: a.drift}) {
+	r.Title, r.From = "Account "+account, "METI, "+serverName(client.Server())
+	altIDs, index := map[string]string{}, map[string]int{}
+	for s, err := range client.Sources.All(ctx, api.AllParams{OnDrift: r.app.drift}) {
 		if err != nil {
 			return err
 		}
-		sources = append(sources, sourceOf(s))
+		altIDs[s.ID] = s.AltID
+		if chosen == nil || chosen[s.ID] {
+			index[s.ID] = len(r.Fields)
+			r.addSource(s)
+		}
 	}
-	return fillSources(ctx, d, sources, chosen)
+	for i := range r.Fields {
+		for k := range r.Fields[i].With {
+			p := &r.Fields[i].With[k]
+			p.AltID, p.Own = altIDs[p.ID]
+			if at, known := index[p.ID]; known {
+				p.Index = at
+			}
+		}
+	}
+	return r.measure(ctx)
 }
 
-// source is what a report keeps of a source.
-type source struct {
-	field report.Field
-	with  []string
-	shape *ledger.Shape // of one in conflict
-}
-
-func sourceOf(s *api.Source) source {
-	one := source{with: s.ConflictWith, field: report.Field{
+func (r *reporting) addSource(s *api.Source) {
+	f := report.Field{
 		ID: s.ID, AltID: s.AltID, Country: s.Country, Start: day(s.StartAt.String()), End: day(s.EndAt.String()),
 		Methodology: string(s.Methodology), Year: s.OutcomeReportingYear, Conflict: s.InConflict(), Share: s.PercentOverlap,
 		Protected: s.PAName,
-	}}
-	f := &one.field
+	}
 	if s.Hectares != nil {
 		f.Hectares = new(float64(*s.Hectares))
 	}
@@ -126,164 +125,110 @@ func sourceOf(s *api.Source) source {
 	case f.Protected == "" && overlaps:
 		f.Protected = "one that METI does not name"
 	}
-	if shape, err := ledger.ParseGeometry(geometryOf(s)); err == nil {
-		f.Polygons = shape.Polygons()
-		if f.Conflict {
-			one.shape = shape
-		}
+	for _, id := range s.ConflictWith {
+		f.With = append(f.With, report.Partner{Index: -1, ID: id})
 	}
-	return one
+	shape, err := ledger.ParseGeometry(geometryOf(s))
+	if err != nil {
+		shape = nil
+	}
+	r.add(f, shape)
 }
 
-// fillSources makes a document of sources, of those that are chosen where they
-// are, and measures what those that conflict share.
-func fillSources(ctx context.Context, d *report.Document, sources []source, chosen map[string]bool) error {
-	own, index := map[string]int{}, map[string]int{}
-	var shapes []*ledger.Shape
-	for i, s := range sources {
-		own[s.field.ID] = i
-		if chosen == nil || chosen[s.field.ID] {
-			index[s.field.ID] = len(d.Fields)
-			d.Fields = append(d.Fields, s.field)
-			shapes = append(shapes, s.shape)
-		}
+// add adds a field, whose shape may be nil.
+func (r *reporting) add(f report.Field, shape *ledger.Shape) {
+	if shape != nil {
+		f.Polygons = shape.Polygons()
 	}
-	for i := range d.Fields {
-		f := &d.Fields[i]
-		for _, id := range sources[own[f.ID]].with {
-			p := report.Partner{Index: -1, ID: id}
-			if k, ok := own[id]; ok {
-				p.Own, p.AltID = true, sources[k].field.AltID
-			}
-			if k, ok := index[id]; ok {
-				p.Index = k
-			}
-			f.With = append(f.With, p)
-		}
+	if !f.Conflict {
+		shape = nil
 	}
-	return measure(ctx, d.Fields, func(i int) *ledger.Shape { return shapes[i] })
+	r.Fields, r.shapes = append(r.Fields, f), append(r.shapes, shape)
 }
 
 // measure computes the hectares that each two fields in conflict share.
-func measure(ctx context.Context, list []report.Field, shape func(i int) *ledger.Shape) error {
-	group, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() error {
-			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
-				f := &list[i]
+func (r *reporting) measure(ctx context.Context) error {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range r.Fields {
+		if f := &r.Fields[i]; len(f.With) > 0 && f.Hectares != nil && r.shapes[i] != nil {
+			group.Go(func() error {
 				for k := range f.With {
 					p := &f.With[k]
 					if ctx.Err() != nil {
 						return context.Cause(ctx)
 					}
-					if p.Index < 0 || f.Hectares == nil || shape(i) == nil || shape(p.Index) == nil {
+					if p.Index < 0 || r.shapes[p.Index] == nil {
 						continue
 					}
-					if share, ok := ledger.Overlap(shape(i), []*ledger.Shape{shape(p.Index)}); ok {
+					if share, ok := ledger.Overlap(r.shapes[i], r.shapes[p.Index:p.Index+1]); ok {
 						p.Hectares = new(share * *f.Hectares)
 					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
+		}
 	}
 	return group.Wait()
 }
 
-// reportFiles fills in the features of files, judged as check judges them.
-func (a *app) reportFiles(ctx context.Context, d *report.Document, files []string, options fields.Options) error {
-	options.Bare, options.Rules.Countries = true, countries.World()
-	judge, err := fields.NewJudge(options)
-	if err != nil {
+// readFiles fills in the features of files, judged as check judges them.
+func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Options) error {
+	o.Bare = true
+	c := checking{app: r.app, options: o}
+	defer c.close()
+	var shapes []*ledger.Shape
+	if err := c.read(ctx, files, api.SourceCreateFeatures{}, func(_ fields.Item, j fields.Judged) error {
+		shapes = append(shapes, j.Shape)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := c.compare(ctx); err != nil {
 		return err
 	}
 	var titles []string
-	shapes := map[int]ledger.Source{}
-	for _, name := range files {
-		title, err := a.reportFile(ctx, d, name, judge, options.Rules, shapes)
-		if err != nil {
-			return err
+	for _, in := range c.inputs {
+		if in.ended != nil {
+			return withCode(exitInvalid, in.ended) // a part must not pass for the whole
 		}
-		titles = append(titles, title)
-	}
-	d.Title, d.From, d.Offline = strings.Join(titles, ", "), "Before registering, by the ledger's rules", true
-	var sources []ledger.Source
-	var places []int // of the sources among the fields
-	for i := range d.Fields {
-		if s, ok := shapes[i]; ok && !d.Fields[i].Invalid {
-			sources, places = append(sources, s), append(places, i)
+		titles = append(titles, filepath.Base(in.Name))
+		for i := range in.features {
+			f := &in.features[i]
+			r.add(c.fieldOf(f), shapes[f.number])
 		}
 	}
-	verdicts, err := ledger.Check(ctx, sources, nil)
-	if err != nil {
-		return err
-	}
-	for k, v := range verdicts {
-		f := &d.Fields[places[k]]
-		f.Conflict, f.Share = v.Conflict(), v.PercentOverlap
-		for _, ref := range v.With {
-			other := d.Fields[places[ref.Index]]
-			f.With = append(f.With, report.Partner{Index: places[ref.Index], ID: other.ID, AltID: other.AltID, Own: true})
-		}
-	}
-	return measure(ctx, d.Fields, func(i int) *ledger.Shape { return shapes[i].Shape })
+	r.Title, r.From, r.Offline = strings.Join(titles, ", "), "Before registering, by the ledger's rules", true
+	return r.measure(ctx)
 }
 
-// reportFile adds the features of one file to a document, and those that can
-// conflict to shapes, by their place in it.
-func (a *app) reportFile(ctx context.Context, d *report.Document, name string, judge *fields.Judge, rules ledger.Rules, shapes map[int]ledger.Source) (title string, err error) {
-	file, err := fields.Open(ctx, name, a.stdin)
-	if err != nil {
-		return "", err
+// fieldOf is a feature as a field of a report.
+func (c *checking) fieldOf(f *feature) report.Field {
+	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.in.Name), f.Line) }
+	result := c.result(f)
+	field := report.Field{
+		ID: name(f), AltID: f.altID, Country: f.country, Hectares: result.Hectares, Invalid: f.invalid,
+		Conflict: result.Conflict, Share: result.Overlap,
 	}
-	defer file.Close()
-	title, first := filepath.Base(file.Name), len(d.Fields)
-	var repeats fields.Repeats
-	err = file.Judge(ctx, judge, func(item fields.Item, j fields.Judged) error {
-		f := report.Field{ID: fmt.Sprintf("%s:%d", title, item.Line), AltID: j.AltID, Invalid: j.Invalid()}
-		if item.Kind != fields.Geometry {
-			f.Start, f.End = day(j.Period.Start.String()), day(j.Period.End.String())
-		}
-		for _, p := range j.Problems {
-			f.Problems = append(f.Problems, p.String())
-		}
-		if j.Shape != nil {
-			f.Polygons, f.Country = j.Shape.Polygons(), countries.World().Of(j.Shape)
-			if !f.Invalid {
-				f.Hectares = new(j.Shape.Hectares())
-				if item.Kind != fields.Geometry {
-					shapes[len(d.Fields)] = ledger.Source{Shape: j.Shape, Period: j.Period, Country: f.Country}
-				}
-			}
-		}
-		repeats.Add(item.Line, &j, fields.FormOf(j.Shape))
-		d.Fields = append(d.Fields, f)
-		return nil
-	})
-	if err != nil {
-		return "", unreadable(file, err)
+	if f.kind != fields.Geometry {
+		field.Start, field.End = day(f.period.Start.String()), day(f.period.End.String())
 	}
-	shared, problems := fields.Share(file, api.SourceCreateFeatures{}, rules)
-	problems = append(file.Problems(rules), problems...)
-	for i := first; i < len(d.Fields); i++ {
-		f := &d.Fields[i]
-		if shared.Methodology != nil {
-			f.Methodology = string(*shared.Methodology)
-		}
-		if shared.OutcomeReportingYear != nil {
-			f.Year = *shared.OutcomeReportingYear
-		}
-		again := repeats.Problems(i-first, rules)
-		f.Invalid = f.Invalid || problems.Invalid() || again.Invalid()
-		for _, p := range append(again, problems...) {
-			f.Problems = append(f.Problems, p.String())
+	if methodology := f.in.attributes.Methodology; methodology != nil {
+		field.Methodology = string(*methodology)
+	}
+	if year := f.in.attributes.OutcomeReportingYear; year != nil {
+		field.Year = *year
+	}
+	for _, p := range result.Problems {
+		field.Problems = append(field.Problems, p.String())
+	}
+	if f.verdict != nil {
+		for _, ref := range f.verdict.With {
+			other := c.candidates[ref.Index]
+			field.With = append(field.With, report.Partner{Index: other.number, ID: name(other), AltID: other.altID, Own: true})
 		}
 	}
-	if missing := judge.Missing(); missing != nil && len(d.Fields) > first {
-		a.say("%s: %s", file.Name, printable(missing.Error()))
-	}
-	return title, nil
+	return field
 }
 
 // reportRow is a field in CSV.
@@ -305,16 +250,17 @@ type reportRow struct {
 	Problems    []string `json:"problems"`
 }
 
-func (a *app) printReport(d *report.Document, format string) error {
+// print prints the summary, or a row for each field.
+func (r *reporting) print(format string) error {
 	switch format {
 	case "json":
-		return a.printJSON(d.Summary())
+		return r.app.printJSON(r.Summary())
 	case "table":
-		return a.printSummary(d)
+		return r.printSummary()
 	}
-	out := newOutput(a, a.stdout, format, form[reportRow]{})
-	for i := range d.Fields {
-		f := &d.Fields[i]
+	out := newOutput(r.app, format, form[reportRow]{})
+	for i := range r.Fields {
+		f := &r.Fields[i]
 		row := reportRow{f.ID, f.AltID, f.Country, f.Start, f.End, f.Methodology, f.Year, f.Hectares, nil, f.State().String(),
 			f.Conflict, nil, f.Share, f.Protected, f.Problems}
 		if f.Hectares != nil {
@@ -331,15 +277,15 @@ func (a *app) printReport(d *report.Document, format string) error {
 }
 
 // printSummary prints what the fields come to, for people.
-func (a *app) printSummary(d *report.Document) error {
-	s := d.Summary()
+func (r *reporting) printSummary() error {
+	a, s := r.app, r.Summary()
 	known := func(n *int) string {
 		if n == nil {
 			return "not known before registering"
 		}
 		return strconv.Itoa(*n)
 	}
-	if err := a.printPairs("REPORT", d.Title, [][2]string{
+	if err := a.printPairs("REPORT", r.Title, [][2]string{
 		{"fields", strconv.Itoa(s.Fields)},
 		{"area", fmt.Sprintf("%.2f hectares, %.2f acres", s.Hectares, s.Acres)},
 		{"clear", strconv.Itoa(s.Clear)},
@@ -357,7 +303,7 @@ func (a *app) printSummary(d *report.Document) error {
 		list []*report.Count
 	}{{"COUNTRY", s.Countries}, {"METHODOLOGY", s.Methodologies}} {
 		fmt.Fprintln(a.stdout)
-		out := newOutput(a, a.stdout, "table", form[*report.Count]{columns: []column[*report.Count]{
+		out := newOutput(a, "table", form[*report.Count]{columns: []column[*report.Count]{
 			{head: one.head, cell: func(c *report.Count) string { return cmp.Or(c.Name, "not known") }, least: 12},
 			{head: "FIELDS", cell: func(c *report.Count) string { return strconv.Itoa(c.Fields) }, right: true},
 			{head: "HECTARES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Hectares) }, right: true},

@@ -3,57 +3,108 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
 )
 
-func (a *app) sourcesCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "sources",
-		Short: "List, show, register and delete sources",
-		Args:  knownCommand,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.listCommand(), a.getCommand(), a.createCommand(), a.deleteCommand())
-	return cmd
+// sourceOutput writes sources.
+type sourceOutput struct {
+	*output[*api.Source]
+	app   *app
+	own   map[string]bool            // the account's, of those that were seen
+	whole bool                       // own holds all of them: what is not in it is another custodian's
+	news  map[string]map[string]bool // what METI answered that this version does not know, by its kind
 }
 
-// whose tells the account's own sources from others.
-type whose struct {
-	own   map[string]bool
-	whole bool // own holds all of the account's: what is not in it is another custodian's
+func (a *app) sourceOutput(format string) *sourceOutput {
+	o := &sourceOutput{app: a, own: map[string]bool{}, news: map[string]map[string]bool{}}
+	o.output = newOutput(a, format, form[*api.Source]{
+		columns: []column[*api.Source]{
+			{head: "SSID", cell: func(s *api.Source) string { return s.ID }},
+			{head: "ALT ID", cell: func(s *api.Source) string { return s.AltID }, least: 16},
+			{head: "COUNTRY", cell: func(s *api.Source) string { return s.Country }, least: 7, drop: 2},
+			{head: "HECTARES", cell: func(s *api.Source) string { return hectares(s.Hectares) }, right: true},
+			{head: "START", cell: func(s *api.Source) string { return day(s.StartAt.String()) }, drop: 1},
+			{head: "END", cell: func(s *api.Source) string { return day(s.EndAt.String()) }, drop: 3},
+			{head: "METHODOLOGY", cell: func(s *api.Source) string { return string(s.Methodology) }, least: 11, drop: 4},
+			{head: "CONFLICT", cell: o.conflict, red: (*api.Source).InConflict, least: 20},
+		},
+		feature: sourceFeature,
+	})
+	return o
 }
 
-func (w *whose) see(id string) {
-	if w.own == nil {
-		w.own = map[string]bool{}
+// see takes note of a source, which is one of the account.
+func (o *sourceOutput) see(s *api.Source) {
+	if o.format == "table" {
+		o.own[s.ID] = true
 	}
-	w.own[id] = true
+	for name := range s.AdditionalProperties {
+		if s.HasField(name) {
+			o.note("fields of another type than expected", name)
+		} else {
+			o.note("members that this version does not know", name)
+		}
+	}
+	noteValues(o, "methodology", s.Methodology)
+	noteValues(o, "source_type", s.SourceType)
+	noteValues(o, "geometry_source", s.GeometrySource)
+	noteValues(o, "attribute_type", s.AttributeType...)
+}
+
+func noteValues[T interface {
+	~string
+	Known() bool
+}](o *sourceOutput, field string, values ...T) {
+	for _, value := range values {
+		if value != "" && !value.Known() {
+			o.note("values that this version does not know", field+" "+string(value))
+		}
+	}
+}
+
+func (o *sourceOutput) note(kind, what string) {
+	if o.news[kind] == nil {
+		o.news[kind] = map[string]bool{}
+	}
+	o.news[kind][what] = true
+}
+
+// tellNews says, under -v, what METI answered that this version does not know.
+func (o *sourceOutput) tellNews() {
+	if !o.app.verbose {
+		return
+	}
+	for _, kind := range slices.Sorted(maps.Keys(o.news)) {
+		o.app.say("METI answered %s: %s", kind, printable(strings.Join(slices.Sorted(maps.Keys(o.news[kind])), ", ")))
+	}
 }
 
 // conflict is a conflict in words: "2: 1 own, 1 other, 43 %".
-func (w *whose) conflict(s *api.Source) string {
+func (o *sourceOutput) conflict(s *api.Source) string {
 	if !s.InConflict() {
 		return "-"
 	}
-	with, own, parts := s.ConflictWith, 0, []string{}
-	for _, id := range with {
-		if w.own[id] {
+	own, parts := 0, []string{}
+	for _, id := range s.ConflictWith {
+		if o.own[id] {
 			own++
 		}
+	}
+	other, name := len(s.ConflictWith)-own, "not listed"
+	if o.whole {
+		name = "other"
 	}
 	if own > 0 {
 		parts = append(parts, fmt.Sprintf("%d own", own))
 	}
-	if other := len(with) - own; other > 0 && w.whole {
-		parts = append(parts, fmt.Sprintf("%d other", other))
-	} else if other > 0 {
-		parts = append(parts, fmt.Sprintf("%d not listed", other))
+	if other > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s", other, name))
 	}
 	if len(parts) == 0 {
 		parts = []string{"yes"}
@@ -62,8 +113,8 @@ func (w *whose) conflict(s *api.Source) string {
 		parts = append(parts, percent(*s.PercentOverlap))
 	}
 	text := strings.Join(parts, ", ")
-	if len(with) > own && own > 0 {
-		text = fmt.Sprintf("%d: %s", len(with), text)
+	if own > 0 && other > 0 {
+		text = fmt.Sprintf("%d: %s", own+other, text)
 	}
 	return text
 }
@@ -80,63 +131,23 @@ func percent(share float64) string {
 	}
 }
 
-// sourceForm is how sources are written.
-func sourceForm(w *whose) form[*api.Source] {
-	return form[*api.Source]{
-		columns: []column[*api.Source]{
-			{head: "SSID", cell: func(s *api.Source) string { return s.ID }},
-			{head: "ALT ID", cell: func(s *api.Source) string { return s.AltID }, least: 16},
-			{head: "COUNTRY", cell: func(s *api.Source) string { return s.Country }, least: 7, drop: 2},
-			{head: "HECTARES", cell: func(s *api.Source) string { return hectares(s.Hectares) }, right: true},
-			{head: "START", cell: func(s *api.Source) string { return day(s.StartAt.String()) }, drop: 1},
-			{head: "END", cell: func(s *api.Source) string { return day(s.EndAt.String()) }, drop: 3},
-			{head: "METHODOLOGY", cell: func(s *api.Source) string { return string(s.Methodology) }, least: 11, drop: 4},
-			{head: "CONFLICT", cell: w.conflict, red: (*api.Source).InConflict, least: 20},
-		},
-		feature: sourceFeature,
-	}
-}
-
 // sourceFeature is a source as a GeoJSON Feature in the form that METI takes:
 // its id is the alt_id. All else that is known stands in its properties.
 func sourceFeature(s *api.Source) ([]byte, error) {
 	bare := *s
 	bare.Geometry, bare.GeoJSON = nil, nil
-	properties, err := json.Marshal(bare)
-	if err != nil {
-		return nil, err
-	}
-	id, err := json.Marshal(s.AltID)
-	if err != nil {
-		return nil, err
-	}
-	return fmt.Appendf(nil, `{"type":"Feature","id":%s,"geometry":%s,"properties":%s}`, id, geometryOf(s), properties), nil
+	return json.Marshal(struct {
+		Type       string          `json:"type"`
+		ID         string          `json:"id"`
+		Geometry   json.RawMessage `json:"geometry"`
+		Properties *api.Source     `json:"properties"`
+	}{"Feature", s.AltID, geometryOf(s), &bare})
 }
 
 // geometryOf is a source's geometry as GeoJSON, null without one.
-func geometryOf(s *api.Source) []byte {
-	for _, geometry := range [][]byte{s.Geometry, s.GeoJSON} {
-		if len(geometry) > 0 {
-			return geometry
-		}
+func geometryOf(s *api.Source) json.RawMessage {
+	if len(s.Geometry) > 0 {
+		return s.Geometry
 	}
-	return []byte("null")
-}
-
-// printSources prints sources that are at hand.
-func (a *app) printSources(format string, sources []*api.Source) error {
-	var seen news
-	var w whose
-	for _, s := range sources {
-		seen.see(s)
-		w.see(s.ID)
-	}
-	out := newOutput(a, a.stdout, format, sourceForm(&w))
-	for _, s := range sources {
-		if err := out.add(s); err != nil {
-			return err
-		}
-	}
-	seen.tell(a)
-	return out.end()
+	return s.GeoJSON
 }

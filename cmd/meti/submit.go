@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 	"github.com/meti-go/meti/ledger/countries"
 	"github.com/meti-go/meti/register"
@@ -22,17 +23,17 @@ import (
 type submitting struct {
 	app        *app
 	options    register.Options
-	mapping    *mapping
-	attributes given
+	mapping    *fields.Options
+	attributes specFlags
+	format     *string
 
-	output                     func() (string, error)
-	format, countries, against string
-	quiet, all, yes            bool
-	dryRun, failOnConflict     bool
-	replace, again             bool
-	skipExisting, skipGone     bool
-	progress                   *submitProgress
-	page                       page
+	countries, against     string
+	quiet, all, yes        bool
+	dryRun, failOnConflict bool
+	replace, again         bool
+	skipExisting, skipGone bool
+	progress               *submitProgress
+	page                   page
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -50,7 +51,7 @@ seen. "submit --dry-run" is the same; docs/registering.md tells more.
 It ends with 0 when everything left can be sent or nothing is left, with 9 when
 something needs a decision, and with 6 when all features are invalid.`,
 		Example: "  meti plan fields.geojson --methodology Agriculture",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE:    s.command,
 	}
 	s.commonFlags(cmd)
@@ -91,7 +92,7 @@ look are shown, without --all. The exit code is the first that applies:
   7         conflicts, with --fail-on-conflict
   0         all are done; the rows and the last message tell of conflicts`,
 		Example: "  meti submit fields.geojson --methodology Agriculture --year 2026\n  meti submit fields.geojson --replace --max-replace 10",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE:    s.command,
 	}
 	s.commonFlags(cmd)
@@ -123,34 +124,26 @@ func (s *submitting) commonFlags(cmd *cobra.Command) {
 	flags.BoolVarP(&s.quiet, "quiet", "q", false, "no progress, no summary, and on a terminal no rows")
 	completeWith(cmd, "against", "account")
 	inGroup(cmd, "What METI has already", "replace", "max-replace", "skip-existing", "again", "skip-gone", "journal", "settle", "against", "countries")
-	s.output = s.app.outputFlag(cmd, formats...)
+	s.format = s.app.outputFlag(cmd, formats...)
 }
 
 // command reads the command line.
 func (s *submitting) command(cmd *cobra.Command, args []string) error {
 	a, o := s.app, &s.options
-	var err error
-	if s.format, err = s.output(); err != nil {
-		return err
-	}
 	s.all = s.all || !a.terminal || cmd.Flags().Changed("output")
-	mapped, err := s.mapping.options(cmd)
-	if err != nil {
-		return err
-	}
-	o.IDProperty, o.StartProperty, o.EndProperty, o.Rules = mapped.IDProperty, mapped.Start, mapped.End, mapped.Rules
+	o.IDProperty, o.StartProperty, o.EndProperty, o.Rules = s.mapping.IDProperty, s.mapping.Start, s.mapping.End, s.mapping.Rules
 	batch := cmd.Flags().Lookup("batch") == nil || o.BatchFeatures > 0 && o.InFlight > 0
 	switch {
 	case s.replace && s.skipExisting:
-		return usage(cmd, errors.New("give --replace or --skip-existing, not both"))
+		return usage("give --replace or --skip-existing, not both")
 	case s.again && s.skipGone:
-		return usage(cmd, errors.New("give --again or --skip-gone, not both"))
+		return usage("give --again or --skip-gone, not both")
 	case o.Settle <= 0 || o.MaxReplace <= 0 || !batch:
-		return usage(cmd, errors.New("--settle, --batch, --in-flight and --max-replace are positive"))
+		return usage("--settle, --batch, --in-flight and --max-replace are positive")
 	case s.against != "" && s.against != "account":
-		return usage(cmd, fmt.Errorf("--against is %q, not account", s.against))
+		return usage("--against is %q, not account", s.against)
 	}
-	if err := s.page.check(cmd); err != nil {
+	if err := s.page.check(); err != nil {
 		return err
 	}
 	table := countries.World // made only where something may conflict
@@ -197,7 +190,7 @@ func (s *submitting) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if sandbox(o.Client.Server()) && (s.replace || s.again) {
-		return usage(cmd, errors.New("the sandbox keeps nothing: there is nothing to --replace, and nothing --again"))
+		return usage("the sandbox keeps nothing: there is nothing to --replace, and nothing --again")
 	}
 	o.Progress, o.Notice = p.show, p.say
 	job, err := register.Plan(ctx, *o)
@@ -249,12 +242,12 @@ func (s *submitting) report(ctx context.Context, job *register.Job) error {
 		}
 		ids[row.ID] = row.ID != ""
 	}
-	d := newDocument(s.app, 0.02)
-	if err := s.app.reportAccount(ctx, d, s.options.Client, ids); err != nil {
+	r := s.app.newReport()
+	if err := r.readAccount(ctx, s.options.Client, ids); err != nil {
 		return err
 	}
-	d.Title = filepath.Base(s.options.Input)
-	return s.page.write(d)
+	r.Title = filepath.Base(s.options.Input)
+	return s.page.write(&r.Document)
 }
 
 // count is how many there are of something.

@@ -36,7 +36,7 @@ func (s *submitting) write(job *register.Job) error {
 	if s.quiet && !s.all {
 		return nil
 	}
-	out := newOutput(s.app, s.app.stdout, s.format, s.rowForm())
+	out := newOutput(s.app, *s.format, s.rowForm())
 	for row, err := range job.Rows() {
 		if err != nil {
 			return err

@@ -54,7 +54,7 @@ func TestTerminal(t *testing.T) {
 func TestTableInParts(t *testing.T) {
 	var out strings.Builder
 	cell := func(text string) func(int) string { return func(int) string { return text } }
-	r := newOutput(&app{}, &out, "table", form[int]{columns: []column[int]{{head: "A", cell: cell("x")}, {head: "B", cell: cell("y")}}})
+	r := newOutput(&app{system: system{stdout: &out}}, "table", form[int]{columns: []column[int]{{head: "A", cell: cell("x")}, {head: "B", cell: cell("y")}}})
 	for i := range 5 {
 		if err := errors.Join(r.add(i), r.flush()); err != nil {
 			t.Fatal(err)

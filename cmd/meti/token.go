@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,36 +22,36 @@ func (a *app) tokenCommand() *cobra.Command {
 
 The token is shared between runs and renewed only when it must be.`,
 		Example: "  meti token --status",
-		Args:    arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if claims && status {
-				return usage(cmd, errors.New("give --claims or --status, not both"))
-			}
-			var asked []string
-			for _, text := range scopes {
-				asked = append(asked, strings.Fields(strings.ReplaceAll(text, ",", " "))...)
-			}
-			source, err := a.tokens(asked)
-			if err != nil {
-				return err
-			}
-			grant, err := source.Grant(cmd.Context())
-			if err != nil {
-				return err
-			}
-			switch {
-			case claims:
-				return a.printClaims(grant)
-			case status:
-				return a.printStatus(grant, source.Quota())
-			}
-			_, err = fmt.Fprintln(a.stdout, grant.AccessToken())
-			return err
-		},
+		Args:    cobra.NoArgs,
 	}
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "ask for this scope only; may be repeated")
 	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims, which were not verified, as JSON")
 	cmd.Flags().BoolVar(&status, "status", false, "print expiry, scopes, account and how many tokens are left")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if claims && status {
+			return usage("give --claims or --status, not both")
+		}
+		source, err := a.tokens(strings.FieldsFunc(strings.Join(scopes, " "), func(r rune) bool { return r == ',' || r == ' ' }))
+		if err != nil {
+			return err
+		}
+		grant, err := source.Grant(cmd.Context())
+		if err != nil {
+			return err
+		}
+		switch {
+		case claims:
+			said, err := authn.ParseUnverifiedClaims(grant.AccessToken())
+			if err != nil {
+				return err
+			}
+			return a.printJSON(tokenClaims(said))
+		case status:
+			return a.printStatus(grant, source.Quota())
+		}
+		_, err = fmt.Fprintln(a.stdout, grant.AccessToken())
+		return err
+	}
 	return cmd
 }
 
@@ -70,14 +68,6 @@ type tokenClaims struct {
 	Permissions []string  `json:"permissions,omitempty"`
 	IssuedAt    time.Time `json:"iat,omitzero"`
 	ExpiresAt   time.Time `json:"exp,omitzero"`
-}
-
-func (a *app) printClaims(grant *authn.Grant) error {
-	claims, err := authn.ParseUnverifiedClaims(grant.AccessToken())
-	if err != nil {
-		return err
-	}
-	return a.printJSON(tokenClaims(claims))
 }
 
 // tokenStatus is what "meti token --status" prints.
@@ -116,12 +106,4 @@ func (a *app) printStatus(grant *authn.Grant, quota []authn.Quota) error {
 		lines = append(lines, [2]string{q.Name, text})
 	}
 	return a.printPairs("", "", lines)
-}
-
-// printJSON prints one value, indented.
-func (a *app) printJSON(v any) error {
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
 }

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/internal/fields"
+	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
+)
+
+// input is a file that was read, and whose features were judged: by one function
+// for check, report and create.
+type input struct {
+	*fields.File
+	features   []feature
+	attributes api.SourceCreateFeatures // what its sources share
+	problems   ledger.Problems          // of all features
+	ended      *fields.InputError       // why the rest was not looked at
+}
+
+// feature is what is kept of a feature: a few hundred bytes. Its geometry is read
+// again where it is needed.
+type feature struct {
+	fields.Place
+	in         *input
+	number     int // among the features of all files, from 0
+	kind       fields.Kind
+	broken     bool // it cannot be read again
+	invalid    bool
+	altID      string
+	problems   ledger.Problems // its own
+	country    string
+	hectares   float64
+	period     ledger.Period
+	entry      *ledger.Entry   // of what may conflict, until all of them are compared
+	registered string          // the SSID that it has already
+	verdict    *ledger.Verdict // of what was compared
+}
+
+// read reads and judges a file. Where it cannot be read to its end, the last
+// feature tells of that. Each feature is handed to keep, which may be nil.
+func (a *app) read(ctx context.Context, name string, o fields.Options, given api.SourceCreateFeatures, keep func(fields.Item, fields.Judged) error) (*input, error) {
+	if o.Rules.Countries == nil {
+		o.Rules.Countries = countries.World()
+	}
+	judge, err := fields.NewJudge(o)
+	if err != nil {
+		return nil, err
+	}
+	file, err := fields.Open(ctx, name, a.stdin)
+	if err != nil {
+		return nil, err
+	}
+	in := &input{File: file}
+	type judged struct {
+		fields.Judged
+		feature feature
+		form    fields.Form
+	}
+	judgeOne := func(item fields.Item) (j judged) {
+		j.Judged = judge.Item(item)
+		j.feature = feature{
+			Place: item.Place, in: in, kind: item.Kind, broken: item.Err != nil, altID: j.AltID, problems: j.Problems, period: j.Period,
+		}
+		if f := &j.feature; j.Shape != nil {
+			f.country, j.form = o.Rules.Countries.Of(j.Shape), fields.FormOf(j.Shape)
+			if !j.Invalid() {
+				f.hectares = j.Shape.Hectares()
+				if f.kind != fields.Geometry {
+					f.entry = new(ledger.EntryOf(ledger.Source{Shape: j.Shape, Period: j.Period, Country: f.country}))
+				}
+			}
+		}
+		return j
+	}
+	var repeats fields.Repeats
+	named := 0
+	err = fields.Map(ctx, file, judgeOne, func(item fields.Item, j judged) error {
+		repeats.Add(item.Line, &j.Judged, j.form)
+		in.features = append(in.features, j.feature)
+		if item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !o.Bare) {
+			named++
+		}
+		if keep != nil {
+			return keep(item, j.Judged)
+		}
+		return nil
+	})
+	whole := len(in.features)
+	if errors.As(err, &in.ended) {
+		end := fields.Item{Place: fields.Place{Line: max(in.ended.Line, 1), Index: whole}, Err: in.ended}
+		in.features = append(in.features, judgeOne(end).feature)
+	} else if err != nil {
+		file.Close()
+		return nil, unreadable(file, err)
+	}
+	if len(in.features) > 0 {
+		in.attributes, in.problems = fields.Share(file, given, o.Rules)
+		in.problems = append(file.Problems(o.Rules), in.problems...)
+	}
+	for i := range in.features {
+		f := &in.features[i]
+		if i < whole && !f.broken {
+			f.problems = append(f.problems, repeats.Problems(i, o.Rules)...)
+		}
+		if f.invalid = f.problems.Invalid() || in.problems.Invalid(); f.invalid {
+			f.entry = nil
+		}
+	}
+	if missing := judge.Missing(); missing != nil && named > 0 {
+		a.say("%s: %s", file.Name, printable(missing.Error()))
+	}
+	return in, nil
+}
+
+// unreadable says which file could not be read, with the exit code that is due.
+func unreadable(file *fields.File, err error) error {
+	if errors.Is(err, fields.ErrInput) { // it names the file
+		return withCode(exitInvalid, err)
+	}
+	return fmt.Errorf("%s: %w", file.Name, err)
+}
+
+// shape reads the shape of a feature again.
+func (f *feature) shape() (*ledger.Shape, error) {
+	raw, err := f.in.At(f.Place)
+	if err != nil {
+		return nil, err
+	}
+	shape, err := ledger.ParseGeometry(fields.GeometryOf(fields.Item{Place: f.Place, Kind: f.kind, Raw: raw}))
+	if err != nil {
+		return nil, fmt.Errorf("%s changed while it was checked: %w", f.in.Name, err)
+	}
+	return shape, nil
+}
+
+func problemText(p ledger.Problem) string {
+	text := printable(p.String())
+	if p.Advice != "" {
+		text += "; " + printable(p.Advice)
+	}
+	return text
+}
