@@ -19,7 +19,7 @@
 //	event                                                     state       in
 //	read from the input
 //	  against the ledger's rules, no id, or there twice       invalid     readInput, judgeTwins
-//	read in the account                                                   settleAs
+//	read in the account                                                   match, decide
 //	  a source that is this feature's (see below)             registered
 //	  … and an attribute that was asked for is another one    differs
 //	  none, and a request or a source of it is too young      unknown
@@ -27,7 +27,7 @@
 //	  none, and another source of its group is nobody's       boundary
 //	  none at all                                             new
 //	chosen to be sent: new; by the policies differs,
-//	boundary or gone; what METI refused before comes last     (the same)  chooseOne
+//	boundary or gone; what METI refused before comes last     (the same)  choose
 //	its intent is on the disk                                 unknown     post
 //	answered                                                              take
 //	  2xx, and it fits the request                            registered  accept
@@ -39,7 +39,7 @@
 //	  all else: lost, or taken where it is a 2xx              unknown     lose
 //	looked for, until the settling time after its end has passed          settle
 //	  found                                                   registered  became
-//	  not found by a reading that began later                 (as before) settleAs
+//	  not found by a reading that began later                 (as before) decide
 //	  … and METI had said that it took it                     unknown     leave
 //	the run ends, and it was new                              pending     Run
 //

@@ -1,24 +1,14 @@
 package register
 
 import (
-	"crypto/sha256"
 	"math"
 
 	"github.com/peterstace/simplefeatures/geom"
 
+	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/wire"
 )
-
-// hash is as much of a SHA-256 as identity needs.
-type hash [16]byte
-
-func sum(data []byte) hash {
-	full := sha256.Sum256(data)
-	return hash(full[:16])
-}
-
-// finest is the precision of a form in degrees: a tenth of a millimetre.
-const finest = 1e-9
 
 // Decimals of an answer's coordinates: fewer than 6 are taken for numbers that
 // happen to be short, for else 10.1 would be the same as 10.14.
@@ -33,6 +23,7 @@ func sameShape(a, b *ledger.Shape, decimals int) bool {
 	if a.Polygons() == nil && b.Polygons() == nil {
 		return boxOf(a).like(boxOf(b)) // points and lines, which the rules rarely let through
 	}
+	const finest = 1e-9 // degrees, a tenth of a millimetre
 	within := math.Sqrt2 * (0.5*math.Pow10(-decimals) + finest)
 	return geom.ExactEquals(multiPolygon(a), multiPolygon(b), geom.IgnoreOrder, geom.ToleranceXY(within))
 }
@@ -69,19 +60,36 @@ func decimalsOf(geometry []byte) int {
 	return min(max(most, fewestDecimals), mostDecimals)
 }
 
-// sameArea reports whether two areas in hectares agree.
-func sameArea(a, b float64) bool { return math.Abs(a-b) <= 1e-6*max(math.Abs(a), math.Abs(b)) }
+// sameArea reports whether a source has a shape's area, or does not say.
+func sameArea(shape *ledger.Shape, s *api.Source) bool {
+	if s.Hectares == nil {
+		return true
+	}
+	a, b := shape.Hectares(), float64(*s.Hectares)
+	return math.Abs(a-b) <= 1e-6*max(math.Abs(a), math.Abs(b))
+}
 
-// box4 is a box in few bytes, good to a metre.
-type box4 [4]float32
+// sameBoundary compares a shape with a source. What the source does not tell
+// does not tell them apart.
+func sameBoundary(shape *ledger.Shape, s *api.Source) bool {
+	raw := s.Boundary()
+	if raw == nil {
+		return sameArea(shape, s)
+	}
+	theirs, err := ledger.ParseGeometry(raw)
+	return err == nil && sameShape(shape, theirs, decimalsOf(raw))
+}
 
-func boxOf(s *ledger.Shape) box4 {
+// box is west, south, east and north in degrees, in few bytes: good to a metre.
+type box [4]float32
+
+func boxOf(s *ledger.Shape) box {
 	b, _ := s.Box()
-	return box4{float32(b.West), float32(b.South), float32(b.East), float32(b.North)}
+	return box{float32(b.West), float32(b.South), float32(b.East), float32(b.North)}
 }
 
 // like reports whether two boxes may be those of one boundary, rounded.
-func (b box4) like(o box4) bool {
+func (b box) like(o box) bool {
 	for i := range b {
 		if math.Abs(float64(b[i]-o[i])) > 2e-5 {
 			return false
@@ -91,7 +99,41 @@ func (b box4) like(o box4) bool {
 }
 
 // meets reports whether two boxes share a point, or nearly so.
-func (b box4) meets(o box4) bool {
+func (b box) meets(o box) bool {
 	const more = 2e-5
 	return b[0]-more <= o[2] && o[0]-more <= b[2] && b[1]-more <= o[3] && o[1]-more <= b[3]
+}
+
+// What METI does not say of a time does not tell two apart; what is no time is
+// none of ours.
+const (
+	untold = ledger.Time(math.MinInt64)
+	noTime = ledger.Time(math.MaxInt64 / 2)
+)
+
+// day is how far the periods of one group may be apart: a server may write
+// midnight of another time zone.
+const day = ledger.Time(24 * 60 * 60 * 1e6)
+
+// together reports whether two periods are those of one group.
+func together(a, b ledger.Period) bool { return near(a.Start, b.Start) && near(a.End, b.End) }
+
+func near(a, b ledger.Time) bool {
+	return a == untold || b == untold || max(a, b)-min(a, b) <= day
+}
+
+func periodOf(s *api.Source) ledger.Period {
+	of := func(t wire.Time) ledger.Time {
+		switch {
+		case t.Text() != "":
+			if read, err := ledger.ParseTime(t.Text()); err == nil {
+				return read
+			}
+			return noTime
+		case t.IsZero():
+			return untold
+		}
+		return ledger.TimeOf(t.Time)
+	}
+	return ledger.Period{Start: of(s.StartAt), End: of(s.EndAt)}
 }

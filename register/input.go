@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"slices"
 	"strings"
 
@@ -16,46 +17,72 @@ import (
 // ErrInput says that the input cannot be read as GeoJSON. Nothing was sent.
 var ErrInput = fields.ErrInput
 
-// input is what is registered.
-type input struct {
-	*fields.File
-	judge    *fields.Judge
-	problems ledger.Problems // of all features
+// entry is what is kept of a feature: some hundred bytes, not its geometry.
+// Behind those of the input stand former ones, that the journal has and the input
+// has no more, but others of their group.
+type entry struct {
+	altID  string
+	period ledger.Period
+	form   fields.Form
+	box    box
+	text   uint64 // a hash of what was read
+	offset int64
+	length int32
+	line   int32
+	next   int32 // another valid entry of the same alt_id, -1 for none
+	twin   int32 // the line of another one that says the same, so that both are invalid
+	source int32 // what METI has of it, in Job.sources; -1 for nothing
+	known  int32 // what the journal has of it, likewise
+	kind   fields.Kind
+
+	state  State
+	before State // what it was when it was sent
+	send   bool  // it is to be sent, or is under way
+	last   bool  // METI refused it before: it is tried after all others, alone
+	await  bool  // its outcome is looked for
 }
 
-// feature is a feature as it is to be sent, read again.
-type feature struct {
-	raw      []byte
-	geometry json.RawMessage
-	shape    *ledger.Shape
-}
+// maxName is where an alt_id is cut off: METI takes 49 characters, and a longer
+// one is invalid.
+const maxName = 255
 
 // readInput reads the whole input and judges it on all cores.
-func (j *Job) readInput(ctx context.Context) error {
-	judge, err := fields.NewJudge(fields.Options{IDProperty: j.IDProperty, Start: j.StartProperty, End: j.EndProperty, Rules: j.Rules})
+func (j *Job) readInput(ctx context.Context) (err error) {
+	j.judge, err = fields.NewJudge(fields.Options{IDProperty: j.IDProperty, Start: j.StartProperty, End: j.EndProperty, Rules: j.Rules})
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	file, err := fields.Open(ctx, j.Input, j.Stdin)
-	if err != nil {
+	if j.input, err = fields.Open(ctx, j.Input, j.Stdin); err != nil {
 		return err
 	}
-	j.input = &input{File: file, judge: judge}
-	j.index = index{byName: map[uint64]int32{}, seed: maphash.MakeSeed(), warned: map[ledger.Rule]int{}}
 	j.progress(Progress{Stage: StageReading})
 	type item struct {
-		fields.Judged
-		entry entry
+		entry
+		problems ledger.Problems
 	}
-	err = fields.Map(ctx, file, func(read fields.Item) item {
-		it := item{Judged: judge.Item(read)}
-		it.entry = entry{place: placeOf(read), text: maphash.Bytes(j.seed, read.Raw), period: it.Period}
-		if it.Shape != nil {
-			it.entry.form, it.entry.box = fields.FormOf(it.Shape), boxOf(it.Shape)
+	err = fields.Map(ctx, j.input, func(read fields.Item) item {
+		f := j.judge.Item(read)
+		e := entry{
+			altID: strings.Clone(f.AltID[:min(len(f.AltID), maxName)]), period: f.Period, kind: read.Kind,
+			text: maphash.Bytes(j.seed, read.Raw), offset: read.Offset, length: read.Length, line: int32(read.Line),
+			next: -1, source: -1, known: -1,
 		}
-		return it
+		if f.Shape != nil {
+			e.form, e.box = fields.FormOf(f.Shape), boxOf(f.Shape)
+		}
+		if !f.Invalid() {
+			e.state = New
+		}
+		return item{e, f.Problems}
 	}, func(_ fields.Item, it item) error {
-		j.add(it.entry, &it.Judged)
+		warned := map[ledger.Rule]bool{}
+		for _, p := range it.problems {
+			if p.Severity == ledger.Warning && !warned[p.Rule] {
+				warned[p.Rule] = true
+				j.warned[string(p.Rule)]++
+			}
+		}
+		j.add(it.entry)
 		if len(j.entries)%1000 == 0 {
 			j.progress(Progress{Stage: StageReading, Done: len(j.entries)})
 		}
@@ -64,52 +91,116 @@ func (j *Job) readInput(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shared, problems := fields.Share(file, j.Attributes, j.Rules)
+	j.features = len(j.entries)
+	shared, problems := fields.Share(j.input, j.Attributes, j.Rules)
 	for _, p := range problems {
 		if p.Severity == ledger.Warning {
 			j.notice("%s", p)
 		}
 	}
 	j.Attributes = shared
-	if j.attributes, j.asked, err = attributesOf(shared); err != nil {
+	if err := j.ask(shared); err != nil {
 		return err
 	}
-	j.input.problems = append(file.Problems(j.Rules), problems...)
-	if j.input.problems.Invalid() {
+	if j.problems = append(j.input.Problems(j.Rules), problems...); j.problems.Invalid() {
 		for i := range j.entries {
 			j.entries[i].state = Invalid
 		}
 	}
-	if len(j.names) > 1<<32-1 {
-		return fmt.Errorf("%s has more ids than this program can hold", file.Name)
-	}
 	j.judgeTwins()
-	if err := judge.Missing(); err != nil {
+	if err := j.judge.Missing(); err != nil {
 		j.notice("%v", err)
 	}
 	return nil
 }
 
+// add takes one more entry, and gives its place.
+func (j *Job) add(e entry) int {
+	i := len(j.entries)
+	if e.state != Invalid {
+		if other, ok := j.byName[e.altID]; ok {
+			e.next = other
+		}
+		j.byName[e.altID] = int32(i)
+	}
+	j.entries = append(j.entries, e)
+	return i
+}
+
+// group gives the valid entries of an alt_id whose period is within a day, the
+// former ones first.
+func (j *Job) group(altID string, period ledger.Period) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		i, ok := j.byName[altID]
+		for ; ok && i >= 0; i = j.entries[i].next {
+			if e := &j.entries[i]; e.state != Invalid && together(e.period, period) && !yield(int(i)) {
+				return
+			}
+		}
+	}
+}
+
+// former reports whether an entry is none of the input's.
+func (j *Job) former(i int) bool { return i >= j.features }
+
+// judgeTwins finds the features that say the same as another one: they are
+// invalid, for nobody could tell which is which. Those that differ in the
+// boundary alone are as the rules want them.
+func (j *Job) judgeTwins() {
+	strict := j.Rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", "", "")}).Invalid()
+	var invalid []int
+	for i := range j.entries {
+		e := &j.entries[i]
+		others := false
+		for k := e.next; k >= 0; k = j.entries[k].next { // those before it
+			o := &j.entries[k]
+			switch {
+			case o.period != e.period || e.state == Invalid:
+				continue
+			case o.form == e.form:
+				e.twin, o.twin = o.line, e.line
+			case !strict:
+				others = true
+				continue
+			}
+			invalid = append(invalid, i, int(k))
+		}
+		if others {
+			j.warned[string(ledger.RuleRepeatedAltID)]++
+		}
+	}
+	for _, i := range invalid {
+		j.entries[i].state = Invalid
+	}
+}
+
+// loaded is a feature as it is to be sent, read again.
+type loaded struct {
+	geometry json.RawMessage
+	shape    *ledger.Shape
+}
+
 // readAgain reads the text of a feature again.
 func (j *Job) readAgain(i int) ([]byte, error) {
 	e := &j.entries[i]
-	raw, err := j.input.At(fields.Place{Offset: e.place.offset, Length: e.place.length})
+	raw, err := j.input.At(fields.Place{Offset: e.offset, Length: e.length})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInputChanged, err)
 	}
 	if maphash.Bytes(j.seed, raw) != e.text {
-		return nil, fmt.Errorf("%w: line %d is not what it was", ErrInputChanged, e.place.line)
+		return nil, fmt.Errorf("%w: line %d is not what it was", ErrInputChanged, e.line)
 	}
 	return raw, nil
 }
 
 // load reads a valid feature again, to send or to compare it. It may be called
 // from many goroutines.
-func (j *Job) load(i int) (f feature, err error) {
-	if f.raw, err = j.readAgain(i); err != nil {
+func (j *Job) load(i int) (f loaded, err error) {
+	raw, err := j.readAgain(i)
+	if err != nil {
 		return f, err
 	}
-	f.geometry = fields.GeometryOf(fields.Item{Kind: j.entries[i].place.kind, Raw: f.raw})
+	f.geometry = fields.GeometryOf(fields.Item{Kind: j.entries[i].kind, Raw: raw})
 	f.shape, err = ledger.ParseGeometry(f.geometry)
 	return f, err
 }
@@ -119,16 +210,15 @@ func (j *Job) load(i int) (f feature, err error) {
 func (j *Job) flawOf(i int) string {
 	e := &j.entries[i]
 	if e.twin > 0 {
-		return fmt.Sprintf("the feature in line %d has the same id and period, and the same boundary", j.entries[e.twin-1].place.line)
+		return fmt.Sprintf("the feature in line %d has the same id and period, and the same boundary", e.twin)
 	}
-	item := fields.Item{Place: fields.Place{Index: i}, Kind: e.place.kind}
-	if item.Raw, item.Err = j.readAgain(i); e.place.length == 0 {
+	item := fields.Item{Place: fields.Place{Index: i}, Kind: e.kind}
+	if item.Raw, item.Err = j.readAgain(i); e.length == 0 {
 		item.Err = errors.New("it cannot be read")
 	}
-	f := j.input.judge.Item(item)
-	problems := append(slices.Clone(f.Problems), j.input.problems...)
+	f := j.judge.Item(item)
 	var list []string
-	for _, p := range problems {
+	for _, p := range slices.Concat(f.Problems, j.problems) {
 		if p.Severity == ledger.Error {
 			list = append(list, p.String())
 		}

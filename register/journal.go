@@ -3,7 +3,6 @@ package register
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/meti-go/meti/ledger"
 )
 
 var (
@@ -25,11 +26,11 @@ var (
 	ErrJournal = errors.New("the journal cannot be used")
 )
 
+// journalHead is the first line of every journal; oldHead that of versions that
+// were never released.
 const (
-	// journalHead is the first line of every journal.
 	journalHead = "meti journal 2\n"
-	// oldHead began the journals of versions that were never released.
-	oldHead = "meti journal 1\n"
+	oldHead     = "meti journal 1\n"
 )
 
 // record is one line of a journal. It is of one of five kinds, by what it has.
@@ -64,22 +65,11 @@ type record struct {
 // mark is what a journal keeps of a feature: enough to know it again, and what
 // became of it, also when the input was edited.
 type mark struct {
-	Identity string     `json:"identity"`
-	AltID    string     `json:"alt_id"`
-	StartAt  string     `json:"start_at"`
-	EndAt    string     `json:"end_at"`
-	Box      [4]float32 `json:"box"` // west, south, east, north in degrees
-	Replaces string     `json:"replaces,omitempty"`
-}
-
-func (h hash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
-
-func parseHash(text string) (h hash, ok bool) {
-	data, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(data) != len(h) {
-		return h, false
-	}
-	return hash(data), true
+	AltID string `json:"alt_id"`
+	ledger.Period
+	Form     []byte `json:"form"`
+	Box      box    `json:"box"`
+	Replaces string `json:"replaces,omitempty"`
 }
 
 // journal is an append-only file. Each record is on disk when append returns.
@@ -94,11 +84,11 @@ type journal struct {
 	broken  error
 }
 
-// openJournal opens and locks a journal, and makes it if it is missing. The
-// lock is the operating system's and ends with the process. It is on the file
-// itself, so that no second name of it escapes; only Windows, where a lock
-// keeps its owner's other handles out, needs a file beside.
-func openJournal(path string) (*journal, error) {
+// openJournal opens and locks a journal, and makes it if it is missing; it calls
+// do with its records. The lock is the operating system's and ends with the
+// process. It is on the file itself, so that no second name of it escapes; only
+// Windows, where a lock keeps its owner's other handles out, needs a file beside.
+func openJournal(path string, do func(record) error) (*journal, error) {
 	for {
 		_, missing := os.Stat(path)
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -110,26 +100,27 @@ func openJournal(path string) (*journal, error) {
 		}
 		j := &journal{path: path, file: file}
 		if j.lock, err = lockFile(path, os.O_RDWR); err != nil {
-			return nil, errors.Join(err, j.file.Close())
+			return nil, errors.Join(err, file.Close())
 		}
-		// Whoever had it before may have removed what was opened here.
-		opened, err1 := j.file.Stat()
-		now, err2 := os.Stat(path)
-		if err1 == nil && err2 == nil && !os.SameFile(opened, now) || errors.Is(err2, os.ErrNotExist) {
+		if !stillAt(path, file) { // whoever had it before removed it
 			if err := j.close(); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		j.created = missing != nil
-		if err = errors.Join(err1, err2); err == nil {
-			err = j.begin()
-		}
-		if err != nil {
+		if err := j.begin(do); err != nil {
 			return nil, errors.Join(err, j.close())
 		}
 		return j, nil
 	}
+}
+
+// stillAt reports whether a path leads to an open file.
+func stillAt(path string, file interface{ Stat() (os.FileInfo, error) }) bool {
+	opened, err1 := file.Stat()
+	now, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(opened, now)
 }
 
 func lockFile(path string, flag int) (*flock.Flock, error) {
@@ -147,33 +138,35 @@ func lockFile(path string, flag int) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// readJournal opens a journal that is not to be changed, and nil where there
-// is none. busy says that another process writes to it.
-func readJournal(path string) (j *journal, busy bool, err error) {
+// readJournal calls do with the records of a journal that is not to be changed,
+// if there is one. busy says that another process writes to it.
+func readJournal(path string, do func(record) error) (busy bool, err error) {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
+	defer file.Close()
 	if lock, err := lockFile(path, os.O_RDONLY); err == nil {
-		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		defer func() { _ = lock.Unlock() }()
 	} else if busy = errors.Is(err, ErrLocked); !busy {
-		return nil, false, errors.Join(err, file.Close())
+		return false, err
 	}
-	j = &journal{path: path, file: file, broken: errors.New("register: this journal is only read")}
-	if _, err := j.head(); err != nil {
-		return nil, false, errors.Join(err, j.close())
+	j := &journal{path: path, file: file}
+	whole, err := j.head()
+	if err == nil && whole {
+		_, err = j.records(do)
 	}
-	return j, busy, nil
+	return busy, err
 }
 
 // head reads the first line, and reports whether there is one.
 func (j *journal) head() (whole bool, err error) {
 	head := make([]byte, len(journalHead))
-	n, err := io.ReadFull(io.NewSectionReader(j.file, 0, int64(len(head))), head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	n, err := j.file.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
 		return false, err
 	}
 	switch head = head[:n]; {
@@ -187,20 +180,18 @@ func (j *journal) head() (whole bool, err error) {
 	return false, fmt.Errorf("%w: %s is no journal; nothing was written to it", ErrJournal, j.path)
 }
 
-// begin finds the end of a journal, and cuts a torn last line off.
-func (j *journal) begin() error {
+// begin reads a journal to its end, and cuts a torn last line off.
+func (j *journal) begin(do func(record) error) error {
 	whole, err := j.head()
 	if err != nil {
 		return err
 	}
-	if !whole {
-		if _, err := j.file.WriteAt([]byte(journalHead), 0); err != nil {
-			return err
-		}
-		j.end = int64(len(journalHead))
-		return errors.Join(j.file.Truncate(j.end), j.file.Sync())
+	torn := !whole
+	if j.end = int64(len(journalHead)); whole {
+		torn, err = j.records(do)
+	} else {
+		_, err = j.file.WriteAt([]byte(journalHead), 0)
 	}
-	torn, err := j.records(nil)
 	if err == nil && torn {
 		err = errors.Join(j.file.Truncate(j.end), j.file.Sync())
 	}
@@ -211,28 +202,21 @@ func (j *journal) begin() error {
 // line that is torn was never acknowledged, for its write or its flush did not
 // end; a damaged line with others after it means that nothing can be trusted.
 func (j *journal) records(do func(record) error) (torn bool, err error) {
-	if j == nil {
-		return false, nil
-	}
-	at := int64(len(journalHead))
-	reader := bufio.NewReaderSize(io.NewSectionReader(j.file, at, 1<<62), 1<<20)
-	for j.end = at; ; {
+	j.end = int64(len(journalHead))
+	reader := bufio.NewReader(io.NewSectionReader(j.file, j.end, 1<<62))
+	for {
 		line, err := reader.ReadBytes('\n')
-		if len(line) > 0 {
-			if torn {
-				return torn, fmt.Errorf("%w: %s is damaged at byte %d, with records after it; restore it from a copy, or move it away: what it registered is found in the account", ErrJournal, j.path, j.end)
+		switch r, ok := decodeLine(line); {
+		case len(line) == 0:
+		case torn:
+			return torn, fmt.Errorf("%w: %s is damaged at byte %d, with records after it; restore it from a copy, or move it away: what it registered is found in the account", ErrJournal, j.path, j.end)
+		case !ok:
+			torn = true
+		default:
+			if err := do(r); err != nil {
+				return false, fmt.Errorf("%w: %s: %w", ErrJournal, j.path, err)
 			}
-			r, ok := decodeLine(line)
-			if at += int64(len(line)); ok {
-				j.end = at
-				if do != nil {
-					if err := do(r); err != nil {
-						return false, err
-					}
-				}
-			} else {
-				torn = true
-			}
+			j.end += int64(len(line))
 		}
 		if err == io.EOF {
 			return torn, nil
@@ -249,19 +233,15 @@ const crcLength = 9
 
 func encodeLine(r record) ([]byte, error) {
 	text, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	line := fmt.Appendf(make([]byte, 0, len(text)+crcLength+1), "%08x ", crc32.ChecksumIEEE(text))
-	return append(append(line, text...), '\n'), nil
+	return fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(text), text), err
 }
 
 func decodeLine(line []byte) (r record, ok bool) {
-	if len(line) < crcLength+1 || line[len(line)-1] != '\n' || line[crcLength-1] != ' ' {
+	if len(line) < crcLength+1 || line[len(line)-1] != '\n' {
 		return r, false
 	}
 	text := line[crcLength : len(line)-1]
-	if fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) != string(line[:crcLength-1]) {
+	if fmt.Sprintf("%08x ", crc32.ChecksumIEEE(text)) != string(line[:crcLength]) {
 		return r, false
 	}
 	return r, json.Unmarshal(text, &r) == nil

@@ -4,160 +4,68 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
 
-// evidence is why a source is taken for a feature's, the best first.
-type evidence uint8
-
-const (
-	byJournal  evidence = iota // the journal has its SSID
-	byForm                     // the same boundary to a billionth of a degree
-	byRounding                 // the same at the answer's own number of decimals
-	byArea                     // METI tells no boundary; the hectares are the same
-	byDefault                  // it is what a request under way replaces
-)
-
-// pair is a source that may be a feature's.
-type pair struct {
-	by            evidence
-	entry, source int32
+// source is what is kept of an SSID that METI told of, in a group of the input's,
+// or that the journal has: some hundred bytes.
+type source struct {
+	id        string
+	country   unique.Handle[string]
+	hectares  float64 // NaN where METI does not say
+	at        int64   // since when the journal has it, in Unix nanoseconds; 0 where it does not
+	entry     int32   // the one that the journal has it of, or else one of its group
+	successor int32   // the entry that is to replace it, -1 for none
+	reading   uint16  // the last one that it was in
+	conflict  int8    // 1, 0, or -1 where METI does not say
+	paired    bool    // it is a feature's
 }
 
-// seen is a source of the group of an entry, whoever it belongs to.
-type seen struct{ source, entry int32 }
-
-// reading is what one look at the account gave, for some features.
-type reading struct {
-	begin time.Time // what was visible then is in it
-	whole bool      // all of the account was listed
-	pairs []pair
-	seen  []seen
-	gone  map[string]bool // SSIDs that METI answered with 404
-	lacks []string        // SSIDs that METI has and the listing lacks
-
-	number uint16
-	count  int
+// source gives the place of an SSID among the sources.
+func (j *Job) source(id string) int32 {
+	k, ok := j.bySSID[id]
+	if !ok {
+		k = int32(len(j.sources))
+		id = strings.Clone(id)
+		j.bySSID[id] = k
+		j.sources = append(j.sources, source{id: id, hectares: math.NaN(), entry: -1, successor: -1, conflict: -1})
+	}
+	return k
 }
 
-// see takes in one source of an answer.
-func (j *Job) see(r *reading, s *api.Source) {
-	r.count++
-	if r.count%1000 == 0 {
-		j.progress(Progress{Stage: j.stage, Done: r.count})
+// put keeps what METI told of a source, in place of what it said before.
+func (j *Job) put(s *api.Source) int32 {
+	k := j.source(s.ID)
+	kept := &j.sources[k]
+	kept.country, kept.hectares, kept.conflict = unique.Make(s.Country), math.NaN(), -1
+	if s.Hectares != nil {
+		kept.hectares = float64(*s.Hectares)
 	}
-	if j.foreign(s) {
-		return
-	}
-	first := -1
-	for i := range j.named(s.AltID) {
-		if j.entries[i].state != Invalid && inGroup(j.entries[i].period, s) {
-			first = i
-			break
+	if s.Conflict != nil {
+		kept.conflict = 0
+		if *s.Conflict {
+			kept.conflict = 1
 		}
 	}
-	mapped, ours := j.known.byEntry[j.key(s.ID)]
-	if ours {
-		at, _ := j.ssidOf(int(mapped))
-		ours = at == s.ID
+	delete(j.partners, k)
+	if len(s.ConflictWith) > 0 {
+		j.partners[k] = s.ConflictWith
 	}
-	if first < 0 && !ours {
-		j.account.altIDs[j.key(s.ID)] = j.account.texts.add(s.AltID)
-		if j.stage == StageAccount {
-			j.neighbours.add(s)
-		}
-		return
+	delete(j.differences, k)
+	if text := j.difference(s); text != "" {
+		j.differences[k] = text
 	}
-	k := j.put(s)
-	j.account.sources[k].reading = r.number
-	if ours {
-		r.pairs = append(r.pairs, pair{byJournal, mapped, k})
-		r.seen = append(r.seen, seen{k, mapped})
-		return
-	}
-	r.seen = append(r.seen, seen{k, int32(first)})
-	exact := false
-	raw := geometryOf(s)
-	if raw == nil {
-		j.account.shapeless = true
-		for i := range j.live(s.AltID, j.entries[first].period) {
-			if !j.another(s) && (s.Hectares == nil || sameArea(j.hectares(i), float64(*s.Hectares))) {
-				r.pairs = append(r.pairs, pair{byArea, int32(i), k})
-				exact = true
-			}
-		}
-		if !exact {
-			j.adopt(s, nil)
-		}
-		return
-	}
-	j.account.shaped = true
-	shape, err := ledger.ParseGeometry(raw)
-	if err != nil {
-		return // a boundary that nobody can read is none of ours
-	}
-	box, form := boxOf(shape), fields.FormOf(shape)
-	for i := range j.named(s.AltID) {
-		e := &j.entries[i]
-		switch {
-		case e.state == Invalid || !inGroup(e.period, s):
-		case e.form == form:
-			r.pairs = append(r.pairs, pair{byForm, int32(i), k})
-			exact = true
-		case e.box.like(box):
-			if f, err := j.load(i); err == nil && sameShape(f.shape, shape, decimalsOf(raw)) {
-				r.pairs = append(r.pairs, pair{byRounding, int32(i), k})
-				exact = true
-			}
-		}
-	}
-	if exact {
-		return
-	}
-	j.adopt(s, &box)
-	if j.stage == StageAccount {
-		j.neighbours.add(s)
-	}
-}
-
-// another reports whether the journal has a source as that of a feature that is
-// not in the input any more.
-func (j *Job) another(s *api.Source) bool {
-	return slices.ContainsFunc(j.known.others[j.key(s.AltID)], func(o other) bool { return o.id == s.ID })
-}
-
-// adopt notes a source that is what an open intent made of a feature that was
-// edited since: its SSID is ours.
-func (j *Job) adopt(s *api.Source, box *box4) {
-	for _, l := range j.limbo {
-		for k, m := range l.marks {
-			if l.at[k] >= 0 || l.found[k] != "" || m.AltID != s.AltID || box != nil && !box.like(box4(m.Box)) {
-				continue
-			}
-			if period, err := m.period(); err == nil && inGroup(period, s) {
-				l.found[k] = s.ID
-				_, _ = j.learn(m, s.ID, time.Now().Add(-j.Settle))
-				return
-			}
-		}
-	}
-}
-
-// hectares computes a feature's area; it is not kept, for METI rarely hides
-// boundaries.
-func (j *Job) hectares(i int) float64 {
-	f, err := j.load(i)
-	if err != nil {
-		return -1
-	}
-	return f.shape.Hectares()
+	return k
 }
 
 // difference says which attributes that were asked for a source has otherwise.
@@ -169,364 +77,279 @@ func (j *Job) difference(s *api.Source) string {
 	bare := *s
 	bare.Geometry, bare.GeoJSON = nil, nil
 	text, err := json.Marshal(&bare)
-	if err != nil {
-		return ""
-	}
 	var theirs map[string]json.RawMessage
-	if json.Unmarshal(text, &theirs) != nil {
+	if err != nil || json.Unmarshal(text, &theirs) != nil {
 		return ""
 	}
 	var list []string
 	for name, ours := range j.asked {
-		have, told := theirs[name]
-		if told && string(have) != "null" && !sameValue(ours, string(have)) {
-			list = append(list, fmt.Sprintf("%s is %s there and %s here", name, plain(have), plain([]byte(ours))))
+		if have := theirs[name]; have != nil && string(have) != "null" && !sameValue(ours, have) {
+			list = append(list, fmt.Sprintf("%s is %s there and %s here", name, plain(have), plain(ours)))
 		}
 	}
 	slices.Sort(list)
 	return strings.Join(list, "; ")
 }
 
-// compare reads the account and says where each feature stands.
-func (j *Job) compare(ctx context.Context) error {
-	j.stage = StageAccount
-	j.describeJournal()
-	if j.target.Sandbox {
-		j.notice("the sandbox keeps nothing: what is registered, changed or gone, and in which order METI decides, is not exercised there")
-		j.choose()
-		return nil
-	}
-	entries := make([]int, 0, len(j.entries))
-	for i := range j.entries {
-		if j.entries[i].state != Invalid {
-			entries = append(entries, i)
-		}
-	}
-	if len(entries) == 0 && !j.AgainstAccount {
-		return nil
-	}
-	for try := 1; ; try++ {
-		j.neighbours.close()
-		j.neighbours = neighbours{}
-		r, err := j.look(ctx, entries, j.AgainstAccount)
-		if err != nil {
-			return err
-		}
-		j.read, j.account.whole = r.begin, r.whole
-		for _, l := range j.limbo {
-			l.read = r.begin
-		}
-		j.account.count = len(j.account.sources)
-		j.decide(r, entries)
-		if len(r.lacks) == 0 || !slices.ContainsFunc(entries, func(i int) bool { return j.entries[i].state == New }) {
-			break
-		}
-		if try == 3 {
-			j.lacking = fmt.Errorf("%w: the listing lacks %d sources that METI has, such as %s; nothing was sent", ErrIncomplete, len(r.lacks), r.lacks[0])
-			j.notice("%v", j.lacking)
-			break
-		}
-		j.progress(Progress{Stage: j.stage, Wait: "METI to list what it has", Until: time.Now().Add(j.patience(r))})
-		if !sleep(ctx, j.patience(r)) {
-			return context.Cause(ctx)
-		}
-	}
-	j.choose()
-	return j.nameParties(ctx)
+// evidence is why a source is taken for a feature's, the best first.
+type evidence uint8
+
+const (
+	byJournal  evidence = iota // the journal has its SSID
+	byForm                     // the same boundary to a billionth of a degree
+	byRounding                 // the same at the answer's own number of decimals
+	byArea                     // METI tells no boundary; the hectares are the same
+	byDefault                  // it is what the feature is to replace
+)
+
+// pair is a source that may be a feature's.
+type pair struct {
+	by            evidence
+	entry, source int32
 }
 
-// mostNamed bounds how many sources are looked up for their names.
-const mostNamed = 1000
-
-// nameParties looks up which sources that others conflict with are the
-// account's own. Where all of it was listed that is known.
-func (j *Job) nameParties(ctx context.Context) error {
-	if j.account.whole {
-		return nil
-	}
-	var ids []string
-	for _, with := range j.account.partners {
-		for _, id := range with {
-			if _, read := j.account.byID[j.key(id)]; read {
-				continue
-			}
-			if _, named := j.account.altIDs[j.key(id)]; !named && len(ids) < mostNamed {
-				j.account.altIDs[j.key(id)] = 0 // nobody's, until it is found
-				ids = append(ids, id)
-			}
-		}
-	}
-	found, err := j.get(ctx, ids, func(int, int) {})
-	for _, s := range found {
-		if s != nil && !j.foreign(s) {
-			j.account.altIDs[j.key(s.ID)] = j.account.texts.add(s.AltID)
-		}
-	}
-	return err
+// reading is what one look at the account gave, for some features.
+type reading struct {
+	begin  time.Time // what was visible then is in it
+	number uint16
+	count  int
+	pairs  []pair
+	gone   []int32 // sources that METI answered with 404
+	lacks  []int32 // sources that METI has and the listing lacks
 }
 
-// patience is how long an incomplete listing is waited for: until the youngest
-// of what it lacks must be visible.
-func (j *Job) patience(r *reading) time.Duration {
-	wait := j.Settle / 20
-	for _, id := range r.lacks {
-		if i, ok := j.known.byEntry[j.key(id)]; ok {
-			_, at := j.ssidOf(int(i))
-			wait = max(wait, time.Until(at.Add(j.Settle)))
+// see takes in one source of an answer.
+func (j *Job) see(r *reading, s *api.Source) {
+	if r.count++; r.count%1000 == 0 {
+		j.progress(Progress{Stage: j.stage, Done: r.count})
+	}
+	if j.foreign(s) {
+		return
+	}
+	k, known := j.bySSID[s.ID]
+	switch {
+	case known && j.sources[k].reading == r.number:
+		return // again
+	case known && j.sources[k].at != 0:
+		j.put(s)
+		j.sources[k].reading = r.number
+		r.pairs = append(r.pairs, pair{byJournal, j.sources[k].entry, k})
+		return
+	}
+	group := slices.Sorted(j.group(s.AltID, periodOf(s)))
+	if len(group) == 0 || !j.pairable(r, s, group) {
+		if j.stage == StageAccount {
+			j.neighbours.add(s)
 		}
 	}
-	return wait
+}
+
+// pairable notes which features of its group a source may be.
+func (j *Job) pairable(r *reading, s *api.Source, group []int) (some bool) {
+	k := j.put(s)
+	j.sources[k].reading, j.sources[k].entry = r.number, int32(group[0])
+	raw := s.Boundary()
+	j.shapeless, j.shaped = j.shapeless || raw == nil, j.shaped || raw != nil
+	shape, err := ledger.ParseGeometry(raw)
+	if err != nil && raw != nil {
+		return false // a boundary that nobody can read is none of ours
+	}
+	for _, i := range group {
+		e := &j.entries[i]
+		by := byDefault
+		switch {
+		case j.former(i) && (some || !e.await): // of others the journal has the source
+			continue
+		case raw == nil && j.former(i):
+			by = byArea
+		case raw == nil:
+			if f, err := j.load(i); err == nil && sameArea(f.shape, s) {
+				by = byArea
+			}
+		case e.form == fields.FormOf(shape):
+			by = byForm
+		case !e.box.like(boxOf(shape)):
+		case j.former(i):
+			by = byRounding
+		default:
+			if f, err := j.load(i); err == nil && sameShape(f.shape, shape, decimalsOf(raw)) {
+				by = byRounding
+			}
+		}
+		if by != byDefault {
+			some = true
+			r.pairs = append(r.pairs, pair{by, int32(i), k})
+		}
+	}
+	return some
 }
 
 // look reads what the account has of some entries.
-func (j *Job) look(ctx context.Context, entries []int, list bool) (*reading, error) {
-	j.account.readings++
-	r := &reading{begin: time.Now(), gone: map[string]bool{}, number: j.account.readings}
+func (j *Job) look(ctx context.Context, entries []int) (*reading, error) {
+	j.readings++
+	r := &reading{begin: time.Now(), number: j.readings}
 	j.progress(Progress{Stage: j.stage})
-	before, of := make([]int32, len(entries)), make([]bool, len(j.entries))
-	for n, i := range entries {
-		before[n] = j.entries[i].source
-		j.entries[i].source, of[i] = -1, true
+	asked := make([]bool, len(j.entries))
+	for _, i := range entries {
+		asked[i] = true
 	}
-	listed := func(id string) bool {
-		k, ok := j.account.byID[j.key(id)]
-		return ok && j.account.sources[k].reading == r.number && j.account.id(k) == id
+	var names []string // all of the account, where there are none
+	if len(entries) <= byListing && !(j.AgainstAccount && j.stage == StageAccount) {
+		names = j.altIDs(entries)
 	}
-	q := question{list: list || len(entries) > byListing, each: func(s *api.Source) { j.see(r, s) }}
-	if !q.list { // their names take megabytes
-		q.names = j.altIDsOf(entries)
-	}
-	q.known = func() (ids []string) {
-		for _, i := range entries {
-			if j.entries[i].known >= 0 {
-				if id, _ := j.ssidOf(i); !listed(id) {
-					ids = append(ids, id)
-				}
-			}
-		}
-		for _, others := range j.known.others {
-			for _, o := range others {
-				if of[o.entry] && !listed(o.id) {
-					ids = append(ids, o.id)
-				}
-			}
-		}
-		return ids
-	}
-	q.absent = func() (names []string) {
-		waiting := map[int]bool{}
-		for _, l := range j.limbo {
-			for _, i := range l.entries {
-				waiting[i] = of[i]
-			}
-		}
-		for _, s := range r.seen {
-			delete(waiting, int(s.entry))
-		}
-		for i, asked := range waiting {
-			if asked {
-				names = append(names, j.altID(i))
-			}
-		}
-		return names
-	}
-	q.progress = func(done, of int) { j.progress(Progress{Stage: j.stage, Done: done, Total: of}) }
-	whole, gone, lacks, err := j.ask(ctx, q)
-	for _, id := range lacks {
-		k, ours := j.known.byEntry[j.key(id)]
-		if s := j.account.altIDOf(j.account.byID[j.key(id)]); ours && s != j.altID(int(k)) {
-			err = fmt.Errorf("%w: %s is %q in METI, and was sent as %q", ErrAltered, id, s, j.altID(int(k)))
-		}
-	}
-	if err != nil { // what was known stays known
-		for n, i := range entries {
-			j.entries[i].source = before[n]
-		}
+	whole, err := j.fetch(ctx, names, func(s *api.Source) { j.see(r, s) })
+	if err != nil {
 		return nil, err
 	}
-	r.whole, r.lacks = whole, lacks
-	for _, id := range gone {
-		r.gone[id] = true
+	j.whole = j.whole || whole && j.stage == StageAccount
+	// Each SSID that the journal has of them is listed, or METI has it, or not.
+	var unlisted []int32
+	var ids []string
+	for k := range j.sources {
+		s := &j.sources[k]
+		if s.at == 0 || s.reading == r.number {
+			continue
+		}
+		if slices.ContainsFunc(j.concerned(int(s.entry)), func(i int) bool { return asked[i] }) {
+			unlisted, ids = append(unlisted, int32(k)), append(ids, s.id)
+		}
 	}
-	return r, nil
+	found, err := j.get(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for n, k := range unlisted {
+		switch s := found[n]; {
+		case s == nil:
+			r.gone = append(r.gone, k)
+		case s.AltID != j.entries[j.sources[k].entry].altID:
+			return nil, fmt.Errorf("%w: %s is %q in METI, and was sent as %q", ErrAltered, s.ID, s.AltID, j.entries[j.sources[k].entry].altID)
+		default:
+			r.lacks = append(r.lacks, k)
+			j.see(r, s)
+		}
+	}
+	if !whole || j.unfiltered {
+		return r, nil
+	}
+	// What a request may have made is asked for by its alt_id as well: that is
+	// another question than a listing, with another answer.
+	open := j.open()
+	for _, p := range r.pairs {
+		delete(open, int(p.entry))
+	}
+	var absent []int
+	for i := range open {
+		if asked[i] {
+			absent = append(absent, i)
+		}
+	}
+	if len(absent) > 0 {
+		j.unfiltered, err = j.fetchNamed(ctx, j.altIDs(absent), func(s *api.Source) { j.see(r, s) })
+	}
+	return r, err
 }
 
-// altIDsOf gives the alt_ids of entries, each once.
-func (j *Job) altIDsOf(entries []int) (names []string) {
-	for _, i := range entries {
-		names = append(names, j.altID(i))
+// altIDs gives the alt_ids of entries, each once.
+func (j *Job) altIDs(entries []int) []string {
+	names := make([]string, len(entries))
+	for n, i := range entries {
+		names[n] = j.entries[i].altID
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// decide says where entries stand, by a reading.
-func (j *Job) decide(r *reading, entries []int) {
-	j.match(r)
-	until := map[int]time.Time{}
-	for _, l := range j.limbo {
-		for _, i := range l.entries {
-			if l.deadline.After(until[i]) {
-				until[i] = l.deadline
-			}
+// concerned gives the entries that have to know what becomes of one: itself, and
+// those that have taken the place of a former one.
+func (j *Job) concerned(i int) (list []int) {
+	if !j.former(i) {
+		return []int{i}
+	}
+	return slices.Collect(j.group(j.entries[i].altID, j.entries[i].period))
+}
+
+// compare reads what METI has of some entries, and says where they stand. A
+// listing that lacks what METI has is read again, as long as it matters; then
+// nothing may be sent.
+func (j *Job) compare(ctx context.Context, entries []int) error {
+	for try := 1; ; try++ {
+		if j.stage == StageAccount {
+			j.neighbours.close()
+			j.neighbours = neighbours{}
+		}
+		r, err := j.look(ctx, entries)
+		if err != nil {
+			return err
+		}
+		j.read = r.begin
+		j.match(r, entries)
+		j.decide(r, entries)
+		if len(r.lacks) == 0 || !slices.ContainsFunc(entries, func(i int) bool { return j.entries[i].state == New && !j.former(i) }) {
+			return nil
+		}
+		if try == 3 {
+			return fmt.Errorf("%w: the listing lacks %d sources that METI has, such as %s; nothing was sent", ErrIncomplete, len(r.lacks), j.sources[r.lacks[0]].id)
+		}
+		wait := j.Settle / 20
+		for _, k := range r.lacks {
+			wait = max(wait, time.Until(j.visible(k)))
+		}
+		j.progress(Progress{Stage: j.stage, Wait: "METI to list what it has", Until: time.Now().Add(wait)})
+		if !sleep(ctx, wait) {
+			return context.Cause(ctx)
 		}
 	}
-	replacing := j.replacing()
-	left := map[int32]int32{} // by entry, a source of its group that is nobody's
-	for _, s := range r.seen {
-		if j.account.sources[s.source].paired {
-			continue
-		}
-		altID, period := j.altID(int(s.entry)), j.entries[s.entry].period
-		for i := range j.live(altID, period) {
-			left[int32(i)] = s.source
-		}
-	}
+}
+
+// since is when a source was registered, as the journal has it, and visible when
+// it must be visible.
+func (j *Job) since(k int32) time.Time   { return time.Unix(0, j.sources[k].at) }
+func (j *Job) visible(k int32) time.Time { return j.since(k).Add(j.Settle) }
+
+// match pairs entries and sources by the best evidence: each source belongs to
+// one feature, and a feature has one. A second one that could be a feature's too
+// is noted.
+func (j *Job) match(r *reading, entries []int) {
 	for _, i := range entries {
-		j.settleAs(r, i, left, until[i], replacing[i])
+		j.entries[i].source = -1
 	}
-}
-
-// replacing gives the sources that requests of unknown outcome replace, by
-// entry.
-func (j *Job) replacing() map[int]string {
-	list := map[int]string{}
-	for _, l := range j.limbo {
-		for k, m := range l.marks {
-			if l.at[k] >= 0 && m.Replaces != "" {
-				list[l.at[k]] = m.Replaces
-			}
+	for k := range j.sources {
+		if j.sources[k].reading == r.number {
+			j.sources[k].paired = false
 		}
 	}
-	return list
-}
-
-// settleAs is the part of decide for one entry: the table of the package
-// documentation, "read" and "looked for".
-func (j *Job) settleAs(r *reading, i int, left map[int32]int32, deadline time.Time, replaced string) {
-	e := &j.entries[i]
-	if e.source >= 0 && replaced == j.account.id(e.source) && deadline.After(r.begin) {
-		e.state = Unknown
-		return
-	}
-	if e.source >= 0 {
-		e.state = Registered
-		if j.account.sources[e.source].differs >= 0 {
-			e.state = Differs
-		}
-		return
-	}
-	if e.known >= 0 {
-		id, at := j.ssidOf(i)
-		if young := at.Add(j.Settle); r.gone[id] && young.After(r.begin) && young.After(deadline) {
-			deadline = young
-		}
-	}
-	for _, o := range j.known.others[j.key(j.altID(i))] {
-		if young := o.at.Add(j.Settle); r.gone[o.id] && together(o.period, e.period) && young.After(deadline) {
-			deadline = young
-		}
-	}
-	switch {
-	case deadline.After(r.begin):
-		e.state = Unknown
-		j.await(i, deadline)
-	case e.known >= 0:
-		e.state = Gone
-	default:
-		e.state = New
-		if k, ok := left[int32(i)]; ok {
-			e.state, e.source = Boundary, k
-		} else if j.NoJournal && j.account.shapeless && j.hasTwin(i) {
-			e.state = Unknown
-			j.reasons[i] = "METI tells no boundaries, and without a journal features of one id and period cannot be told apart"
-		}
-	}
-}
-
-// await makes sure that an entry is looked for again after a deadline.
-func (j *Job) await(i int, deadline time.Time) {
-	var young *limbo
-	for _, l := range j.limbo {
-		if l.intent == 0 {
-			young = l
-		} else if !l.deadline.Before(deadline) && slices.Contains(l.entries, i) {
-			return
-		}
-	}
-	if young == nil {
-		young = &limbo{cause: "registered a moment ago"}
-		j.limbo = append(j.limbo, young)
-	}
-	young.entries = append(young.entries, i)
-	if deadline.After(young.deadline) {
-		young.deadline = deadline
-	}
-}
-
-func (j *Job) hasTwin(i int) bool {
-	for k := range j.live(j.altID(i), j.entries[i].period) {
-		if k != i {
-			return true
-		}
-	}
-	return false
-}
-
-// match pairs features and sources by the best evidence: each source belongs
-// to one feature, and a feature has one. A second one that could be a feature's
-// too is noted.
-func (j *Job) match(r *reading) {
-	a := &j.account
-	for _, s := range r.seen {
-		a.sources[s.source].paired = false
-	}
-	for _, p := range r.pairs { // of features that this reading is not about
-		if j.entries[p.entry].source == p.source {
-			a.sources[p.source].paired = true
-		}
-	}
-	waiting := map[int32]bool{} // those that may have been registered by an open intent
-	for _, l := range j.limbo {
-		for _, i := range l.entries {
-			waiting[int32(i)] = true
-		}
-	}
-	replacing := j.replacing()
 	for n, p := range r.pairs {
-		if old, ok := replacing[int(p.entry)]; ok && old == a.id(p.source) {
+		s := &j.sources[p.source]
+		s.paired = s.paired || j.entries[p.entry].source == p.source // it is not about this one
+		if s.successor == p.entry {
 			r.pairs[n].by = byDefault
 		}
 	}
-	slices.SortStableFunc(r.pairs, func(x, y pair) int {
-		first := func(p pair) int {
-			if waiting[p.entry] {
-				return 0
-			}
-			return 1
+	open := j.open()
+	later := func(p pair) int {
+		if open[int(p.entry)] {
+			return 0
 		}
-		return cmp.Or(cmp.Compare(x.by, y.by), cmp.Compare(first(x), first(y)), cmp.Compare(x.entry, y.entry), cmp.Compare(x.source, y.source))
-	})
-	areas := areaPairs{map[int32][]int32{}, map[int32][]int32{}}
-	for _, p := range r.pairs {
-		if p.by == byArea {
-			areas.entries[p.source] = append(areas.entries[p.source], p.entry)
-			areas.sources[p.entry] = append(areas.sources[p.entry], p.source)
-		}
+		return 1
 	}
+	slices.SortFunc(r.pairs, func(x, y pair) int {
+		return cmp.Or(cmp.Compare(x.by, y.by), cmp.Compare(later(x), later(y)), cmp.Compare(x.entry, y.entry), cmp.Compare(x.source, y.source))
+	})
+	sure := byAreaOnly(r.pairs)
 	extra := map[int32][]string{}
 	for _, p := range r.pairs {
-		e, s := &j.entries[p.entry], &a.sources[p.source]
+		e, s := &j.entries[p.entry], &j.sources[p.source]
 		switch {
-		case s.paired || e.state == Invalid:
+		case s.paired:
 		case e.source >= 0:
 			if p.by <= byRounding && e.source != p.source {
-				extra[p.entry] = append(extra[p.entry], a.id(p.source))
+				extra[p.entry] = append(extra[p.entry], s.id)
 				s.paired = true
 			}
-		case p.by == byArea && !j.sure(areas, p, waiting):
+		case p.by == byArea && !sure.of(j, p, open):
 		default:
-			e.source, s.paired = p.source, true
+			e.source, s.paired, s.entry = p.source, true, p.entry
 		}
 	}
 	for i, ids := range extra {
@@ -535,70 +358,200 @@ func (j *Job) match(r *reading) {
 	}
 }
 
-// areaPairs are the features that a source without a boundary may be, and the
-// other way round.
-type areaPairs struct{ entries, sources map[int32][]int32 }
+// areas are the features that a source without a boundary may be, and the other
+// way round.
+type areas struct{ entries, sources map[int32][]int32 }
 
-// sure reports whether a source without a boundary can only be one feature's:
-// it is the only one that may have been registered, or there are as many
+func byAreaOnly(pairs []pair) areas {
+	a := areas{map[int32][]int32{}, map[int32][]int32{}}
+	for _, p := range pairs {
+		if p.by == byArea {
+			a.entries[p.source] = append(a.entries[p.source], p.entry)
+			a.sources[p.entry] = append(a.sources[p.entry], p.source)
+		}
+	}
+	return a
+}
+
+// of reports whether a source without a boundary can only be one feature's: it
+// is the only one that an open request may have made, or there are as many
 // sources as features.
-func (j *Job) sure(areas areaPairs, p pair, waiting map[int32]bool) bool {
-	free, open, sources := 0, 0, 0
-	for _, i := range areas.entries[p.source] {
+func (a areas) of(j *Job, p pair, open map[int]bool) bool {
+	free, made, sources := 0, 0, 0
+	for _, i := range a.entries[p.source] {
 		if j.entries[i].source < 0 {
 			free++
-			if waiting[i] {
-				open++
+			if open[int(i)] {
+				made++
 			}
 		}
 	}
-	for _, k := range areas.sources[p.entry] {
-		if !j.account.sources[k].paired {
+	for _, k := range a.sources[p.entry] {
+		if !j.sources[k].paired {
 			sources++
 		}
 	}
-	if open > 0 {
-		return open == 1 && waiting[p.entry]
+	if made > 0 {
+		return made == 1 && open[int(p.entry)]
 	}
 	return free == sources
 }
 
-// choose says what is to be sent: what is new, and by the policies what changed
-// or is gone.
-func (j *Job) choose() {
-	for i := range j.entries {
-		j.chooseOne(i)
+// decide says where entries stand, by a reading in which they were matched: the
+// table of the package documentation, "read in the account".
+func (j *Job) decide(r *reading, entries []int) {
+	until := map[int]time.Time{} // when it is known what became of them
+	waits := func(i int, at time.Time) {
+		for _, o := range j.concerned(i) {
+			if at.After(until[o]) {
+				until[o] = at
+			}
+		}
+	}
+	for _, q := range j.requests {
+		for _, i := range q.entries {
+			if i >= 0 {
+				waits(i, q.until)
+			}
+		}
+	}
+	for _, k := range r.gone {
+		waits(int(j.sources[k].entry), j.visible(k))
+	}
+	nobodys := map[int]int32{} // a source of the group that is no feature's, by entry
+	for k := range j.sources {
+		s := &j.sources[k]
+		if s.reading != r.number || s.paired && !j.former(int(s.entry)) {
+			continue
+		}
+		for i := range j.group(j.entries[s.entry].altID, j.entries[s.entry].period) {
+			if old, ok := nobodys[i]; !ok || j.sources[old].at == 0 { // the journal's is the one to replace
+				nobodys[i] = int32(k)
+			}
+		}
+	}
+	j.due = time.Time{}
+	for _, i := range entries {
+		e := &j.entries[i]
+		unknown := until[i].After(r.begin)
+		e.await = false
+		switch other, there := nobodys[i]; {
+		case e.source >= 0 && !(unknown && j.sources[e.source].successor == int32(i)):
+			e.state = Registered
+			if j.differences[e.source] != "" {
+				e.state = Differs
+			}
+		case unknown:
+			e.state, e.await = Unknown, true
+			if j.due.IsZero() || until[i].Before(j.due) {
+				j.due = until[i]
+			}
+		case e.known >= 0:
+			e.state = Gone
+		case there && !j.former(i):
+			e.state, e.source = Boundary, other
+		case j.NoJournal && j.shapeless && j.hasTwin(i):
+			e.state = Unknown
+			j.reasons[i] = "METI tells no boundaries, and without a journal features of one id and period cannot be told apart"
+		default:
+			e.state = New
+		}
 	}
 }
 
-func (j *Job) chooseOne(i int) {
+func (j *Job) hasTwin(i int) bool {
+	n := 0
+	for range j.group(j.entries[i].altID, j.entries[i].period) {
+		n++
+	}
+	return n > 1
+}
+
+// open gives the entries that a request may have made.
+func (j *Job) open() map[int]bool {
+	list := map[int]bool{}
+	for _, q := range j.requests {
+		for _, i := range q.entries {
+			if i >= 0 {
+				list[i] = true
+			}
+		}
+	}
+	return list
+}
+
+// compareAll reads the account, and chooses what is to be sent.
+func (j *Job) compareAll(ctx context.Context) error {
+	j.stage = StageAccount
+	var entries []int
+	for i := range j.entries {
+		if j.entries[i].state != Invalid {
+			entries = append(entries, i)
+		}
+	}
+	switch {
+	case j.target.Sandbox:
+		j.notice("the sandbox keeps nothing: what is registered, changed or gone, and in which order METI decides, is not exercised there")
+	case len(entries) > 0 || j.AgainstAccount:
+		if err := j.compare(ctx, entries); err != nil {
+			if j.lacking = err; !errors.Is(err, ErrIncomplete) {
+				return err
+			}
+			j.notice("%v", err)
+		}
+	}
+	for i := range j.entries {
+		j.choose(i)
+	}
+	return j.nameParties(ctx)
+}
+
+// choose says whether an entry is to be sent: what is new, and by the policies
+// what changed or is gone.
+func (j *Job) choose(i int) {
 	e := &j.entries[i]
-	e.before = e.state
+	e.before, e.send = e.state, false
 	switch e.state {
 	case New:
-		e.send = true
+		e.send = !j.former(i)
 	case Gone:
-		e.send = j.Gone == Renew
+		e.send = j.Gone == Renew && !j.former(i)
 	case Differs, Boundary:
-		e.send = j.Changed == Renew && j.replaceable(i)
-	default:
-		e.send = false
+		e.send = j.Changed == Renew && !j.former(i) && j.replaceable(i)
 	}
 }
 
 // replaceable reports whether the journal has the source that an entry would
 // replace: nothing else is ever deleted.
 func (j *Job) replaceable(i int) bool {
-	e := &j.entries[i]
-	id := j.account.id(e.source)
-	if e.known >= 0 {
-		if ours, _ := j.ssidOf(i); ours == id {
-			return true
+	s := &j.sources[j.entries[i].source]
+	if s.at == 0 {
+		j.reasons[i] = "the journal does not have " + s.id + ", so that it is not replaced; delete it first"
+	}
+	return s.at != 0
+}
+
+// mostNamed bounds how many sources are looked up for their names.
+const mostNamed = 1000
+
+// nameParties looks up which sources that others conflict with are the
+// account's own.
+func (j *Job) nameParties(ctx context.Context) error {
+	var ids []string
+	for _, with := range j.partners {
+		for _, id := range with {
+			_, read := j.bySSID[id]
+			if _, asked := j.names[id]; !read && !asked && len(ids) < mostNamed {
+				j.names[id] = "" // nobody's, until it is found
+				ids = append(ids, id)
+			}
 		}
 	}
-	if slices.ContainsFunc(j.known.others[j.key(j.altID(i))], func(o other) bool { return o.id == id }) {
-		return true
+	found, err := j.get(ctx, ids)
+	for _, s := range found {
+		if s != nil && !j.foreign(s) {
+			j.names[s.ID] = s.AltID
+		}
 	}
-	j.reasons[i] = "the journal does not have " + id + ", so that it is not replaced; delete it first"
-	return false
+	return err
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/meti-go/meti/api"
@@ -39,7 +37,7 @@ type neighbours struct {
 type neighbour struct {
 	id, altID, country string
 	period             ledger.Period
-	box                box4
+	box                box
 	offset             int64
 	length             int32
 }
@@ -89,11 +87,11 @@ func (j *Job) findClashes(ctx context.Context) error {
 	}
 	var batch ledger.Batch
 	var open, stored []int // entries
-	add := func(to func(ledger.Entry) int, b box4, p ledger.Period) {
+	add := func(to func(ledger.Entry) int, b box, p ledger.Period) {
 		area := ledger.Box{West: float64(b[0]), South: float64(b[1]), East: float64(b[2]), North: float64(b[3])}
 		to(ledger.Entry{Box: area, Period: p})
 	}
-	for i := range j.entries {
+	for i := range j.entries[:j.features] {
 		e := &j.entries[i]
 		switch {
 		case e.send || e.state == Unknown:
@@ -176,21 +174,14 @@ func (j *Job) sameCountry(self *ledger.Shape, country string) bool {
 // be deleted.
 func (j *Job) replaces(i int, id string) bool {
 	e := &j.entries[i]
-	return e.send && (e.state == Boundary || e.state == Differs) && j.account.id(e.source) == id
+	return e.send && (e.state == Boundary || e.state == Differs) && j.sources[e.source].id == id
 }
 
 // party names a feature of the input.
 func (j *Job) party(i int) Party {
-	p := Party{AltID: j.altID(i)}
+	p := Party{AltID: j.entries[i].altID}
 	if j.has(i) {
-		p.ID = j.account.id(j.entries[i].source)
+		p.ID = j.sources[j.entries[i].source].id
 	}
 	return p
-}
-
-// parties names what a feature would conflict with.
-func (j *Job) parties(i int) []Party {
-	list := slices.Clone(j.order.with[i])
-	slices.SortFunc(list, func(a, b Party) int { return cmp.Or(strings.Compare(a.AltID, b.AltID), strings.Compare(a.ID, b.ID)) })
-	return slices.Compact(list)
 }

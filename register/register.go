@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"time"
 
 	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -180,6 +182,8 @@ type Counts struct {
 	Done       int // registered, or accepted as they are
 	ToSend     int // by this job
 	Conflicts  int // features in conflict, as far as is known
+	// ConflictsToSend are those of them that are to be sent.
+	ConflictsToSend int
 }
 
 func (c *Counts) of(s State) *int {
@@ -280,25 +284,44 @@ func (o *Options) complete() error {
 type Job struct {
 	Options
 	target Target
-	opened time.Time // when the journal was opened
-	input  *input
-	index
-	journal *journal
-	unlock  func() // gives the account back to other runs
+	stage  Stage
+	unlock func() // gives the account back to other runs
 
-	attributes json.RawMessage   // what is asked for
-	asked      map[string]string // the same by name, as JSON
+	input    *fields.File
+	judge    *fields.Judge
+	problems ledger.Problems // of all features
+	warned   map[string]int  // features, by rule
+	seed     maphash.Seed
+	features int     // of the input
+	entries  []entry // these, and former ones
+	byName   map[string]int32
+	reasons  map[int]string // what rows say beside their state
 
-	account    account
-	known      knowledge
-	limbo      []*limbo
-	order      order
+	attributes json.RawMessage            // what is asked for
+	asked      map[string]json.RawMessage // the same by name
+
+	opened   time.Time // when the journal was
+	journal  *journal
+	headed   bool       // records that are appended now belong to this account
+	intents  int        // the highest number
+	requests []*request // those of unknown outcome, in the order of their intents
+
+	sources     []source
+	bySSID      map[string]int32
+	partners    map[int32][]string // what METI says that sources conflict with
+	differences map[int32]string   // attributes of sources that are not what was asked for
+	names       map[string]string  // alt_ids of other sources of the account
+
+	readings   uint16
+	read       time.Time // when the last one began
+	due        time.Time // when the first must be known of what it left unknown
+	whole      bool      // the account was listed
+	unfiltered bool      // the server ignores the filter by alt_id
+	shapeless  bool      // it has hidden a boundary
+	shaped     bool      // it has told one
+	lacking    error     // ErrIncomplete: nothing may be sent
 	neighbours neighbours
-	reasons    map[int]string // what rows say beside their state
-	lacking    error          // ErrIncomplete: nothing may be sent
-	stage      Stage
-	read       time.Time // when the last reading of the account began
-	changed    []int     // entries that are to be read again at the end
+	order      order
 }
 
 // Plan reads an input, judges it, and compares it with the account and the
@@ -310,14 +333,17 @@ func Plan(ctx context.Context, o Options) (_ *Job, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	j := &Job{Options: o, reasons: map[int]string{}}
+	j := &Job{
+		Options: o, seed: maphash.MakeSeed(), warned: map[string]int{}, byName: map[string]int32{}, reasons: map[int]string{},
+		bySSID: map[string]int32{}, partners: map[int32][]string{}, differences: map[int32]string{}, names: map[string]string{},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, j.Close())
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		j.readInput, j.aim, j.openJournal, j.lockAccount, j.replay, j.compare, j.findClashes,
+		j.readInput, j.aim, j.openJournal, j.lockAccount, j.compareAll, j.findClashes,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -328,9 +354,6 @@ func Plan(ctx context.Context, o Options) (_ *Job, err error) {
 
 // Target tells where the job registers.
 func (j *Job) Target() Target { return j.target }
-
-// Counts tells how many features stand where.
-func (j *Job) Counts() Counts { return j.count() }
 
 // Close gives back the journal and the account.
 func (j *Job) Close() error {

@@ -6,183 +6,199 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/meti-go/meti/api"
 )
 
-// lookup is what one look for lost requests gave.
-type lookup struct {
-	begin   time.Time
-	entries []int
-	limbo   []*limbo // what is looked for
-	sources []*api.Source
-	gone    []string
-	err     error
-}
-
-// lookUp looks for what was lost, when it is time for it.
-func (r *run) lookUp() {
-	if r.looking || r.ctx.Err() != nil {
-		return
-	}
-	now := time.Now()
-	var entries []int
-	var due []*limbo
-	final := false
-	for _, l := range r.limbo {
-		if len(l.entries) > 0 && !now.Before(l.next) {
-			due = append(due, l)
-			entries = append(entries, l.entries...)
-			final = final || !now.Before(l.deadline)
+// awaited gives the entries whose outcome is looked for.
+func (r *run) awaited() (list []int) {
+	for i := range r.entries {
+		if r.entries[i].await {
+			list = append(list, i)
 		}
 	}
+	return list
+}
+
+// settle looks for what is not known, when it is time for it: the table of the
+// package documentation, "looked for".
+func (r *run) settle() {
+	if r.ctx.Err() != nil || time.Now().Before(r.next) {
+		return
+	}
+	entries := r.awaited()
 	if len(entries) == 0 {
 		return
 	}
-	entries = unique(entries)
-	var ids []string
+	err := r.compare(r.ctx, entries)
+	if err != nil && !errors.Is(err, ErrIncomplete) {
+		r.notRead(err)
+		return
+	}
+	r.stop(err)
+	r.unread = 0
+	open := r.open()
 	for _, i := range entries {
-		if r.entries[i].known >= 0 {
-			id, _ := r.ssidOf(i)
-			ids = append(ids, id)
+		e := &r.entries[i]
+		switch {
+		case open[i] && r.has(i) && !r.former(i) && r.sources[e.source].successor != int32(i):
+			r.became(i, e.source)
+			r.lost, r.proven = 0, true // it was read
+		case e.state != Unknown:
+			r.choose(i)
+			r.first = min(r.first, i)
 		}
 	}
-	names := r.altIDsOf(entries)
-	r.looking = true
-	go func() {
-		l := r.lookFor(entries, names, ids, final)
-		l.limbo = due
-		r.looked <- l
-	}()
+	r.closeRequests()
+	r.removeReplaced()
+	r.postpone()
 }
 
-// lookFor asks METI for some entries. It is not the goroutine that owns the run,
-// and only collects.
-func (r *run) lookFor(entries []int, names, ids []string, final bool) lookup {
-	l := lookup{begin: time.Now(), entries: entries}
-	seen, found := map[string]bool{}, map[string]bool{}
-	without := func(all []string, have map[string]bool) []string {
-		return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return have[s] })
+// notRead notes that nothing could be looked up.
+func (r *run) notRead(err error) {
+	if r.ctx.Err() != nil {
+		return
 	}
-	wanted := map[string]bool{}
-	for _, name := range names {
-		wanted[name] = true
+	r.unread++
+	if errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden) || errors.Is(err, ErrAltered) || r.unread >= unreadInARow && r.nextDue().IsZero() {
+		r.stop(fmt.Errorf("what became of requests cannot be looked up: %w", err))
+		for i := range r.entries {
+			r.entries[i].await = false // they stay unknown
+		}
 	}
-	_, l.gone, _, l.err = r.ask(r.ctx, question{
-		names: names,
-		each: func(s *api.Source) {
-			if wanted[s.AltID] && !seen[s.ID] {
-				seen[s.ID], found[s.AltID] = true, true
-				l.sources = append(l.sources, s)
-			}
-		},
-		known: func() []string { return without(ids, seen) },
-		absent: func() []string {
-			if !final {
-				return nil
-			}
-			return without(names, found)
-		},
-		progress: func(int, int) {},
-	})
-	return l
+	r.postpone()
 }
 
-// overdue reports whether something should be known by now.
-func (r *run) overdue() bool {
-	return slices.ContainsFunc(r.limbo, func(l *limbo) bool { return !time.Now().Before(l.deadline) })
-}
-
-// postpone says when what was looked for is looked for again.
+// postpone says when what is unknown is looked for again: sooner at first, and
+// when the first of it must be known.
 func (r *run) postpone() {
 	now := time.Now()
-	for _, l := range r.limbo {
-		if now.Before(l.next) {
-			continue
-		}
-		l.pause = max(l.pause, time.Millisecond)
-		l.next = now.Add(l.pause)
-		if now.Before(l.deadline) && l.deadline.Before(l.next) {
-			l.next = l.deadline
-		}
-		l.pause = min(2*l.pause, r.Settle/4, 10*time.Second)
+	r.later = max(r.later, time.Millisecond)
+	r.next = now.Add(r.later)
+	if due := r.nextDue(); !due.IsZero() && due.Before(r.next) {
+		r.next = due
 	}
+	r.later = min(2*r.later, max(r.Settle/4, time.Millisecond), 10*time.Second)
 }
 
-// closeLimbo notes what became of requests that are all found, or that a
-// reading shows to have had no effect: it began after the deadline.
-func (r *run) closeLimbo() error {
-	var left []*limbo
-	for n, l := range r.limbo {
-		ids, all, none := make([]string, len(l.marks)), true, true
-		for k, m := range l.marks {
-			ids[k] = l.found[k]
-			if i := l.at[k]; i >= 0 {
-				e := &r.entries[i]
-				if (e.state == Registered || e.state == Differs) && r.account.id(e.source) != m.Replaces {
-					ids[k] = r.account.id(e.source)
+// nextDue is when the next of what is unknown must be known; zero where all of it
+// should be.
+func (r *run) nextDue() (due time.Time) {
+	earlier := func(at time.Time) {
+		if at.After(time.Now()) && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
+	}
+	earlier(r.due)
+	for _, q := range r.requests {
+		earlier(q.until)
+	}
+	return due
+}
+
+// closeRequests notes what became of requests that are all found, or that a
+// reading shows to have had no effect: it began after their time.
+func (r *run) closeRequests() {
+	for _, q := range slices.Clone(r.requests) {
+		if q.until.IsZero() {
+			continue // it is under way
+		}
+		ids, all, none := make([]string, len(q.marks)), true, true
+		for n, i := range q.entries {
+			if i >= 0 && r.has(i) && r.sources[r.entries[i].source].id != q.marks[n].Replaces {
+				ids[n] = r.sources[r.entries[i].source].id
+			}
+			all, none = all && ids[n] != "", none && ids[n] == ""
+		}
+		switch late := !q.until.After(r.read); {
+		case !late && !all:
+		case q.taken && !all:
+			r.leave(q, ids)
+		case none:
+			r.void(q, record{Void: "not found after the settling time"})
+		default:
+			if err := r.write(record{Intent: q.intent, Result: ids}); err != nil {
+				r.stop(err)
+				return
+			}
+			r.over(q)
+			for n, i := range q.entries {
+				if ids[n] != "" {
+					r.maps(i, r.entries[i].source, time.Now())
 				}
 			}
-			all, none = all && ids[k] != "", none && ids[k] == ""
 		}
-		switch late := !l.deadline.After(l.read); {
-		case !late && (!all || l.intent == 0):
-			left = append(left, l)
-			continue
-		case l.intent == 0:
-			continue
-		case l.taken && !all:
-			r.leave(l, ids)
-			continue
-		case none:
-			if err := r.write(record{Intent: l.intent, Void: "not found after the settling time"}); err != nil {
-				r.limbo = append(left, r.limbo[n:]...)
-				return err
-			}
-			continue
-		}
-		if err := r.write(record{Intent: l.intent, Result: ids}); err != nil {
-			r.limbo = append(left, r.limbo[n:]...)
-			return err
-		}
-		var marks []mark
-		var of []int
-		for k, m := range l.marks {
-			i := l.at[k]
-			if i < 0 || ids[k] == "" {
-				continue
-			}
-			r.maps(i, ids[k], time.Now())
-			if m.Replaces != "" && r.Changed == Renew {
-				marks, of = append(marks, m), append(of, i)
-			} else if m.Replaces != "" {
-				r.reasons[i] = m.Replaces + " was to be deleted once this replaced it, and was not"
-			}
-		}
-		r.replaced(marks, of)
 	}
-	r.limbo = left
-	return nil
 }
 
 // leave gives up a request that METI answered with success and whose features
 // are not to be found: they are not sent again by this run.
-func (r *run) leave(l *limbo, ids []string) {
-	for k, i := range l.at {
-		if i < 0 || ids[k] != "" {
-			continue
+func (r *run) leave(q *request, ids []string) {
+	r.over(q)
+	for n, i := range q.entries {
+		if ids[n] == "" {
+			r.entries[i].state, r.entries[i].send = Unknown, false
+			r.reasons[i] = "METI answered success, and it is not to be found: " + q.cause
 		}
-		e := &r.entries[i]
-		e.state, e.send = Unknown, false
-		r.reasons[i] = "METI answered success, and it is not to be found: " + l.cause
 	}
-	if r.canary == untried {
-		r.stop(fmt.Errorf("%w: it answered success, and what was sent is not to be found; nothing more was sent (%s)", ErrAltered, l.cause))
+	if !r.proven {
+		r.stop(fmt.Errorf("%w: it answered success, and what was sent is not to be found; nothing more was sent (%s)", ErrAltered, q.cause))
 	}
 }
 
-// abandon ends the looking: what is not known stays so.
-func (r *run) abandon() {
-	r.limbo = nil
+// replaced gives the sources that METI has beside their successors.
+func (j *Job) replaced() (list []int32) {
+	for k := range j.sources {
+		s := &j.sources[k]
+		if i := s.successor; i >= 0 && s.reading > 0 && j.has(int(i)) && j.entries[i].source != int32(k) {
+			list = append(list, int32(k))
+		}
+	}
+	return list
+}
+
+// removeReplaced deletes the sources whose successors are registered, and their
+// results on disk.
+func (r *run) removeReplaced() {
+	var list []int32
+	open := r.open()
+	for _, k := range r.replaced() {
+		s := &r.sources[k]
+		switch {
+		case open[int(s.successor)]: // it has no result yet
+		case r.Changed != Renew || r.err != nil:
+			r.reasons[int(s.successor)] = s.id + " was to be deleted once this replaced it, and was not"
+		default:
+			if err := r.write(record{Deleting: s.id}); err != nil {
+				r.stop(err)
+				return
+			}
+			list = append(list, k)
+		}
+	}
+	failed := make([]error, len(list))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for n, k := range list {
+		group.Go(func() error {
+			failed[n] = r.Client.Sources.Delete(r.hard, r.sources[k].id)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for n, k := range list {
+		s := &r.sources[k]
+		i := int(s.successor)
+		r.changed = append(r.changed, i)
+		if err := failed[n]; err != nil && !errors.Is(err, api.ErrNotFound) {
+			r.reasons[i] = s.id + " was replaced, and is not deleted yet"
+			r.stop(fmt.Errorf("deleting %s, which was replaced: %w", s.id, err))
+			continue
+		}
+		r.deleted++
+		s.successor, s.at = -1, 0
+	}
 }
 
 // finish reads again what the run may have changed: what it sent, and what of
@@ -193,153 +209,85 @@ func (r *run) finish() error {
 	}
 	r.stage = StageClosing
 	read := make([]bool, len(r.entries))
-	entries := unique(r.changed)
+	entries := distinct(r.changed)
 	for try := 0; len(entries) > 0 && try < 5; try++ {
 		for _, i := range entries {
 			read[i] = true
 		}
-		reading, err := r.look(r.ctx, entries, false)
-		if err != nil {
+		if err := r.compare(r.ctx, entries); err != nil {
 			return fmt.Errorf("reading again what was registered: %w", err)
 		}
-		r.decide(reading, entries)
-		var again []int
-		wait := time.Time{}
+		var again []int // not visible yet
+		var until time.Time
 		for _, i := range entries {
-			if r.entries[i].state == Unknown { // not visible yet
+			if e := &r.entries[i]; e.state == Unknown && e.known >= 0 {
 				again = append(again, i)
-				_, at := r.ssidOf(i)
-				if at = at.Add(r.Settle); at.After(wait) {
-					wait = at
+				if at := r.visible(e.known); at.After(until) {
+					until = at
 				}
 			}
 		}
 		if len(again) > 0 {
-			r.progress(Progress{Stage: r.stage, Wait: fmt.Sprintf("%d sources to be seen", len(again)), Until: wait})
-			if !sleep(r.ctx, time.Until(wait)) {
+			r.progress(Progress{Stage: r.stage, Wait: fmt.Sprintf("%d sources to be seen", len(again)), Until: until})
+			if !sleep(r.ctx, time.Until(until)) {
 				return nil
 			}
 		}
-		entries = append(again, r.partners(read)...)
+		entries = append(again, r.partnersOf(read)...)
 	}
 	if err := r.nameParties(r.ctx); err != nil {
 		return err
 	}
-	return r.adopt()
+	return r.keepFound()
 }
 
-// partners are the features that METI says are in conflict with some, and that
-// were not read again.
-func (r *run) partners(read []bool) (list []int) {
-	if len(r.account.partners) == 0 {
-		return nil
-	}
-	owner := map[int32]int{}
-	for i := range r.entries {
-		if e := &r.entries[i]; e.source >= 0 && (e.state == Registered || e.state == Differs) {
-			owner[e.source] = i
-		}
-	}
-	for i := range read {
-		e := &r.entries[i]
-		if !read[i] || e.source < 0 || r.account.sources[e.source].with < 0 {
+// partnersOf are the features that METI says are in conflict with those that were
+// read again, and that were not.
+func (r *run) partnersOf(read []bool) (list []int) {
+	for k, ids := range r.partners {
+		if s := &r.sources[k]; !s.paired || !read[s.entry] {
 			continue
 		}
-		for _, id := range r.account.partners[r.account.sources[e.source].with] {
-			k, known := r.account.byID[r.key(id)]
-			if o, ours := owner[k]; known && ours && !read[o] {
-				list = append(list, o)
+		for _, id := range ids {
+			if k, ok := r.bySSID[id]; ok {
+				if i := r.sources[k].entry; i >= 0 && !read[i] && r.has(int(i)) && r.entries[i].source == k {
+					list = append(list, int(i))
+				}
 			}
 		}
 	}
-	return unique(list)
+	return distinct(list)
 }
 
-// adopt notes what was found in the account without the journal's help, where
+// keepFound notes what was found in the account without the journal's help, where
 // there is a journal: by this alone it may be replaced later.
-func (r *run) adopt() error {
+func (r *run) keepFound() error {
 	if r.journal == nil || r.journal.created && !r.journal.written {
 		return nil
 	}
-	rec := record{Attributes: nil}
-	flush := func() error {
-		if len(rec.Features) == 0 {
-			return nil
-		}
-		err := r.write(rec)
-		rec = record{}
-		return err
-	}
-	for i := range r.entries {
-		e := &r.entries[i]
-		if e.known >= 0 || e.state != Registered && e.state != Differs {
-			continue
-		}
-		id := r.account.id(e.source)
-		r.maps(i, id, time.Now())
-		rec.Features = append(rec.Features, mark{Identity: r.identity(i).String(), AltID: r.altID(i), StartAt: e.period.Start.String(), EndAt: e.period.End.String(), Box: e.box})
-		if rec.Result = append(rec.Result, id); len(rec.Result) == 500 {
-			if err := flush(); err != nil {
-				return err
-			}
+	var found []int
+	for i := range r.entries[:r.features] {
+		if r.entries[i].known < 0 && r.has(i) {
+			found = append(found, i)
 		}
 	}
-	return flush()
+	for some := range slices.Chunk(found, 500) {
+		var rec record
+		for _, i := range some {
+			k := r.entries[i].source
+			r.maps(i, k, time.Now())
+			rec.Features, rec.Result = append(rec.Features, r.markOf(i)), append(rec.Result, r.sources[k].id)
+		}
+		if err := r.write(rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// settle takes in what a look gave: the table of the package documentation,
-// "looked for".
-func (r *run) settle(l lookup) {
-	if l.err != nil {
-		if r.ctx.Err() != nil {
-			return
-		}
-		r.unread++
-		if errors.Is(l.err, api.ErrUnauthorized) || errors.Is(l.err, api.ErrNoToken) || errors.Is(l.err, api.ErrForbidden) || r.unread >= unreadInARow && r.overdue() {
-			r.stop(fmt.Errorf("what became of requests cannot be looked up: %w", l.err))
-			r.abandon()
-			return
-		}
-		r.postpone()
-		return
-	}
-	r.unread = 0
-	r.account.readings++
-	reading := &reading{begin: l.begin, gone: map[string]bool{}, number: r.account.readings}
-	for _, id := range l.gone {
-		reading.gone[id] = true
-	}
-	was, replacing := map[int]State{}, r.replacing()
-	for _, i := range l.entries {
-		was[i] = r.entries[i].state
-		r.entries[i].source = -1
-	}
-	for _, s := range l.sources {
-		r.see(reading, s)
-	}
-	r.decide(reading, l.entries)
-	for _, i := range l.entries {
-		e := &r.entries[i]
-		if e.state == Registered || e.state == Differs {
-			if was[i] == Unknown && replacing[i] != r.account.id(e.source) {
-				r.became(i, e.source)
-				r.lost = 0
-				if r.canary == untried {
-					r.canary = found // it was read
-				}
-				continue
-			}
-		}
-		if e.state != Unknown {
-			r.chooseOne(i)
-			r.first = min(r.first, i)
-		}
-	}
-	for _, one := range l.limbo {
-		one.read = l.begin
-	}
-	if err := r.closeLimbo(); err != nil {
-		r.stop(err)
-	}
-	r.postpone()
+// distinct sorts entries, each once.
+func distinct(entries []int) []int {
+	list := slices.Clone(entries)
+	slices.Sort(list)
+	return slices.Compact(list)
 }

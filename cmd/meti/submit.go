@@ -206,8 +206,8 @@ func (s *submitting) run(cmd *cobra.Command) (err error) {
 	switch {
 	case s.dryRun:
 		return s.planned(job)
-	case s.failOnConflict && job.ConflictsToSend() > 0:
-		p.say(fmt.Sprintf("%s would conflict; nothing was sent", plural(job.ConflictsToSend(), "feature", "features")))
+	case s.failOnConflict && counts.ConflictsToSend > 0:
+		p.say(fmt.Sprintf("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features")))
 		return errors.Join(s.write(job), silent(exitConflict))
 	case counts.ToSend > 0 && a.asks(s.yes) && o.Input != "-":
 		p.pause()
