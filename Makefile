@@ -56,7 +56,7 @@ soak:
 # The built-in table of countries, from Natural Earth 10m. Needs npm.
 vendor-data:
 	d=$$(mktemp -d) && (cd $$d && npm pack --silent world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz) && \
-	$(GO) run ./ledger/countries/internal/convert -o ledger/countries/world.gz $$d/package/countries-10m.json; \
+	$(GO) run ./ledger/countries/internal/convert $$d/package/countries-10m.json ledger/countries/world.gz; \
 	status=$$?; rm -rf $$d; exit $$status
 
 # Leaflet, which every report carries. Needs npm.
@@ -65,10 +65,14 @@ vendor-leaflet:
 	for f in dist/leaflet.js dist/leaflet.css LICENSE; do sed -e 's/\r$$//' -e '/^\/\/# sourceMappingURL/d' $$d/package/$$f > internal/report/leaflet/$$(basename $$f) || exit 1; done; \
 	status=$$?; rm -rf $$d; exit $$status
 
-# Shapes that nobody here drew, with the verdicts of GDAL. Needs npm and gdal-bin.
+# Shapes that nobody here drew: counties of the United States, rounded to grids
+# (exact in binary) that make many of them invalid, with the verdict of GEOS by
+# GDAL. Needs npm and gdal-bin.
 foreign-shapes:
-	d=$$(mktemp -d) && (cd $$d && npm pack --silent us-atlas@3.0.1 && tar xzf us-atlas-3.0.1.tgz) && \
-	$(GO) run ./ledger/internal/foreign -o testdata/ledger/counties.json $$d/package/counties-10m.json; \
+	d=$$(mktemp -d) && (cd $$d && npm pack --silent us-atlas@3.0.1 && tar xzf us-atlas-3.0.1.tgz) && rm -f testdata/ledger/counties.json && \
+	ogr2ogr -f GeoJSON -lco RFC7946=NO -lco COORDINATE_PRECISION=10 -dialect SQLite -sql "SELECT id || '/' || grid AS id, ST_IsValid(shape) AS valid, shape \
+		FROM (SELECT id, grid, SnapToGrid(geometry, 1.0 / grid) AS shape FROM counties, (SELECT 1024 AS grid UNION SELECT 16 UNION SELECT 8 UNION SELECT 4) WHERE id % 45 = 1) \
+		WHERE ST_NPoints(shape) <= 90" testdata/ledger/counties.json $$d/package/counties-10m.json; \
 	status=$$?; rm -rf $$d; exit $$status
 
 # Archives for Linux, macOS and Windows with their checksums, in dist/.

@@ -23,7 +23,6 @@ var allowed = map[string][]string{
 	"ledger/countries/internal/convert": {},
 	"ledger/internal/robust":            {},
 	"ledger/internal/proj":              {},
-	"ledger/internal/foreign":           {"ledger", "internal/scan"},
 	"register":                          {"api", "gen", "wire", "authn", "internal/safehttp", "ledger", "internal/fields", "internal/scan"},
 	"emulator":                          {"", "gen", "wire", "ledger", "ledger/countries", "internal/scan"},
 	"emulator/internal/httpapi":         {"gen", "wire", "internal/scan"},

@@ -148,6 +148,9 @@ func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, e
 	changed := make(map[int64]*stored)
 	var touched []*stored // of the older ones
 	for i, v := range verdicts {
+		if err := v.Problems.Err(); err != nil {
+			return nil, err // the geometry library failed, and what it says of conflicts is not METI's
+		}
 		if !v.Conflict() {
 			continue
 		}

@@ -496,16 +496,26 @@ func TestHuge(t *testing.T) {
 	}
 }
 
-// TestPanic has judging panic, by a table of countries with a broken hole: the
-// request is refused, and the next ones are carried out.
+// TestPanic has judging panic, by a log that does: the request is refused, and
+// the next ones are carried out.
 func TestPanic(t *testing.T) {
-	countries := ledger.NewCountries()
-	countries.AddPolygons("Broken", [][][]float64{{{-10, -10, 60, -10, 60, 60, -10, 60, -10, -10}, {1}}})
-	c := as(t, start(t, emulator.Options{Countries: countries}), north)
-	if got := c.do(http.StatusBadRequest, "POST", "/sources", square("a", 0, 0, "")); !strings.Contains(string(got.body), "cannot be judged") {
+	box := as(t, start(t, emulator.Options{Log: slog.New(panicking{slog.DiscardHandler})}), north).sandbox()
+	undated := `{"alt_id":"a","methodology":"Agriculture","geometry":` + squareGeometry(0, 0) + `}`
+	if got := box.do(http.StatusBadRequest, "POST", "/sources", undated); !strings.Contains(string(got.body), "cannot be judged") {
 		t.Errorf("%s", got.body)
 	}
-	c.create(square("b", 0, 0, ""))
+	box.create(square("b", 0, 0, ""))
+}
+
+type panicking struct{ slog.Handler }
+
+func (panicking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panicking) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "the ledger would refuse this") {
+		panic(r.Message)
+	}
+	return nil
 }
 
 // TestPartsThatTouch registers a sound shape on which the geometry library has

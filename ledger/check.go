@@ -3,19 +3,20 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/tidwall/rtree"
+	"golang.org/x/sync/errgroup"
 )
 
 // Ref names a source of a [Batch]: a candidate, or one that is stored already,
 // by the order in which it was added.
 type Ref struct {
-	Index  int  `json:"index"`
-	Stored bool `json:"stored,omitempty"`
+	Index  int32
+	Stored bool
 }
 
 // Verdict is what the ledger would say of a candidate once all of them were
@@ -58,20 +59,17 @@ func Check(ctx context.Context, candidates, stored []Source) ([]Verdict, error) 
 // geometry.
 type Entry struct {
 	Box     Box // of the shape
-	Search  Box // where the shape's conflicts can be
+	Search  Box // where the shape's conflicts can be; inside out for nowhere
 	Period  Period
 	Country string
-	idle    bool // it cannot conflict with what is stored before it
-	empty   bool
 }
 
 // EntryOf gives the entry of a source.
 func EntryOf(s Source) Entry {
-	e := Entry{Period: s.Period, Country: s.Country}
-	box, ok := s.Shape.Box()
-	e.Box, e.empty = box, !ok
-	search, ok := s.Shape.SearchBox()
-	e.Search, e.idle = search, !ok
+	e := Entry{Box: s.Shape.box, Search: noBox, Period: s.Period, Country: s.Country}
+	if search, ok := s.Shape.SearchBox(); ok {
+		e.Search = search
+	}
 	return e
 }
 
@@ -95,134 +93,150 @@ func (b *Batch) AddStored(e Entry) int {
 	return len(b.stored) - 1
 }
 
+// A Loader reads a shape of a [Batch] again.
+type Loader = func(Ref) (*Shape, error)
+
 // Judge gives the candidates' verdicts, see [Check]. It calls load from
 // several goroutines, for a shape near the last ones most of the time, and more
 // than once for some; it keeps a bounded number of shapes. An error of load
-// ends it.
-func (b *Batch) Judge(ctx context.Context, load func(Ref) (*Shape, error)) ([]Verdict, error) {
-	j := b.judging(load)
+// ends it. A panic of the geometry library is a problem of the source; any other
+// is a fault of this package, and is not caught.
+func (b *Batch) Judge(ctx context.Context, load Loader) ([]Verdict, error) {
+	j := newJudging(b, load)
 	j.verdicts = make([]Verdict, len(b.candidates))
-	order := b.nearby()
-	if err := inParallel(ctx, order, j.findConflicts); err != nil {
+	if err := j.each(ctx, j.findConflicts); err != nil {
 		return nil, err
 	}
-	j.index = rtree.RTreeG[int32]{} // nothing is looked for any more
+	j.index = rtree.RTreeG[Ref]{} // nothing is looked for any more
 	for i := range j.verdicts {
-		j.reciprocate(i)
+		j.reciprocate(int32(i))
 	}
-	if err := inParallel(ctx, order, j.measure); err != nil {
+	if err := j.each(ctx, j.measure); err != nil {
 		return nil, err
 	}
 	return j.verdicts, nil
 }
 
-// judging indexes the batch.
-func (b *Batch) judging(load func(Ref) (*Shape, error)) *judging {
-	j := &judging{batch: b, shapes: shapeCache{load: load}}
-	for i := range len(b.candidates) + len(b.stored) {
-		if e := j.entry(i); !e.empty {
-			j.index.Insert([2]float64{e.Box.West, e.Box.South}, [2]float64{e.Box.East, e.Box.North}, int32(i))
-		}
-	}
-	return j
-}
-
-// nearby orders the candidates so that those close to each other on the map
-// are close in the order (Morton's), for the sake of the cache.
-func (b *Batch) nearby() []int32 {
-	keys := make([]uint64, len(b.candidates))
-	order := make([]int32, len(b.candidates))
-	for i, e := range b.candidates {
-		order[i] = int32(i)
-		keys[i] = spread((e.Box.West+e.Box.East)/720+0.5) | spread((e.Box.South+e.Box.North)/720+0.5)<<1
-	}
-	slices.SortFunc(order, func(x, y int32) int { return cmp.Compare(keys[x], keys[y]) })
-	return order
-}
-
-// spread writes 0 to 1 as 32 bits with a gap after each.
-func spread(v float64) uint64 {
-	x := uint64(min(max(v, 0), 1) * (1<<32 - 1))
-	for _, step := range [...]struct {
-		shift int
-		mask  uint64
-	}{{16, 0x0000FFFF0000FFFF}, {8, 0x00FF00FF00FF00FF}, {4, 0x0F0F0F0F0F0F0F0F}, {2, 0x3333333333333333}, {1, 0x5555555555555555}} {
-		x = (x | x<<step.shift) & step.mask
-	}
-	return x
+// EachNear calls do for each candidate and each source before it, candidate or
+// stored, that is there at the same time and whose box it meets: the pairs whose
+// order may matter, in any country. do may end a candidate's pairs, or all of it by
+// an error. Both are called from many goroutines; load is that of [Batch.Judge].
+func (b *Batch) EachNear(ctx context.Context, load Loader, do func(i int, self *Shape, before Ref, other *Shape) (more bool, err error)) error {
+	j := newJudging(b, load)
+	return j.each(ctx, func(i int32) error {
+		e := &b.candidates[i]
+		near := j.near(i, e.Box, func(o *Entry) bool { return e.Period.Overlaps(o.Period) })
+		return j.pairs(i, near, func(self, other *Shape, r Ref) (more bool, err error) { return do(int(i), self, r, other) })
+	})
 }
 
 // judging is one run over a batch.
 type judging struct {
 	batch    *Batch
-	index    rtree.RTreeG[int32]
+	index    rtree.RTreeG[Ref]
 	shapes   shapeCache
 	verdicts []Verdict
 }
 
-// entry and ref number the candidates first and then the stored.
-func (j *judging) entry(i int) *Entry {
-	if n := len(j.batch.candidates); i >= n {
-		return &j.batch.stored[i-n]
+func newJudging(b *Batch, load Loader) *judging {
+	j := &judging{batch: b, shapes: shapeCache{load: load}}
+	enter := func(box Box, r Ref) {
+		if box.West <= box.East { // or it is empty
+			j.index.Insert([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, r)
+		}
 	}
-	return &j.batch.candidates[i]
+	for i, e := range b.candidates {
+		enter(e.Box, Ref{Index: int32(i)})
+	}
+	for i, e := range b.stored {
+		enter(e.Box, Ref{int32(i), true})
+	}
+	return j
 }
 
-func (j *judging) ref(i int) Ref {
-	if n := len(j.batch.candidates); i >= n {
-		return Ref{Index: i - n, Stored: true}
+// each calls do for each candidate on all cores, in rows from south to north, so
+// that those close to each other share what is in memory.
+func (j *judging) each(ctx context.Context, do func(int32) error) error {
+	const perDegree = 10 // rows
+	candidates := j.batch.candidates
+	order := make([]int32, len(candidates))
+	for i := range order {
+		order[i] = int32(i)
 	}
-	return Ref{Index: i}
-}
-
-// findConflicts judges one candidate as the newcomer against what comes
-// before it.
-func (j *judging) findConflicts(i int) error {
-	e := j.entry(i)
-	if e.idle || e.Country == "" {
-		return nil
-	}
-	self := Source{Period: e.Period, Country: e.Country}
-	near := slices.DeleteFunc(j.near(i, e.Search), func(k int) bool {
-		o := j.entry(k)
-		return !self.Meets(Source{Period: o.Period, Country: o.Country})
+	slices.SortFunc(order, func(x, y int32) int {
+		a, b := candidates[x].Box, candidates[y].Box
+		return cmp.Or(cmp.Compare(math.Floor(a.South*perDegree), math.Floor(b.South*perDegree)), cmp.Compare(a.West, b.West))
 	})
-	if len(near) == 0 {
-		return nil
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for part := range slices.Chunk(order, 64) {
+		group.Go(func() error {
+			for _, i := range part {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := do(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	shape, err := j.shapes.get(j.ref(i))
-	if err != nil {
-		return err
-	}
-	if err := shape.Prepare(); err != nil {
-		j.verdicts[i].Problems = Problems{NewProblem(RuleLibrary, "/geometry", err.Error(), "simplify the boundary, and report this as a fault of meti")}
-	}
-	for _, k := range near {
-		other, err := j.shapes.get(j.ref(k))
-		if err != nil {
-			return err
-		}
-		if shape.shrinkIntersects(other) {
-			j.verdicts[i].With = append(j.verdicts[i].With, j.ref(k))
-		}
-	}
-	return nil
+	return group.Wait()
 }
 
-// near gives what comes before a candidate and whose boxes meet one.
-func (j *judging) near(i int, box Box) (list []int) {
-	j.index.Search([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, func(_, _ [2]float64, k int32) bool {
-		if int(k) < i || int(k) >= len(j.batch.candidates) {
-			list = append(list, int(k))
+// near gives what comes before a candidate, has a box that meets this one, and
+// meets what else is asked.
+func (j *judging) near(i int32, box Box, meets func(*Entry) bool) (list []Ref) {
+	j.index.Search([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, func(_, _ [2]float64, r Ref) bool {
+		if r.Stored && meets(&j.batch.stored[r.Index]) || !r.Stored && r.Index < i && meets(&j.batch.candidates[r.Index]) {
+			list = append(list, r)
 		}
 		return true
 	})
 	return list
 }
 
+// pairs calls do with a candidate's shape and those of others, until it has had
+// enough or fails.
+func (j *judging) pairs(i int32, others []Ref, do func(self, other *Shape, r Ref) (more bool, err error)) error {
+	for _, r := range others {
+		self, err := j.shapes.get(Ref{Index: i})
+		if err != nil {
+			return err
+		}
+		other, err := j.shapes.get(r)
+		if err != nil {
+			return err
+		}
+		if more, err := do(self, other, r); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// findConflicts judges one candidate as the newcomer against what comes
+// before it.
+func (j *judging) findConflicts(i int32) error {
+	e, v := &j.batch.candidates[i], &j.verdicts[i]
+	near := j.near(i, e.Search, func(o *Entry) bool {
+		return e.Country != "" && e.Country == o.Country && e.Period.Overlaps(o.Period)
+	})
+	return j.pairs(i, near, func(self, other *Shape, r Ref) (bool, error) {
+		if _, err := self.shrink(); err != nil && v.Problems == nil {
+			v.Problems = Problems{NewProblem(RuleLibrary, "/geometry", err.Error(), "simplify the boundary, and report this as a fault of meti")}
+		}
+		if self.shrinkIntersects(other) {
+			v.With = append(v.With, r)
+		}
+		return true, nil
+	})
+}
+
 // reciprocate enters candidate i with those before it that it was found to
 // conflict with. Called in order, it leaves all lists sorted.
-func (j *judging) reciprocate(i int) {
+func (j *judging) reciprocate(i int32) {
 	v := &j.verdicts[i]
 	for _, r := range v.With {
 		if !r.Stored {
@@ -231,31 +245,27 @@ func (j *judging) reciprocate(i int) {
 		}
 	}
 	slices.SortFunc(v.With, func(x, y Ref) int {
-		if x.Stored != y.Stored {
-			if x.Stored {
-				return -1
-			}
-			return 1
+		switch {
+		case x.Stored == y.Stored:
+			return cmp.Compare(x.Index, y.Index)
+		case x.Stored:
+			return -1
 		}
-		return cmp.Compare(x.Index, y.Index)
+		return 1
 	})
 }
 
 // measure computes one candidate's share.
-func (j *judging) measure(i int) error {
+func (j *judging) measure(i int32) error {
 	v := &j.verdicts[i]
-	if len(v.With) == 0 {
-		return nil
-	}
-	self, err := j.shapes.get(Ref{Index: i})
-	if err != nil {
+	var self *Shape
+	var others []*Shape
+	err := j.pairs(i, v.With, func(one, other *Shape, _ Ref) (bool, error) {
+		self, others = one, append(others, other)
+		return true, nil
+	})
+	if self == nil || err != nil {
 		return err
-	}
-	others := make([]*Shape, len(v.With))
-	for k, r := range v.With {
-		if others[k], err = j.shapes.get(r); err != nil {
-			return err
-		}
 	}
 	if share, ok := Overlap(self, others); ok {
 		v.PercentOverlap = &share
@@ -263,67 +273,25 @@ func (j *judging) measure(i int) error {
 	return nil
 }
 
-// inParallel calls do for each of the list, in runs that keep neighbours
-// together, on all cores.
-func inParallel(ctx context.Context, list []int32, do func(int) error) error {
-	const run = 64
-	var (
-		next  atomic.Int64
-		once  sync.Once
-		first error
-		wg    sync.WaitGroup
-	)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				end := int(next.Add(run))
-				start := end - run
-				if start >= len(list) {
-					return
-				}
-				for _, i := range list[start:min(end, len(list))] {
-					if err := do(int(i)); err != nil {
-						once.Do(func() { first = err })
-						cancel()
-						return
-					}
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if first != nil {
-		return first
-	}
-	return ctx.Err()
-}
-
-// shapeCache keeps the shapes that were used last, up to a number of
-// positions: those of the young generation, and the one before it.
+// shapeCache keeps the shapes that were used last, and forgets all of them once
+// they have so many positions.
 type shapeCache struct {
-	load func(Ref) (*Shape, error)
+	load Loader
 
-	mu         sync.Mutex
-	young, old map[Ref]*Shape
-	positions  int // of the young
+	mu        sync.Mutex
+	shapes    map[Ref]*Shape
+	positions int
 }
 
-// cachedPositions bounds a generation to some three megabytes: a position takes
-// some fifty bytes once its shape was shrunk and projected.
-const cachedPositions = 50_000
+// cachedPositions bounds the cache to some eight megabytes: a position takes up
+// to two hundred bytes once its shape was shrunk and projected.
+const cachedPositions = 40_000
 
 func (c *shapeCache) get(r Ref) (*Shape, error) {
 	c.mu.Lock()
-	s, ok := c.young[r]
-	if !ok {
-		if s, ok = c.old[r]; ok {
-			c.keep(r, s)
-		}
-	}
+	s := c.shapes[r]
 	c.mu.Unlock()
-	if ok {
+	if s != nil {
 		return s, nil
 	}
 	s, err := c.load(r)
@@ -332,14 +300,10 @@ func (c *shapeCache) get(r Ref) (*Shape, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep(r, s)
-	return s, nil
-}
-
-func (c *shapeCache) keep(r Ref, s *Shape) {
-	if c.young == nil || c.positions > cachedPositions {
-		c.young, c.old, c.positions = make(map[Ref]*Shape), c.young, 0
+	if c.shapes == nil || c.positions > cachedPositions {
+		c.shapes, c.positions = make(map[Ref]*Shape), 0
 	}
-	c.young[r] = s
+	c.shapes[r] = s
 	c.positions += s.Vertices() + 16
+	return s, nil
 }

@@ -52,7 +52,11 @@ func Conflict(newcomer, stored Source) bool {
 // arithmetic may still find.
 func NearConflict(newcomer, stored Source) bool {
 	s, o := newcomer.Shape, stored.Shape
-	return newcomer.Meets(stored) && s.box.Intersects(o.box) && s.shrinkNearly().Intersects(o)
+	if !newcomer.Meets(stored) || !s.box.Intersects(o.box) {
+		return false
+	}
+	less, _ := s.shrinkNearly()
+	return less.Intersects(o)
 }
 
 // Neighbours gives the indexes of the sources that intersect s, in the same
@@ -146,7 +150,11 @@ func (s *Shape) holdsPartOf(o *Shape) bool {
 // shrinkIntersects reports whether o intersects s less 9 metres.
 func (s *Shape) shrinkIntersects(o *Shape) bool {
 	box, ok := s.SearchBox()
-	return ok && box.Intersects(o.box) && s.shrink().Intersects(o)
+	if !ok || !box.Intersects(o.box) {
+		return false
+	}
+	less, _ := s.shrink()
+	return less.Intersects(o)
 }
 
 // SearchBox is where the candidates of a newcomer are: a stored source whose
@@ -159,7 +167,7 @@ func (s *Shape) SearchBox() (box Box, ok bool) {
 		return Box{}, false
 	}
 	if !s.plain() {
-		small := s.shrink()
+		small, _ := s.shrink()
 		return small.box, !small.Empty()
 	}
 	// 8 metres, not 9: at 70 degrees 9 metres of the plane are 8.86 true ones,

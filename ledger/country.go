@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
-	"sync"
 
 	"github.com/meti-go/meti/ledger/internal/robust"
 	"github.com/tidwall/rtree"
@@ -25,69 +23,32 @@ type region struct {
 	order int
 	name  string
 	rings [][]float64
-
-	once  sync.Once
-	bands []bands // of each ring
+	runs  []run
 }
 
-// holds reports whether the position is strictly inside.
+// run is a part of a ring, short enough to be looked at edge by edge: a look-up
+// sees those at its height, and not the coast of a continent.
+type run struct {
+	box Box
+	xy  []float64
+}
+
+// holds reports whether the position is strictly inside: on none of the edges,
+// and with an odd number of them to one side.
 func (r *region) holds(p Point) bool {
-	r.once.Do(func() {
-		for _, xy := range r.rings {
-			r.bands = append(r.bands, newBands(xy))
+	inside := false
+	for _, run := range r.runs {
+		if run.box.North < p.Lat() || run.box.South > p.Lat() || run.box.East < p.Lon() {
+			continue
 		}
-	})
-	for i, b := range r.bands {
-		where := robust.Locate(p, b.at(p.Lat()))
-		if i == 0 && where != robust.Inside || i > 0 && where != robust.Outside {
+		switch robust.Locate(p, run.xy) {
+		case robust.OnEdge:
 			return false
+		case robust.Inside:
+			inside = !inside
 		}
 	}
-	return true
-}
-
-// bands cuts a long ring into strips of latitude, so that a look-up sees the
-// few edges at its height and not the coast of a continent.
-type bands struct {
-	south, height float64
-	edges         [][]float64 // of each strip: closed runs of positions
-}
-
-func newBands(xy []float64) bands {
-	const perBand = 64
-	b := boxOf(xy)
-	n := len(xy) / 2 / perBand
-	if n < 2 || b.North <= b.South {
-		return bands{south: b.South, height: math.Inf(1), edges: [][]float64{xy}}
-	}
-	out := bands{south: b.South, height: (b.North - b.South) / float64(n), edges: make([][]float64, n+1)}
-	for i := 0; i+3 < len(xy); i += 2 {
-		low, high := out.index(min(xy[i+1], xy[i+3])), out.index(max(xy[i+1], xy[i+3]))
-		for k := low; k <= high; k++ {
-			e := out.edges[k]
-			if n := len(e); n == 0 || e[n-2] != xy[i] || e[n-1] != xy[i+1] {
-				// A gap: Locate must not take the step across it for an edge.
-				if n > 0 {
-					e = append(e, math.NaN(), math.NaN())
-				}
-				e = append(e, xy[i], xy[i+1])
-			}
-			out.edges[k] = append(e, xy[i+2], xy[i+3])
-		}
-	}
-	return out
-}
-
-func (b bands) index(lat float64) int {
-	return min(max(int((lat-b.south)/b.height), 0), len(b.edges)-1)
-}
-
-// at gives the edges at a latitude.
-func (b bands) at(lat float64) []float64 {
-	if math.IsInf(b.height, 1) {
-		return b.edges[0]
-	}
-	return b.edges[b.index(lat)]
+	return inside
 }
 
 // NewCountries returns an empty table, in which every source is of unknown
@@ -99,56 +60,39 @@ func NewCountries() *Countries { return new(Countries) }
 // country's name in the property "name". The ledger writes full English names,
 // "United States of America".
 func LoadCountries(r io.Reader) (*Countries, error) {
-	c := NewCountries()
-	dec := json.NewDecoder(r)
 	type feature struct {
-		Type       string
-		Features   []json.RawMessage
 		Properties struct{ Name string }
 		Geometry   json.RawMessage
 	}
-	var add func(text []byte, n int) error
-	add = func(text []byte, n int) error {
-		var f feature
-		if err := json.Unmarshal(text, &f); err != nil {
-			return fmt.Errorf("feature %d: %w", n, err)
+	c := NewCountries()
+	for decoder := json.NewDecoder(r); ; {
+		var text struct {
+			Type     string
+			Features []feature
+			feature
 		}
-		if f.Type == "FeatureCollection" {
-			for i, one := range f.Features {
-				if err := add(one, i); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		if f.Properties.Name == "" {
-			return fmt.Errorf(`feature %d: no property "name"`, n)
-		}
-		shape, err := ParseGeometry(f.Geometry)
-		if err != nil {
-			return fmt.Errorf("feature %d (%s): %w", n, f.Properties.Name, err)
-		}
-		if shape.polys == nil {
-			return fmt.Errorf("feature %d (%s): neither a Polygon nor a MultiPolygon", n, f.Properties.Name)
-		}
-		c.Add(f.Properties.Name, shape)
-		return nil
-	}
-	for n := 0; ; n++ {
-		var text json.RawMessage
-		if err := dec.Decode(&text); errors.Is(err, io.EOF) {
-			break
+		if err := decoder.Decode(&text); errors.Is(err, io.EOF) && c.count > 0 {
+			return c, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("reading the table of countries: %w", err)
 		}
-		if err := add(text, n); err != nil {
-			return nil, fmt.Errorf("reading the table of countries: %w", err)
+		if text.Type != "FeatureCollection" {
+			text.Features = []feature{text.feature}
+		}
+		for _, f := range text.Features {
+			shape, err := ParseGeometry(f.Geometry)
+			switch {
+			case f.Properties.Name == "":
+				err = errors.New(`no property "name"`)
+			case err == nil && shape.polys == nil:
+				err = errors.New("neither a Polygon nor a MultiPolygon")
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading the table of countries: country %d, %q: %w", c.count, f.Properties.Name, err)
+			}
+			c.Add(f.Properties.Name, shape)
 		}
 	}
-	if c.count == 0 {
-		return nil, errors.New("reading the table of countries: there is none in it")
-	}
-	return c, nil
 }
 
 // Add adds a country, or another part of one, by its shape. It must not be
@@ -158,13 +102,18 @@ func (c *Countries) Add(name string, shape *Shape) { c.AddPolygons(name, shape.p
 // AddPolygons is [Countries.Add] for polygons as numbers: polygons, rings (the
 // shell first), and longitudes and latitudes in turn. It keeps the slices.
 func (c *Countries) AddPolygons(name string, polygons [][][]float64) {
+	const perRun = 64 // edges
 	for _, rings := range polygons {
-		if len(rings) == 0 {
-			continue
+		r := &region{order: c.count, name: name, rings: rings}
+		b := noBox
+		for _, xy := range rings {
+			for i := 0; i+2 < len(xy); i += 2 * perRun {
+				part := xy[i:min(i+2*perRun+2, len(xy))]
+				r.runs = append(r.runs, run{boxOf(part), part})
+				b = b.union(boxOf(part))
+			}
 		}
-		b := boxOf(rings[0])
-		c.index.Insert([2]float64{b.West, b.South}, [2]float64{b.East, b.North},
-			&region{order: c.count, name: name, rings: rings})
+		c.index.Insert([2]float64{b.West, b.South}, [2]float64{b.East, b.North}, r)
 	}
 	c.count++
 }

@@ -52,7 +52,6 @@
 //	conflict    whether two sources conflict
 //	overlap     percent_overlap
 //	check       all of it for a list of sources
-//	near        the pairs of a list whose order may matter
 //
 // Below them, internal/robust has the exact predicates and internal/proj the
 // map projections.

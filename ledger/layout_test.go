@@ -15,7 +15,7 @@ import (
 // one that comes after it.
 var layoutOfFiles = []string{
 	"doc.go", "problem.go", "text.go", "time.go", "geojson.go", "shape.go", "country.go", "edges.go", "validity.go",
-	"lint.go", "repair.go", "feature.go", "shrink.go", "conflict.go", "overlap.go", "check.go", "near.go",
+	"lint.go", "repair.go", "feature.go", "shrink.go", "conflict.go", "overlap.go", "check.go",
 }
 
 func TestNoFileNeedsOneAboveIt(t *testing.T) {

@@ -45,13 +45,13 @@ func TestBatchMemory(t *testing.T) {
 				most.Store(used)
 			}
 		}
-		return shape(r.Index), nil
+		return shape(int(r.Index)), nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range verdicts {
-		if len(v.With) != 1 || v.With[0].Index != i^1 || v.PercentOverlap == nil {
+		if len(v.With) != 1 || int(v.With[0].Index) != i^1 || v.PercentOverlap == nil {
 			t.Fatalf("%d: %+v", i, v)
 		}
 	}

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -63,27 +61,39 @@ type Shape struct {
 	box       Box
 	count     int
 
-	areaOnce  sync.Once
-	hectares  float64
-	less9     shrunken
-	less8     shrunken
-	planeOnce sync.Once
-	plane     []plate
+	area         lazy[float64] // hectares
+	plane        lazy[[]flat]
+	less9, less8 lazy[*Shape] // what is left of it without so many metres
 }
 
-// shrunken is a shape that has lost some metres, once it was asked for.
-type shrunken struct {
+// lazy is computed when it is first asked for, and kept.
+type lazy[T any] struct {
 	once  sync.Once
-	shape *Shape
+	value T
 	err   error
 }
 
-// plate is a polygon in the equal-area plane: rings of positions, and the box
-// around them.
-type plate struct {
-	rings [][]float64
-	box   Box
+func (l *lazy[T]) get(compute func() (T, error)) (T, error) {
+	l.once.Do(func() { l.value, l.err = compute() })
+	return l.value, l.err
 }
+
+// flat is a polygon in the equal-area plane.
+type flat struct {
+	box   Box
+	area  float64 // square metres
+	edges []flatEdge
+}
+
+// flatEdge is an edge from its southern end to its northern one. Edges that run
+// due east or west are left out: they bound no area.
+type flatEdge struct {
+	south, north float64
+	x            float64 // in the south
+	slope        float64 // x for each y
+}
+
+func (e *flatEdge) at(y float64) float64 { return e.x + e.slope*(y-e.south) }
 
 // ParseGeometry reads a GeoJSON geometry without validating it: it is for
 // those that the ledger has already taken. It costs a few microseconds for a
@@ -164,10 +174,7 @@ func (s *Shape) Centroid() (at Point, ok bool) {
 		return Point{}, false
 	}
 	xy, err := library(func() (geom.XY, error) {
-		xy, ok := s.geom(keep).Centroid().XY()
-		if !ok {
-			return xy, errors.New("no centroid")
-		}
+		xy, _ := s.geom().Centroid().XY() // there is one, of a shape that is not empty
 		return xy, nil
 	})
 	return Point{xy.X, xy.Y}, err == nil
@@ -183,39 +190,53 @@ func library[T any](call func() (T, error)) (result T, err error) {
 	return call()
 }
 
-func keep(lon, lat float64) (x, y float64) { return lon, lat }
-
-// geom gives the shape to the geometry library, in a plane.
-func (s *Shape) geom(to func(lon, lat float64) (x, y float64)) geom.Geometry {
-	line := func(xy []float64) geom.LineString {
-		flat := make([]float64, len(xy))
-		for i := 0; i < len(xy); i += 2 {
-			flat[i], flat[i+1] = to(xy[i], xy[i+1])
-		}
-		return geom.NewLineString(geom.NewSequence(flat, geom.DimXY))
-	}
+// geom gives the shape to the geometry library: a MultiPolygon, or a
+// GeometryCollection.
+func (s *Shape) geom() geom.Geometry {
 	polys := make([]geom.Polygon, len(s.polys))
 	for i, poly := range s.polys {
-		rings := make([]geom.LineString, len(poly))
-		for k, xy := range poly {
-			rings[k] = line(xy)
-		}
-		polys[i] = geom.NewPolygon(rings)
+		polys[i] = geom.NewPolygonXY(poly...)
 	}
 	all := geom.NewMultiPolygon(polys).AsGeometry()
-	if len(s.lines) == 0 {
+	if s.polygonal {
 		return all
 	}
 	parts := []geom.Geometry{all}
 	for _, xy := range s.lines {
 		if len(xy) == 2 {
-			x, y := to(xy[0], xy[1])
-			parts = append(parts, geom.XY{X: x, Y: y}.AsPoint().AsGeometry())
+			parts = append(parts, geom.NewPointXY(xy[0], xy[1]).AsGeometry())
 		} else {
-			parts = append(parts, line(xy).AsGeometry())
+			parts = append(parts, geom.NewLineStringXY(xy...).AsGeometry())
 		}
 	}
 	return geom.NewGeometryCollection(parts).AsGeometry()
+}
+
+// shapeOf takes a shape from the geometry library.
+func shapeOf(g geom.Geometry) *Shape {
+	s := &Shape{polygonal: g.IsPolygon() || g.IsMultiPolygon()}
+	flat := func(seq geom.Sequence) []float64 {
+		xy := make([]float64, 0, 2*seq.Length())
+		for i := range seq.Length() {
+			at := seq.GetXY(i)
+			xy = append(xy, at.X, at.Y)
+		}
+		return xy
+	}
+	for _, part := range g.Dump() {
+		if poly, ok := part.AsPolygon(); ok {
+			var rings [][]float64
+			for _, seq := range poly.Coordinates() {
+				rings = append(rings, flat(seq))
+			}
+			if rings != nil {
+				s.polys = append(s.polys, rings)
+			}
+		} else if xy := flat(part.DumpCoordinates()); len(xy) > 0 {
+			s.lines = append(s.lines, xy)
+		}
+	}
+	return s.bounded()
 }
 
 // Hectares is the shape's geodesic area on the WGS84 ellipsoid, its edges
@@ -223,19 +244,20 @@ func (s *Shape) geom(to func(lon, lat float64) (x, y float64)) geom.Geometry {
 // GeographicLib (Karney 2013). It is 0 for lines and points. Below a square
 // metre or so the rounding of both shows.
 func (s *Shape) Hectares() float64 {
-	s.areaOnce.Do(func() {
+	hectares, _ := s.area.get(func() (hectares float64, err error) {
 		const squareMetres = 10000
 		for _, poly := range s.polys {
 			for i, xy := range poly {
-				if area := ringArea(xy); i == 0 {
-					s.hectares += area / squareMetres
+				if area := ringArea(xy) / squareMetres; i == 0 {
+					hectares += area
 				} else {
-					s.hectares -= area / squareMetres
+					hectares -= area
 				}
 			}
 		}
+		return hectares, nil
 	})
-	return s.hectares
+	return hectares
 }
 
 // ringArea gives square metres.
@@ -267,128 +289,17 @@ func signedArea(xy []float64) float64 {
 	return sum / 2
 }
 
-// The types of well-known binary (OGC 06-103r4, 8.2.3) that shapes are stored
-// as.
-const (
-	wkbPoint = 1 + iota
-	wkbLine
-	wkbPolygon
-	_
-	_
-	wkbMultiPolygon
-	wkbCollection
-)
+// MarshalBinary writes the shape in a compact form that [ShapeFromBinary] reads
+// several times faster than [ParseGeometry] reads the text, for those who store
+// shapes. The form is well-known binary (OGC 06-103r4); what is neither Polygon
+// nor MultiPolygon becomes a GeometryCollection.
+func (s *Shape) MarshalBinary() ([]byte, error) { return s.geom().AsBinary(), nil }
 
-// AppendBinary appends the shape in a compact form that [ShapeFromBinary]
-// reads several times faster than [ParseGeometry] reads the text, for those who
-// store shapes. The form is well-known binary (OGC 06-103r4), little-endian and
-// in two dimensions; what is neither Polygon nor MultiPolygon becomes a
-// GeometryCollection.
-func (s *Shape) AppendBinary(b []byte) ([]byte, error) {
-	head := func(kind, count int) {
-		b = binary.LittleEndian.AppendUint32(append(b, 1), uint32(kind))
-		if kind != wkbPoint {
-			b = binary.LittleEndian.AppendUint32(b, uint32(count))
-		}
-	}
-	positions := func(xy []float64) {
-		for _, v := range xy {
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-		}
-	}
-	switch {
-	case !s.polygonal:
-		head(wkbCollection, len(s.polys)+len(s.lines))
-	case len(s.polys) != 1:
-		head(wkbMultiPolygon, len(s.polys))
-	}
-	for _, poly := range s.polys {
-		head(wkbPolygon, len(poly))
-		for _, xy := range poly {
-			b = binary.LittleEndian.AppendUint32(b, uint32(len(xy)/2))
-			positions(xy)
-		}
-	}
-	for _, xy := range s.lines {
-		if len(xy) == 2 {
-			head(wkbPoint, 1)
-		} else {
-			head(wkbLine, len(xy)/2)
-		}
-		positions(xy)
-	}
-	return b, nil
-}
-
-// MarshalBinary is [Shape.AppendBinary] into a new slice.
-func (s *Shape) MarshalBinary() ([]byte, error) { return s.AppendBinary(nil) }
-
-// ShapeFromBinary reads what [Shape.AppendBinary] wrote.
+// ShapeFromBinary reads what [Shape.MarshalBinary] wrote.
 func ShapeFromBinary(wkb []byte) (*Shape, error) {
-	r := binaryReader{rest: wkb, all: make([]float64, 0, len(wkb)/8)}
-	s := &Shape{}
-	kind := r.geometry(s, 0)
-	s.polygonal = kind == wkbPolygon || kind == wkbMultiPolygon
-	if r.short || len(r.rest) > 0 {
-		return nil, errors.New("the stored shape is damaged")
+	g, err := library(func() (geom.Geometry, error) { return geom.UnmarshalWKB(wkb, geom.NoValidate{}) })
+	if err != nil {
+		return nil, fmt.Errorf("the stored shape is damaged: %w", err)
 	}
-	return s.bounded(), nil
-}
-
-type binaryReader struct {
-	rest  []byte
-	all   []float64 // room for all positions
-	short bool      // the text ended too early, or makes no sense
-}
-
-func (r *binaryReader) take(n uint64) []byte {
-	if uint64(len(r.rest)) < n {
-		r.short, r.rest = true, nil
-		return nil
-	}
-	taken := r.rest[:n]
-	r.rest = r.rest[n:]
-	return taken
-}
-
-func (r *binaryReader) number() uint32 {
-	if b := r.take(4); b != nil {
-		return binary.LittleEndian.Uint32(b)
-	}
-	return 0
-}
-
-func (r *binaryReader) positions(n uint32) []float64 {
-	start := len(r.all)
-	b := r.take(16 * uint64(n))
-	for i := 0; i < len(b); i += 8 {
-		r.all = append(r.all, math.Float64frombits(binary.LittleEndian.Uint64(b[i:])))
-	}
-	return r.all[start:len(r.all):len(r.all)]
-}
-
-func (r *binaryReader) geometry(to *Shape, depth int) (kind uint32) {
-	if order := r.take(1); order == nil || order[0] != 1 || depth > 1 {
-		r.short = true
-		return 0
-	}
-	switch kind = r.number(); kind {
-	case wkbPoint:
-		to.lines = append(to.lines, r.positions(1))
-	case wkbLine:
-		to.lines = append(to.lines, r.positions(r.number()))
-	case wkbPolygon:
-		var poly [][]float64
-		for n := r.number(); n > 0 && !r.short; n-- {
-			poly = append(poly, r.positions(r.number()))
-		}
-		to.polys = append(to.polys, poly)
-	case wkbMultiPolygon, wkbCollection:
-		for n := r.number(); n > 0 && !r.short; n-- {
-			r.geometry(to, depth+1)
-		}
-	default:
-		r.short = true
-	}
-	return kind
+	return shapeOf(g), nil
 }

@@ -460,9 +460,11 @@ func (v *judge) antipodes(r ring) bool {
 			continue
 		}
 		p, q := r.at(i-1), r.at(i)
-		a, b := proj.OnSphere(p[0], p[1]), proj.OnSphere(q[0], q[1])
-		const same = 5e-14
-		if math.Abs(a[0]+b[0]) <= same && math.Abs(a[1]+b[1]) <= same && math.Abs(a[2]+b[2]) <= same {
+		lon1, lat1 := proj.OnGlobe(p[0], p[1])
+		lon2, lat2 := proj.OnGlobe(q[0], q[1])
+		apart := math.Abs(lon1 - lon2)
+		const same = 5e-12 // degrees
+		if math.Abs(lat1+lat2) <= same && (math.Abs(apart-180) <= same || math.Abs(lat1) >= 90-same) {
 			v.add(RuleAntipodalEdge, r.pointer(i), &q, "an edge joins two positions that are opposite on the globe",
 				"put a position between them")
 			return false

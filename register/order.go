@@ -111,7 +111,7 @@ func (j *Job) findClashes(ctx context.Context) error {
 		add(batch.AddStored, n.box, n.period)
 	}
 	load := func(r ledger.Ref) (*ledger.Shape, error) {
-		if k := r.Index - len(stored); r.Stored && k >= 0 {
+		if k := int(r.Index) - len(stored); r.Stored && k >= 0 {
 			return j.neighbours.shape(k)
 		}
 		list := open
@@ -132,7 +132,7 @@ func (j *Job) findClashes(ctx context.Context) error {
 		clash := !before.Stored && (ledger.NearConflict(one, two) || ledger.NearConflict(two, one))
 		conflict := ledger.Conflict(one, two)
 		i, k, theirs := open[n], -1, Party{}
-		switch at := before.Index - len(stored); {
+		switch at := int(before.Index) - len(stored); {
 		case !before.Stored:
 			k = open[before.Index]
 		case at < 0:

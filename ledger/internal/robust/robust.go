@@ -173,8 +173,8 @@ const (
 )
 
 // Locate tells where a point lies with regard to a closed ring, whose
-// coordinates stand in turn. A step from or to a position that is not a number
-// is no edge.
+// coordinates stand in turn. Of a part of a ring it tells whether the number of
+// edges to the east is odd, as if that were inside: the parts of a ring add up.
 func Locate(p Point, ring []float64) Side {
 	x, y := p[0], p[1]
 	in := false
@@ -190,7 +190,7 @@ func Locate(p Point, ring []float64) Side {
 			// One that comes up to the height of y and goes back is no crossing.
 			continue
 		}
-		if x > max(x1, x2) || math.IsNaN(y1+y2) {
+		if x > max(x1, x2) {
 			continue
 		}
 		side := Orient(Point{x1, y1}, Point{x2, y2}, p)

@@ -2,107 +2,81 @@
 // world-atlas carries them (countries-10m.json, TopoJSON), into the table that
 // package countries embeds. "make vendor-data" calls it:
 //
-//	convert -o ledger/countries/world.gz countries-10m.json
+//	convert countries-10m.json ledger/countries/world.gz
 package main
 
 import (
-	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
-	"flag"
-	"fmt"
+	"errors"
+	"log"
 	"os"
 	"strings"
 )
 
 func main() {
-	out := flag.String("o", "world.gz", "the file to write")
-	flag.Parse()
-	if err := run(flag.Arg(0), *out); err != nil {
-		fmt.Fprintln(os.Stderr, "convert:", err)
-		os.Exit(1)
+	if len(os.Args) != 3 {
+		log.Fatal("usage: convert countries-10m.json world.gz")
 	}
-}
-
-// topology is as much of TopoJSON as is needed.
-type topology struct {
-	Transform struct{ Scale, Translate [2]float64 }
-	Arcs      [][][2]int64
-	Objects   struct {
-		Countries struct {
-			Geometries []struct {
-				Type       string
-				Arcs       json.RawMessage
-				Properties struct{ Name string }
+	text, err := os.ReadFile(os.Args[1])
+	check(err)
+	var topology struct {
+		Transform struct{ Scale, Translate [2]float64 }
+		Arcs      [][][2]int64
+		Objects   struct {
+			Countries struct {
+				Geometries []struct {
+					Type       string
+					Arcs       json.RawMessage
+					Properties struct{ Name string }
+				}
 			}
 		}
 	}
-}
-
-// head is the first line of the table; package countries reads it.
-type head struct {
-	Scale     [2]float64 `json:"scale"`
-	Translate [2]float64 `json:"translate"`
-	Lengths   []int      `json:"lengths"`
-	Countries []country  `json:"countries"`
-}
-
-type country struct {
-	Name     string    `json:"name"`
-	Polygons [][][]int `json:"polygons"`
-}
-
-func run(in, out string) error {
-	text, err := os.ReadFile(in)
-	if err != nil {
-		return err
+	check(json.Unmarshal(text, &topology))
+	// The first line of the table; package countries reads it.
+	type country struct {
+		Name     string    `json:"name"`
+		Polygons [][][]int `json:"polygons"`
 	}
-	var t topology
-	if err := json.Unmarshal(text, &t); err != nil {
-		return err
+	var head struct {
+		Scale     [2]float64 `json:"scale"`
+		Translate [2]float64 `json:"translate"`
+		Lengths   []int      `json:"lengths"`
+		Countries []country  `json:"countries"`
 	}
-	h := head{Scale: t.Transform.Scale, Translate: t.Transform.Translate}
-	var deltas []byte
-	for _, arc := range t.Arcs {
-		h.Lengths = append(h.Lengths, len(arc))
+	head.Scale, head.Translate = topology.Transform.Scale, topology.Transform.Translate
+	var steps []byte
+	for _, arc := range topology.Arcs {
+		head.Lengths = append(head.Lengths, len(arc))
 		for _, p := range arc {
-			deltas = binary.AppendVarint(deltas, p[0])
-			deltas = binary.AppendVarint(deltas, p[1])
+			steps = binary.AppendVarint(binary.AppendVarint(steps, p[0]), p[1])
 		}
 	}
-	for _, g := range t.Objects.Countries.Geometries {
-		c := country{Name: fullName(g.Properties.Name)}
-		switch g.Type {
-		case "Polygon":
-			c.Polygons = make([][][]int, 1)
-			err = json.Unmarshal(g.Arcs, &c.Polygons[0])
-		case "MultiPolygon":
-			err = json.Unmarshal(g.Arcs, &c.Polygons)
-		default:
-			err = fmt.Errorf("a %s", g.Type)
+	for _, g := range topology.Objects.Countries.Geometries {
+		c := country{fullName(g.Properties.Name), make([][][]int, 1)}
+		if g.Type == "Polygon" {
+			check(json.Unmarshal(g.Arcs, &c.Polygons[0]))
+		} else {
+			check(json.Unmarshal(g.Arcs, &c.Polygons))
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", g.Properties.Name, err)
-		}
-		h.Countries = append(h.Countries, c)
+		head.Countries = append(head.Countries, c)
 	}
-	line, err := json.Marshal(h)
+	line, err := json.Marshal(head)
+	check(err)
+	out, err := os.Create(os.Args[2])
+	check(err)
+	packed, err := gzip.NewWriterLevel(out, gzip.BestCompression)
+	check(err)
+	_, err = packed.Write(append(append(line, '\n'), steps...))
+	check(errors.Join(err, packed.Close(), out.Close()))
+}
+
+func check(err error) {
 	if err != nil {
-		return err
+		log.Fatal("convert: ", err)
 	}
-	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(append(append(line, '\n'), deltas...)); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return os.WriteFile(out, packed.Bytes(), 0o644)
 }
 
 // fullNames are the names that Natural Earth shortens or spells in a way of its
