@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"strconv"
+
+	"github.com/meti-go/meti/bench/internal/way"
 )
 
 // account is an account's sources, encoded beforehand: serving a page costs no
@@ -49,29 +49,9 @@ func newAccount(sources int) *account {
 		if i%2 == 1 {
 			decimals = -1
 		}
-		ring := len(a.text)
-		first := 0
-		for v := range vertices {
-			if v == vertices-1 { // closed
-				a.text = append(a.text, a.text[ring:first]...)
-				break
-			}
-			angle := 2 * math.Pi * float64(v) / (vertices - 1)
-			radius := 0.003 * (0.8 + 0.4*random.Float64())
-			x, y := west+radius*math.Cos(angle), south+radius*math.Sin(angle)
-			if v == 0 {
-				a.sum += x + y
-			}
-			a.text = append(a.text, '[')
-			a.text = strconv.AppendFloat(a.text, x, 'f', decimals, 64)
-			a.text = append(a.text, ',')
-			a.text = strconv.AppendFloat(a.text, y, 'f', decimals, 64)
-			a.text = append(a.text, ']')
-			if v == 0 {
-				first = len(a.text)
-			}
-			a.text = append(a.text, ',')
-		}
+		var first float64
+		a.text, first = way.AppendRing(a.text, random, vertices, west, south, 0.003, 0.2, decimals)
+		a.sum += first
 		a.text = append(a.text, `]]},"unep_overlap":false,"pa_name":null,"pa_designation":null,"wdpaid":null,"h3_indexes":null},`...)
 	}
 	a.start = append(a.start, len(a.text))

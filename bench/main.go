@@ -40,17 +40,17 @@ func main() {
 	flag.Parse()
 	programs, err := build()
 	if err != nil {
-		fatal(err)
+		way.Fatal(err)
 	}
 	defer os.RemoveAll(programs)
 	b := bench{programs: programs, account: newAccount(*sources), rounds: *rounds, page: *page, latency: *latency}
 	for part := range strings.SplitSeq(*parts, ",") {
 		measure := map[string]func(*bench) error{"list": (*bench).list, "latency": (*bench).slow, "whole": (*bench).whole, "transport": (*bench).transport}[part]
 		if measure == nil {
-			fatal(fmt.Errorf("there is no part %q", part))
+			way.Fatal(fmt.Errorf("there is no part %q", part))
 		}
 		if err := measure(&b); err != nil {
-			fatal(err)
+			way.Fatal(err)
 		}
 	}
 	fmt.Print(machine(*rounds), b.report.String())
@@ -65,11 +65,6 @@ func build() (folder string, err error) {
 	command := exec.Command("go", "build", "-o", folder, "./internal/sdk", "./internal/peers")
 	command.Stderr = os.Stderr
 	return folder, command.Run()
-}
-
-func fatal(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
 }
 
 type bench struct {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/bytedance/sonic"
@@ -38,18 +37,16 @@ func generatedPlain(l way.Listing) (c way.Count, err error) {
 	if err != nil {
 		return c, err
 	}
-	err = way.Pages(func(offset int) (int, error) {
+	return way.Pages(func(offset int) ([]plain.Source, error) {
 		answer, err := client.ListSourcesWithResponse(context.Background(), &plain.ListSourcesParams{Limit: &l.Page, Offset: &offset})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		for _, source := range *answer.JSON200 {
-			c.Lists(source.Geometry.Coordinates)
-		}
-		c.Sources += len(*answer.JSON200)
-		return len(*answer.JSON200), nil
+		return *answer.JSON200, nil
+	}, func(s *plain.Source, c *way.Count) error {
+		c.Lists(s.Geometry.Coordinates)
+		return nil
 	})
-	return c, err
 }
 
 func generatedOpen(l way.Listing) (c way.Count, err error) {
@@ -57,18 +54,16 @@ func generatedOpen(l way.Listing) (c way.Count, err error) {
 	if err != nil {
 		return c, err
 	}
-	err = way.Pages(func(offset int) (int, error) {
+	return way.Pages(func(offset int) ([]open.Source, error) {
 		answer, err := client.ListSourcesWithResponse(context.Background(), &open.ListSourcesParams{Limit: &l.Page, Offset: &offset})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		for _, source := range *answer.JSON200 {
-			c.Lists(source.Geometry.Coordinates)
-		}
-		c.Sources += len(*answer.JSON200)
-		return len(*answer.JSON200), nil
+		return *answer.JSON200, nil
+	}, func(s *open.Source, c *way.Count) error {
+		c.Lists(s.Geometry.Coordinates)
+		return nil
 	})
-	return c, err
 }
 
 // generatedHere is this project's gen without the rest: its types read themselves.
@@ -77,24 +72,25 @@ func generatedHere(l way.Listing) (c way.Count, err error) {
 	if err != nil {
 		return c, err
 	}
-	err = way.Pages(func(offset int) (int, error) {
+	return way.Pages(func(offset int) ([]gen.Source, error) {
 		answer, err := client.ListSourcesWithResponse(context.Background(), &gen.ListSourcesParams{Limit: &l.Page, Offset: &offset})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		for _, source := range *answer.JSON200 {
-			if l.Coordinates {
-				ring, err := coordinates(source.Geometry)
-				if err != nil {
-					return 0, err
-				}
-				c.Ring(ring)
-			}
-		}
-		c.Sources += len(*answer.JSON200)
-		return len(*answer.JSON200), nil
-	})
-	return c, err
+		return *answer.JSON200, nil
+	}, func(s *gen.Source, c *way.Count) error { return see(l, s.Geometry, c) })
+}
+
+// see counts the boundary of a source whose geometry was left alone.
+func see(l way.Listing, geometry []byte, c *way.Count) error {
+	if !l.Coordinates {
+		return nil
+	}
+	ring, err := coordinates(geometry)
+	if err == nil {
+		c.Ring(ring)
+	}
+	return err
 }
 
 type ogenToken struct{}
@@ -108,22 +104,20 @@ func generatedOgen(l way.Listing) (c way.Count, err error) {
 	if err != nil {
 		return c, err
 	}
-	err = way.Pages(func(offset int) (int, error) {
+	return way.Pages(func(offset int) ([]ogen.Source, error) {
 		answer, err := client.ListSources(context.Background(), ogen.ListSourcesParams{Limit: ogen.NewOptInt(l.Page), Offset: ogen.NewOptInt(offset)})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		list, ok := answer.(*ogen.SourceList)
 		if !ok {
-			return 0, fmt.Errorf("answer %T", answer)
+			return nil, fmt.Errorf("answer %T", answer)
 		}
-		for _, source := range *list {
-			c.Lists(source.Geometry.Value.Coordinates)
-		}
-		c.Sources += len(*list)
-		return len(*list), nil
+		return *list, nil
+	}, func(s *ogen.Source, c *way.Count) error {
+		c.Lists(s.Geometry.Value.Coordinates)
+		return nil
 	})
-	return c, err
 }
 
 // source is a source as one writes it by hand for a JSON library.
@@ -162,7 +156,7 @@ type source[Geometry any] struct {
 }
 
 func peerJSONv2(l way.Listing) (c way.Count, err error) {
-	err = way.Pages(func(offset int) (n int, err error) {
+	err = way.Walk(func(offset int) (n int, err error) {
 		body, err := way.Get(l, offset)
 		if err != nil {
 			return 0, err
@@ -177,12 +171,8 @@ func peerJSONv2(l way.Listing) (c way.Count, err error) {
 			if err := jsonv2.UnmarshalDecode(decoder, &s); err != nil {
 				return 0, err
 			}
-			if l.Coordinates {
-				ring, err := coordinates(s.Geometry)
-				if err != nil {
-					return 0, err
-				}
-				c.Ring(ring)
+			if err := see(l, s.Geometry, &c); err != nil {
+				return 0, err
 			}
 		}
 		c.Sources += n
@@ -192,75 +182,59 @@ func peerJSONv2(l way.Listing) (c way.Count, err error) {
 	return c, err
 }
 
-// read reads a body into a buffer that is used again.
-func read(body io.ReadCloser, buffer *bytes.Buffer) error {
+// read reads a page into a buffer that is used again.
+func read(l way.Listing, offset int, buffer *bytes.Buffer) error {
+	body, err := way.Get(l, offset)
+	if err != nil {
+		return err
+	}
 	defer body.Close()
 	buffer.Reset()
-	_, err := buffer.ReadFrom(body)
+	_, err = buffer.ReadFrom(body)
 	return err
 }
 
 func peerSonic(l way.Listing) (c way.Count, err error) {
+	if !l.Coordinates {
+		return sonicPages(l, func(*source[json.RawMessage], *way.Count) error { return nil })
+	}
 	type polygon struct {
 		Type        string         `json:"type"`
 		Coordinates [][][2]float64 `json:"coordinates"`
 	}
-	var buffer bytes.Buffer
-	err = way.Pages(func(offset int) (int, error) {
-		body, err := way.Get(l, offset)
-		if err == nil {
-			err = read(body, &buffer)
+	return sonicPages(l, func(s *source[polygon], c *way.Count) error {
+		for _, ring := range s.Geometry.Coordinates {
+			c.Ring(ring)
 		}
-		if err != nil {
-			return 0, err
-		}
-		if !l.Coordinates {
-			var list []source[json.RawMessage]
-			err = sonic.Unmarshal(buffer.Bytes(), &list)
-			c.Sources += len(list)
-			return len(list), err
-		}
-		var list []source[polygon]
-		if err := sonic.Unmarshal(buffer.Bytes(), &list); err != nil {
-			return 0, err
-		}
-		for i := range list {
-			for _, ring := range list[i].Geometry.Coordinates {
-				c.Ring(ring)
-			}
-		}
-		c.Sources += len(list)
-		return len(list), nil
+		return nil
 	})
-	return c, err
+}
+
+func sonicPages[Geometry any](l way.Listing, see func(*source[Geometry], *way.Count) error) (way.Count, error) {
+	var buffer bytes.Buffer
+	return way.Pages(func(offset int) (list []source[Geometry], err error) {
+		if err := read(l, offset, &buffer); err != nil {
+			return nil, err
+		}
+		return list, sonic.Unmarshal(buffer.Bytes(), &list)
+	}, see)
 }
 
 func peerJX(l way.Listing) (c way.Count, err error) {
 	var buffer bytes.Buffer
 	decoder := jx.DecodeBytes(nil)
-	err = way.Pages(func(offset int) (n int, err error) {
-		body, err := way.Get(l, offset)
-		if err == nil {
-			err = read(body, &buffer)
-		}
-		if err != nil {
+	err = way.Walk(func(offset int) (n int, err error) {
+		if err := read(l, offset, &buffer); err != nil {
 			return 0, err
 		}
 		decoder.ResetBytes(buffer.Bytes())
 		err = decoder.Arr(func(d *jx.Decoder) error {
-			var s source[json.RawMessage]
 			n++
-			if err := d.ObjBytes(func(d *jx.Decoder, key []byte) error { return s.member(d, key) }); err != nil {
+			var s source[json.RawMessage]
+			if err := d.ObjBytes(func(d *jx.Decoder, key []byte) error { return member(&s, d, key) }); err != nil {
 				return err
 			}
-			if l.Coordinates {
-				ring, err := coordinates(s.Geometry)
-				if err != nil {
-					return err
-				}
-				c.Ring(ring)
-			}
-			return nil
+			return see(l, s.Geometry, &c)
 		})
 		c.Sources += n
 		return n, err
@@ -268,130 +242,107 @@ func peerJX(l way.Listing) (c way.Count, err error) {
 	return c, err
 }
 
-// member reads one member by jx, as one writes it by hand.
-func (s *source[G]) member(d *jx.Decoder, key []byte) (err error) {
-	text := func(to **string) error {
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
+// optional reads a member that may be null.
+func optional[T any](d *jx.Decoder, to **T, read func(*jx.Decoder) (T, error)) error {
+	if d.Next() == jx.Null {
+		return d.Null()
+	}
+	value, err := read(d)
+	*to = &value
+	return err
+}
+
+func date(d *jx.Decoder) (t time.Time, err error) {
+	text, err := d.StrBytes()
+	if err != nil {
+		return t, err
+	}
+	return t, t.UnmarshalText(text)
+}
+
+func list(d *jx.Decoder, to *[]string) error {
+	if d.Next() == jx.Null {
+		return d.Null()
+	}
+	*to = []string{}
+	return d.Arr(func(d *jx.Decoder) error {
 		value, err := d.Str()
-		*to = &value
+		*to = append(*to, value)
 		return err
-	}
-	list := func(to *[]string) error {
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
-		*to = []string{}
-		return d.Arr(func(d *jx.Decoder) error {
-			value, err := d.Str()
-			*to = append(*to, value)
-			return err
-		})
-	}
-	float := func(to **float64) error {
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
-		value, err := d.Float64()
-		*to = &value
-		return err
-	}
-	truth := func(to **bool) error {
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
-		value, err := d.Bool()
-		*to = &value
-		return err
-	}
-	date := func(to *time.Time) error {
-		value, err := d.StrBytes()
-		if err != nil {
-			return err
-		}
-		return to.UnmarshalText(value)
-	}
-	dateOrNull := func(to **time.Time) error {
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
-		*to = new(time.Time)
-		return date(*to)
-	}
-	raw := func(to *G) error {
-		value, err := d.Raw()
-		*any(to).(*json.RawMessage) = bytes.Clone(value)
-		return err
-	}
+	})
+}
+
+func raw(d *jx.Decoder, to *json.RawMessage) error {
+	value, err := d.Raw()
+	*to = bytes.Clone(value)
+	return err
+}
+
+// member reads one member by jx, as one writes it by hand.
+func member(s *source[json.RawMessage], d *jx.Decoder, key []byte) (err error) {
 	switch string(key) {
 	case "id":
 		s.ID, err = d.Str()
 	case "alt_id":
 		s.AltID, err = d.Str()
 	case "start_at":
-		err = date(&s.StartAt)
+		s.StartAt, err = date(d)
 	case "end_at":
-		err = date(&s.EndAt)
+		s.EndAt, err = date(d)
 	case "country":
-		err = text(&s.Country)
+		err = optional(d, &s.Country, (*jx.Decoder).Str)
 	case "hectares":
-		err = float(&s.Hectares)
+		err = optional(d, &s.Hectares, (*jx.Decoder).Float64)
 	case "created_at":
-		err = dateOrNull(&s.CreatedAt)
+		err = optional(d, &s.CreatedAt, date)
 	case "updated_at":
-		err = dateOrNull(&s.UpdatedAt)
+		err = optional(d, &s.UpdatedAt, date)
 	case "created_by":
-		err = text(&s.CreatedBy)
+		err = optional(d, &s.CreatedBy, (*jx.Decoder).Str)
 	case "updated_by":
-		err = text(&s.UpdatedBy)
+		err = optional(d, &s.UpdatedBy, (*jx.Decoder).Str)
 	case "account_id":
-		err = text(&s.AccountID)
+		err = optional(d, &s.AccountID, (*jx.Decoder).Str)
 	case "conflict":
-		err = truth(&s.Conflict)
+		err = optional(d, &s.Conflict, (*jx.Decoder).Bool)
 	case "conflict_with":
-		err = list(&s.ConflictWith)
+		err = list(d, &s.ConflictWith)
 	case "percent_overlap":
-		err = float(&s.PercentOverlap)
+		err = optional(d, &s.PercentOverlap, (*jx.Decoder).Float64)
 	case "methodology":
-		err = text(&s.Methodology)
+		err = optional(d, &s.Methodology, (*jx.Decoder).Str)
 	case "source_type":
-		err = text(&s.SourceType)
+		err = optional(d, &s.SourceType, (*jx.Decoder).Str)
 	case "attribute_type":
-		err = list(&s.AttributeType)
+		err = list(d, &s.AttributeType)
 	case "geometry_source":
-		err = text(&s.GeometrySource)
+		err = optional(d, &s.GeometrySource, (*jx.Decoder).Str)
 	case "tags":
-		err = list(&s.Tags)
+		err = list(d, &s.Tags)
 	case "steward_id":
-		err = text(&s.StewardID)
+		err = optional(d, &s.StewardID, (*jx.Decoder).Str)
 	case "project_id":
-		err = text(&s.ProjectID)
+		err = optional(d, &s.ProjectID, (*jx.Decoder).Str)
 	case "outcome_reporting_year":
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
-		var year int
-		year, err = d.Int()
-		s.OutcomeReportingYear = &year
+		err = optional(d, &s.OutcomeReportingYear, (*jx.Decoder).Int)
 	case "constituent_ssids":
-		err = list(&s.ConstituentSSIDs)
+		err = list(d, &s.ConstituentSSIDs)
 	case "measurement_point_id":
-		err = text(&s.MeasurementPointID)
+		err = optional(d, &s.MeasurementPointID, (*jx.Decoder).Str)
 	case "geometry":
-		err = raw(&s.Geometry)
+		err = raw(d, &s.Geometry)
 	case "geojson":
-		err = raw(&s.Geojson)
+		err = raw(d, &s.Geojson)
 	case "unep_overlap":
-		err = truth(&s.UNEPOverlap)
+		err = optional(d, &s.UNEPOverlap, (*jx.Decoder).Bool)
 	case "pa_name":
-		err = text(&s.PAName)
+		err = optional(d, &s.PAName, (*jx.Decoder).Str)
 	case "pa_designation":
-		err = text(&s.PADesignation)
+		err = optional(d, &s.PADesignation, (*jx.Decoder).Str)
 	case "wdpaid":
-		err = text(&s.WDPAID)
+		err = optional(d, &s.WDPAID, (*jx.Decoder).Str)
 	case "h3_indexes":
-		err = list(&s.H3Indexes)
+		err = list(d, &s.H3Indexes)
 	default:
 		err = d.Skip()
 	}

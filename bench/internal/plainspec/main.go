@@ -34,6 +34,7 @@ func main() {
 			for range 3 {
 				list = object{"type": "array", "items": list}
 			}
+			schemas[name].(object)["required"] = []any{"type", "coordinates"}
 			schemas[name].(object)["properties"].(object)["coordinates"] = list
 			delete(schemas[name].(object), "example")
 		}

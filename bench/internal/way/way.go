@@ -1,5 +1,5 @@
-// Package way is what the ways of listing have in common: what they are asked
-// to do, and how it is measured what that takes.
+// Package way is what the ways of listing have in common: what they are asked to
+// do, and how it is measured what that takes; and what the benchmarks share.
 package way
 
 import (
@@ -9,14 +9,17 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Listing is what a way is asked to do.
@@ -35,11 +38,13 @@ type Count struct {
 	Sum      float64 `json:"sum"` // of the first position of each ring
 }
 
+// Ring counts a ring.
 func (c *Count) Ring(ring [][2]float64) {
 	c.Vertices += len(ring)
 	c.Sum += ring[0][0] + ring[0][1]
 }
 
+// Lists counts rings whose positions are lists.
 func (c *Count) Lists(rings [][][]float64) {
 	for _, ring := range rings {
 		c.Vertices += len(ring)
@@ -67,19 +72,15 @@ func Main(ways map[string]func(Listing) (Count, error)) {
 	flag.IntVar(&l.InFlight, "in-flight", 1, "requests under way at once")
 	flag.BoolVar(&l.Coordinates, "coordinates", false, "decode every coordinate")
 	flag.Parse()
-	if ways[*name] == nil {
-		fatal(fmt.Errorf("there is no way %q", *name))
+	run := ways[*name]
+	if run == nil {
+		Fatal(fmt.Errorf("there is no way %q", *name))
 	}
-	child(ways[*name], l, *certificate)
-}
-
-// child carries out one way in this process, and prints its result.
-func child(run func(Listing) (Count, error), l Listing, certificate string) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if certificate != "" {
-		text, err := os.ReadFile(certificate)
+	if *certificate != "" {
+		text, err := os.ReadFile(*certificate)
 		if err != nil {
-			fatal(err)
+			Fatal(err)
 		}
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(text)
@@ -90,11 +91,11 @@ func child(run func(Listing) (Count, error), l Listing, certificate string) {
 	cpu, begin := cpuTime(), time.Now()
 	c, err := run(l)
 	if err != nil {
-		fatal(err)
+		Fatal(err)
 	}
-	r := Result{Count: c, Wall: time.Since(begin).Seconds(), CPU: cpuTime() - cpu, Peak: peak()}
+	r := Result{Count: c, Wall: time.Since(begin).Seconds(), CPU: cpuTime() - cpu, Peak: Peak(os.Getpid())}
 	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
-		fatal(err)
+		Fatal(err)
 	}
 }
 
@@ -104,63 +105,69 @@ func cpuTime() float64 {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 }
 
-// peak is the most memory that was resident. Linux tells it of the program
-// alone; ru_maxrss starts from what the parent held.
-func peak() int64 {
-	status, _ := os.ReadFile("/proc/self/status")
+// Peak is the most memory of a process that was resident, in bytes; 0 where the
+// system is not Linux. What Getrusage says begins with what the parent held.
+func Peak(process int) int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", process))
 	for line := range strings.Lines(string(status)) {
 		var kib int64
 		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
 			return kib << 10
 		}
 	}
-	var usage syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	return usage.Maxrss << 10
+	return 0
 }
 
-func fatal(err error) {
+// AppendRing appends the positions of a ring round a place, closed, and gives the
+// sum of its first position. The numbers have so many decimals, or all the digits
+// of a float64 where decimals is -1.
+func AppendRing(text []byte, random *rand.Rand, positions int, west, south, radius, spread float64, decimals int) ([]byte, float64) {
+	ring, first, sum := len(text), 0, 0.0
+	for v := range positions - 1 {
+		angle := 2 * math.Pi * float64(v) / float64(positions-1)
+		r := radius * (1 - spread + 2*spread*random.Float64())
+		x, y := west+r*math.Cos(angle), south+r*math.Sin(angle)
+		text = append(text, '[')
+		text = strconv.AppendFloat(text, x, 'f', decimals, 64)
+		text = append(text, ',')
+		text = strconv.AppendFloat(text, y, 'f', decimals, 64)
+		text = append(text, ']')
+		if v == 0 {
+			first, sum = len(text), x+y
+		}
+		text = append(text, ',')
+	}
+	return append(text, text[ring:first]...), sum
+}
+
+// Fatal ends the program with an error.
+func Fatal(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
 // Floor reads the bodies and discards them.
 func Floor(l Listing) (c Count, err error) {
-	var (
-		next     atomic.Int64
-		workers  sync.WaitGroup
-		mu       sync.Mutex
-		failed   error
-		finished atomic.Bool
-	)
+	var next atomic.Int64
+	var group errgroup.Group
 	for range max(1, l.InFlight) {
-		workers.Go(func() {
+		group.Go(func() error {
 			buffer := make([]byte, 128<<10)
-			for !finished.Load() {
-				offset := int(next.Add(int64(l.Page))) - l.Page
-				read := 0
-				body, err := Get(l, offset)
-				if err == nil {
-					for err == nil {
-						var n int
-						n, err = body.Read(buffer)
-						read += n
-					}
-					body.Close()
+			for {
+				body, err := Get(l, int(next.Add(int64(l.Page)))-l.Page)
+				if err != nil {
+					return err
 				}
-				if err != io.EOF {
-					mu.Lock()
-					failed = err
-					mu.Unlock()
-				}
-				if err != io.EOF || read <= 2 {
-					finished.Store(true)
+				// As a mere Writer, for io.Discard reads with a small buffer of its own.
+				read, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, body, buffer)
+				body.Close()
+				if err != nil || read <= int64(len("[]")) {
+					return err
 				}
 			}
 		})
 	}
-	workers.Wait()
-	return c, failed
+	return c, group.Wait()
 }
 
 // Get requests a page as every way does that brings no client of its own.
@@ -181,13 +188,31 @@ func Get(l Listing, offset int) (io.ReadCloser, error) {
 	return answer.Body, nil
 }
 
-// Pages walks over the pages, one after the other.
-func Pages(list func(offset int) (sources int, err error)) error {
+// Walk goes over the pages, one after the other, until one is empty.
+func Walk(read func(offset int) (sources int, err error)) error {
 	for offset := 0; ; {
-		n, err := list(offset)
+		n, err := read(offset)
 		if err != nil || n == 0 {
 			return err
 		}
 		offset += n
 	}
+}
+
+// Pages is Walk for a client that gives each page as a list.
+func Pages[Source any](list func(offset int) ([]Source, error), see func(*Source, *Count) error) (c Count, err error) {
+	err = Walk(func(offset int) (int, error) {
+		page, err := list(offset)
+		if err != nil {
+			return 0, err
+		}
+		for i := range page {
+			if err := see(&page[i], &c); err != nil {
+				return 0, err
+			}
+		}
+		c.Sources += len(page)
+		return len(page), nil
+	})
+	return c, err
 }
