@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"math"
-	"sync"
 
 	"github.com/meti-go/meti/gen"
 )
@@ -30,11 +30,6 @@ type Drift struct {
 	ID     SSID // the source that came twice
 	Offset int  // where the page began
 }
-
-// ErrIncomplete is the class of an [Error] of [SourcesService.All]: what the
-// server answers does not fit together, so there may be sources that were not
-// listed.
-var ErrIncomplete = errors.New("the listing is incomplete")
 
 const (
 	defaultPageSize = 1000
@@ -74,33 +69,53 @@ const (
 // under way. An error is yielded once, as the last thing, with a nil source.
 func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*Source, error] {
 	return func(yield func(*Source, error) bool) {
-		l := listing{client: s.client, params: params, yield: yield, told: make(map[ssidHash]int), ahead: make(map[int]*fetched)}
-		l.ctx, l.leave = context.WithCancelCause(ctx)
+		ctx, leave := context.WithCancelCause(ctx)
+		l := listing{
+			pages:  pages{ctx: ctx, client: s.client, filter: params.Filter, ahead: make(map[int]*fetched)},
+			params: params, yield: yield, leave: leave, ranks: make(map[ssidHash]int),
+		}
 		defer l.requests.Wait()
-		defer l.leave(errAbandoned)
+		defer leave(errAbandoned)
 		if err := l.list(); err != nil && err != errAbandoned {
 			yield(nil, err)
 		}
 	}
 }
 
+// ssidHash stands for an SSID. Two that share one are less likely, by far, than
+// a fault of the machine; and 100,000 of them are nothing to the garbage
+// collector, which would follow as many strings again and again.
+type ssidHash [2]uint64
+
+var ssidSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func hashSSID(id SSID) ssidHash {
+	return ssidHash{maphash.String(ssidSeeds[0], id), maphash.String(ssidSeeds[1], id)}
+}
+
+// page is what a page has told so far.
+type page struct {
+	offset, count int
+	first, last   ssidHash
+	from          int // the ranks of those that are new to the pass are this and higher
+	rank          int // of the last one so far
+}
+
+// What ends the reading of a page early.
+var (
+	errGap   = errors.New("the page begins with a source that is not known")
+	errMoved = errors.New("sources come in another order than before")
+)
+
 // listing is one walk over an account. A pass is a walk from offset 0 on.
 type listing struct {
-	ctx    context.Context
-	leave  context.CancelCauseFunc
-	client *client
+	pages
 	params AllParams
 	yield  func(*Source, error) bool
+	leave  context.CancelCauseFunc
 
-	ahead    map[int]*fetched // pages under way or arrived, by offset
-	requests sync.WaitGroup
-	sent     int  // requests so far
-	measure  int  // after so many, look whether the account has an end
-	due      int  // sources that justify requests: those beyond were registered meanwhile
-	large    bool // pages are too large to be held
-
-	told  map[ssidHash]int // the rank of each source that was yielded: where it came
-	ranks int              // given so far
+	ranks map[ssidHash]int // of the sources that were yielded: their order
+	next  int              // the next rank to give
 	pass  int              // the ranks that this pass gave are this and higher
 	page  page             // that is being consumed, or was
 
@@ -117,20 +132,17 @@ type listing struct {
 	futile        int      // returns to the beginning since a source was new
 	restarts      int      // for another order
 	whole         *page    // everything at once, once it is asked for
+	measure       int      // after so many requests, look whether the account has an end
+	due           int      // sources that justify requests: those beyond were registered meanwhile
 }
 
 func (l *listing) list() error {
 	l.limit = l.params.PageSize
 	if l.limit < 0 || l.params.InFlight < 0 {
-		return l.fail(fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.limit, l.params.InFlight), ErrInvalid)
+		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.limit, l.params.InFlight), nil, ErrInvalid)
 	}
-	if l.limit == 0 {
-		l.limit = defaultPageSize
-	}
-	if l.params.InFlight == 0 {
-		l.params.InFlight = defaultInFlight
-	}
-	l.limit, l.width, l.end = max(l.limit, 2), 1, math.MaxInt
+	l.params.InFlight = cmp.Or(l.params.InFlight, defaultInFlight)
+	l.limit, l.width, l.end = max(cmp.Or(l.limit, defaultPageSize), 2), 1, math.MaxInt
 	l.measure, l.due = manyRequests, math.MaxInt
 	for {
 		done := false
@@ -153,9 +165,60 @@ func (l *listing) list() error {
 	}
 }
 
+// consume yields what is new of the page at the offset.
+func (l *listing) consume() error {
+	limit := l.limit
+	if l.whole != nil && l.offset == 0 {
+		limit = 0
+	}
+	return l.read(l.offset, limit, l.width, l.most-1, l.begin, l.take)
+}
+
+func (l *listing) begin() {
+	l.page = page{offset: l.offset, from: l.next, rank: -1}
+	if l.offset == 0 {
+		l.pass = l.next
+	}
+}
+
+// take yields a source that is new, and sees whether it comes where it should.
+func (l *listing) take(source *Source) error {
+	p, id := &l.page, hashSSID(source.ID)
+	rank, yielded := l.ranks[id]
+	known := yielded && rank >= l.pass
+	switch {
+	case p.count == 0 && p.offset > 0 && !known:
+		return errGap
+	case p.count == 0 && l.exact && id != l.last,
+		id == l.last && p.offset+p.count > l.lastAt,
+		known && rank < min(p.rank, p.from):
+		return errMoved
+	case known && rank >= p.from:
+		l.drift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
+	case !known:
+		rank = l.next
+		l.ranks[id] = rank
+		l.next++
+	}
+	if p.count == 0 {
+		p.first = id
+	}
+	p.count++
+	p.last, p.rank = id, rank
+	if yielded {
+		return nil
+	}
+	l.futile = 0
+	if !l.yield(source, nil) {
+		l.leave(errAbandoned)
+		return errAbandoned
+	}
+	return nil
+}
+
 // allowed is how many requests may have been sent.
 func (l *listing) allowed() int {
-	n := requestsPerPage*min(len(l.told), l.due)/max(1, l.most-1) + moreRequests + 2*l.params.InFlight
+	n := requestsPerPage*min(len(l.ranks), l.due)/max(1, l.most-1) + moreRequests + 2*l.params.InFlight
 	if l.whole != nil {
 		n *= 2
 	}
@@ -170,10 +233,10 @@ func (l *listing) lookForTheEnd() error {
 		return nil
 	}
 	l.measure = 2 * l.sent
-	far := 2 * max(len(l.told), l.page.offset+l.page.count)
+	far := 2 * max(len(l.ranks), l.page.offset+l.page.count)
 	_, more, err := l.peek(far)
 	if err == nil && more == 0 {
-		l.due = min(l.due, len(l.told)+far)
+		l.due = min(l.due, len(l.ranks)+far)
 	}
 	return err
 }
@@ -212,7 +275,7 @@ func (l *listing) advance() (done bool, err error) {
 // ends reports whether nothing follows the page.
 func (l *listing) ends() (done bool, err error) {
 	p := &l.page
-	added := l.ranks - p.from
+	added := l.next - p.from
 	switch {
 	case p.count == 0 && p.offset == 0:
 		return true, nil
@@ -289,11 +352,11 @@ func (l *listing) settle() (done bool, err error) {
 			return false, err
 		}
 		// As many as were asked for may be a part, unless limit is not obeyed either.
-		if first == l.whole.first && (count != l.limit || n > 1) && count == len(l.told) {
+		if hashSSID(first) == l.whole.first && (count != l.limit || n > 1) && count == len(l.ranks) {
 			return true, nil
 		}
 	}
-	e := l.fail(fmt.Sprintf("the account keeps changing, or the server does not page: after %d requests the answers do not fit together; %d sources were listed, and there may be more", l.sent, len(l.told)), ErrIncomplete)
+	e := newError(gen.OperationListSources, fmt.Sprintf("the account keeps changing, or the server does not page: after %d requests the answers do not fit together; %d sources were listed, and there may be more", l.sent, len(l.ranks)), nil, ErrIncomplete)
 	e.hint("list again while nothing is registered, updated or deleted")
 	return false, e
 }
@@ -302,9 +365,4 @@ func (l *listing) drift(d Drift) {
 	if l.params.OnDrift != nil {
 		l.params.OnDrift(d)
 	}
-}
-
-func (l *listing) fail(message string, classes ...error) *Error {
-	operation := gen.OperationListSources
-	return &Error{Operation: operation.ID, Method: operation.Method, Path: "/sources", Message: message, classes: classes}
 }

@@ -18,29 +18,22 @@ import (
 	// over the wire.
 	"github.com/klauspost/compress/gzip"
 
-	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// limits say how long a server may take, whatever the transport, and how large
-// its answers may be, in bytes after decompression. They are smaller in tests.
-type limits struct {
-	answer, stall, tail time.Duration
-	list, create, other int64
-}
-
-var defaultLimits = limits{
-	answer: 60 * time.Second, // for an answer to begin, and for each next part of a request to be taken
-	stall:  30 * time.Second, // of waiting for each stallBytes of an answer
-	tail:   5 * time.Second,  // for what is not needed: an error's body, bytes after an answer
-	list:   4 << 30,          // 100,000 sources with their boundaries are about a third of a GB
-	create: 1 << 30,          // the sources that one POST created
-	other:  maxSourceBytes,
-}
-
+// How long a server may take, whatever the transport.
 const (
-	stallBytes     = 16 << 10
-	maxSourceBytes = 64 << 20 // one source
+	answerTime = 60 * time.Second // for an answer to begin, and for each next part of a request to be taken
+	stallTime  = 30 * time.Second // of waiting for each stallBytes of an answer
+	stallBytes = 16 << 10
+	tailTime   = 5 * time.Second // for an error's body
+)
+
+// How large an answer may be, in bytes after decompression.
+const (
+	maxListBytes   = 4 << 30 // 100,000 sources with their boundaries are about a third of a GB
+	maxCreateBytes = 1 << 30 // the sources that one POST created
+	maxSourceBytes = 64 << 20
 	maxErrorBytes  = 64 << 10 // an error's body; what is longer is cut, not refused
 	// How many times an answer may grow by decompression, once it is larger than
 	// that: lists reach some 20, a gzip bomb 1,000.
@@ -48,69 +41,56 @@ const (
 	freeExpansion = 16 << 20
 )
 
-// of is how large the answer of an operation may be.
-func (l *limits) of(operation string) int64 {
-	switch operation {
-	case gen.OperationListSources.ID:
-		return l.list
-	case gen.OperationCreateSources.ID:
-		return l.create
-	}
-	return l.other
-}
+var errAnswerTooLarge = errors.New("answer too large")
 
-// limitError says that a limit of this package ended an attempt.
+// limitError says that a limit of this package ended an attempt. It does so by
+// cancelling the attempt's context, the only way that holds for every transport.
 type limitError string
 
 func (e limitError) Error() string { return string(e) }
 func (e limitError) Timeout() bool { return true }
 
-var errAnswerTooLarge = errors.New("answer too large")
-
-// answerWait ends an attempt whose answer does not begin, by cancelling its
-// context: the only way that holds for every transport.
-type answerWait struct {
-	timer *time.Timer
-	limit time.Duration
-	begun atomic.Bool // the answer has: what is still read of the request does not matter
+// requestBody is sent while the server takes it: each part that it takes begins
+// the wait for the answer anew.
+type requestBody struct {
+	io.Reader
+	wait *answerWait
 }
 
-func newAnswerWait(limit time.Duration, cancel context.CancelCauseFunc) *answerWait {
-	w := &answerWait{limit: limit}
-	w.timer = time.AfterFunc(limit, func() {
-		if !w.begun.Load() {
-			cancel(limitError("no answer within " + limit.String()))
+func (b requestBody) Read(p []byte) (int, error) {
+	b.wait.Reset(answerTime)
+	return b.Reader.Read(p)
+}
+
+func (requestBody) Close() error { return nil }
+
+// answerWait ends an attempt whose answer does not begin.
+type answerWait struct {
+	*time.Timer
+	over atomic.Bool // what is still read of the request does not matter
+}
+
+func waitForAnswer(cancel context.CancelCauseFunc) *answerWait {
+	w := new(answerWait)
+	w.Timer = time.AfterFunc(answerTime, func() {
+		if !w.over.Load() {
+			cancel(limitError("no answer within " + answerTime.String()))
 		}
 	})
 	return w
 }
 
 func (w *answerWait) end() {
-	w.begun.Store(true)
-	w.timer.Stop()
+	w.over.Store(true)
+	w.Stop()
 }
-
-// requestBody begins the wait for an answer anew with each part that the server
-// takes.
-type requestBody struct {
-	io.Reader
-	wait *answerWait
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	b.wait.timer.Reset(b.wait.limit)
-	return b.Reader.Read(p)
-}
-
-func (b *requestBody) Close() error { return nil }
 
 // wireBody is an answer's body as it comes from the server: counted, and cut off
 // when it comes too slowly. Only the time spent waiting in Read counts, so a slow
 // consumer is no slow server.
 type wireBody struct {
 	io.Reader
-	timer    *time.Timer // ends the attempt
-	stall    time.Duration
+	timer    *time.Timer   // ends the attempt
 	patience time.Duration // that is left for the next missing bytes
 	missing  int64
 	n        int64
@@ -118,91 +98,92 @@ type wireBody struct {
 	err      error // the first, io.EOF included
 }
 
-func (b *wireBody) Read(p []byte) (n int, err error) {
-	if b.err != nil {
-		return 0, b.err
+func (w *wireBody) Read(p []byte) (n int, err error) {
+	if w.err != nil {
+		return 0, w.err
 	}
-	b.timer.Reset(b.patience)
+	w.timer.Reset(w.patience)
 	start := time.Now()
-	n, b.err = b.Reader.Read(p)
-	b.timer.Stop()
+	n, w.err = w.Reader.Read(p)
+	w.timer.Stop()
 	took := time.Since(start)
-	b.waited += took
-	b.patience -= took
-	b.n += int64(n)
-	if b.missing -= int64(n); b.missing <= 0 {
-		b.patience, b.missing = b.stall, stallBytes
+	w.waited += took
+	w.patience -= took
+	w.n += int64(n)
+	if w.missing -= int64(n); w.missing <= 0 {
+		w.patience, w.missing = stallTime, stallBytes
 	}
-	return n, b.err
+	return n, w.err
 }
 
-// answerBody is an answer's body decompressed and capped.
-type answerBody struct {
+// answer is what a server answered. It reads as its body, decompressed, and
+// capped.
+type answer struct {
+	*http.Response
+	kind    string // media type, "" where none is stated
 	wire    wireBody
 	content io.Reader // nil: gzip that is not opened yet
-	tail    time.Duration
-	max     int64
-	n       int64
+	most, n int64
 	err     error // the first, io.EOF included
 }
 
-// newAnswerBody prepares the reading of response, which was asked for in gzip.
-func newAnswerBody(response *http.Response, cancel context.CancelCauseFunc, l *limits, operation string) *answerBody {
-	b := &answerBody{tail: l.tail, max: l.of(operation)}
-	b.wire = wireBody{Reader: response.Body, stall: l.stall, patience: l.stall, missing: stallBytes}
-	b.wire.timer = time.AfterFunc(math.MaxInt64, func() {
-		cancel(limitError(fmt.Sprintf("the answer stalled: less than %d bytes in %s", stallBytes, l.stall)))
+// newAnswer is a response whose body, which was asked for in gzip, may have
+// that many bytes.
+func newAnswer(response *http.Response, most int64, cancel context.CancelCauseFunc) *answer {
+	a := &answer{Response: response, kind: mediaType(response.Header), most: most}
+	a.wire = wireBody{Reader: response.Body, patience: stallTime, missing: stallBytes}
+	a.wire.timer = time.AfterFunc(math.MaxInt64, func() {
+		cancel(limitError(fmt.Sprintf("the answer stalled: less than %d bytes in %s", stallBytes, stallTime)))
 	})
-	b.wire.timer.Stop() // until there is something to wait for
+	a.wire.timer.Stop() // until there is something to wait for
 	switch encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); {
 	case response.Uncompressed || encoding == "" || encoding == "identity":
-		b.content = &b.wire
+		a.content = &a.wire
 	case encoding != "gzip" && encoding != "x-gzip":
-		b.err = fmt.Errorf("it is encoded as %q, which was not asked for", safehttp.Line(encoding, 40))
+		a.err = fmt.Errorf("it is encoded as %q, which was not asked for", safehttp.Line(encoding, 40))
 	}
-	return b
+	return a
 }
 
-func (b *answerBody) Read(p []byte) (n int, err error) {
-	if b.content == nil && b.err == nil {
-		b.content, b.err = gzip.NewReader(&b.wire)
+func (a *answer) Read(p []byte) (n int, err error) {
+	if a.content == nil && a.err == nil {
+		a.content, a.err = gzip.NewReader(&a.wire)
 	}
-	if b.err != nil {
-		return 0, b.err
+	if a.err != nil {
+		return 0, a.err
 	}
-	n, b.err = b.content.Read(p)
-	switch b.n += int64(n); {
-	case b.n > b.max:
-		n, b.err = 0, fmt.Errorf("%w: more than %d bytes", errAnswerTooLarge, b.max)
-	case b.n > freeExpansion && b.n/maxExpansion > b.wire.n:
-		n, b.err = 0, fmt.Errorf("%w: it grows more than %d times when decompressed", errAnswerTooLarge, maxExpansion)
+	n, a.err = a.content.Read(p)
+	switch a.n += int64(n); {
+	case a.n > a.most:
+		n, a.err = 0, fmt.Errorf("%w: more than %d bytes", errAnswerTooLarge, a.most)
+	case a.n > freeExpansion && a.n/maxExpansion > a.wire.n:
+		n, a.err = 0, fmt.Errorf("%w: it grows more than %d times when decompressed", errAnswerTooLarge, maxExpansion)
 	}
-	return n, b.err
+	return n, a.err
 }
 
 // broken returns what went wrong on the way, and not with the content.
-func (b *answerBody) broken() error {
-	if b.wire.err == io.EOF {
+func (a *answer) broken() error {
+	if a.wire.err == io.EOF {
 		return nil
 	}
-	return b.wire.err
+	return a.wire.err
 }
 
 // head reads the beginning of a body that is kept for an error.
-func (b *answerBody) head(size int) []byte {
-	b.wire.patience, b.wire.missing, b.max = b.tail, math.MaxInt64, math.MaxInt64
-	body, _ := io.ReadAll(io.LimitReader(b, int64(size)))
+func (a *answer) head(size int) []byte {
+	a.wire.patience, a.wire.missing, a.most = tailTime, math.MaxInt64, math.MaxInt64
+	body, _ := io.ReadAll(io.LimitReader(a, int64(size)))
 	return body
 }
 
 // drain reads a little of what is left, so that the connection can be used
 // again; what does not come soon is not worth the wait.
-func (b *answerBody) drain() {
-	b.wire.patience, b.wire.missing = min(b.tail, time.Second), math.MaxInt64
-	_, _ = io.CopyN(io.Discard, &b.wire, 64<<10)
+func (a *answer) drain() {
+	a.wire.patience, a.wire.missing = time.Second, math.MaxInt64
+	_, _ = io.CopyN(io.Discard, &a.wire, 64<<10)
 }
 
-// mediaType returns the type of an answer's content, "" where none is stated.
 func mediaType(header http.Header) string {
 	text := header.Get("Content-Type")
 	kind, _, err := mime.ParseMediaType(text)
@@ -214,6 +195,6 @@ func mediaType(header http.Header) string {
 
 // isJSON tells the types that JSON is sent under. An answer without a type is
 // read as JSON: if it is something else, that shows.
-func isJSON(kind string) bool {
-	return kind == "" || kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json")
+func (a *answer) isJSON() bool {
+	return a.kind == "" || a.kind == "application/json" || a.kind == "text/json" || strings.HasSuffix(a.kind, "+json")
 }

@@ -57,50 +57,50 @@ func TestNeverStuck(t *testing.T) {
 		tls    bool
 		text   string
 	}{
-		{"reads nothing", func(conn net.Conn) { time.Sleep(time.Hour) }, defaultLimits.answer, false, "no answer within 1m0s"},
+		{"reads nothing", func(conn net.Conn) { time.Sleep(time.Hour) }, answerTime, false, "no answer within 1m0s"},
 		{"no TLS handshake", func(conn net.Conn) { time.Sleep(time.Hour) }, 15*time.Second + safehttp.ConnectTimeout, true, "TLS handshake timeout"},
 		{"a TLS handshake that drips", func(conn net.Conn) { drip(conn, "\x16") }, 15*time.Second + safehttp.ConnectTimeout, true, "TLS handshake timeout"},
-		{"no header", func(conn net.Conn) { readRequest(conn); hang(conn) }, defaultLimits.answer, false, "no answer within 1m0s"},
-		{"half a header", func(conn net.Conn) { readRequest(conn); _, _ = io.WriteString(conn, "HTTP/1.1 200"); hang(conn) }, defaultLimits.answer, false, "no answer within 1m0s"},
+		{"no header", func(conn net.Conn) { readRequest(conn); hang(conn) }, answerTime, false, "no answer within 1m0s"},
+		{"half a header", func(conn net.Conn) { readRequest(conn); _, _ = io.WriteString(conn, "HTTP/1.1 200"); hang(conn) }, answerTime, false, "no answer within 1m0s"},
 		{"a header that drips", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"X: ")
 			drip(conn, "x")
-		}, defaultLimits.answer, false, "no answer within 1m0s"},
+		}, answerTime, false, "no answer within 1m0s"},
 		{"interim answers without end", func(conn net.Conn) {
 			readRequest(conn)
 			drip(conn, "HTTP/1.1 103 Early Hints\r\n\r\n")
-		}, defaultLimits.answer, false, "no answer within 1m0s"},
+		}, answerTime, false, "no answer within 1m0s"},
 		{"no body", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Length: 5\r\n\r\n")
 			hang(conn)
-		}, defaultLimits.stall, false, "stalled"},
+		}, stallTime, false, "stalled"},
 		{"half a body", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Length: 5000\r\n\r\n["+oneSource)
 			hang(conn)
-		}, defaultLimits.stall, false, "stalled"},
+		}, stallTime, false, "stalled"},
 		{"a body that drips", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Length: 5000000\r\n\r\n[")
 			drip(conn, " ")
-		}, defaultLimits.stall, false, "stalled"},
+		}, stallTime, false, "stalled"},
 		{"chunks that drip", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n")
 			drip(conn, "1\r\n \r\n")
-		}, defaultLimits.stall, false, "stalled"},
+		}, stallTime, false, "stalled"},
 		{"a body without an end", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n1\r\n]\r\n")
 			hang(conn)
-		}, defaultLimits.stall, false, ""},
+		}, stallTime, false, ""},
 		{"gzip that drips", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, head+"Content-Encoding: gzip\r\nContent-Length: 5000000\r\n\r\n\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xff")
 			drip(conn, "n") // a file name without end
-		}, defaultLimits.stall, false, "stalled"},
+		}, stallTime, false, "stalled"},
 		{"an error whose body hangs", func(conn net.Conn) {
 			readRequest(conn)
 			_, _ = io.WriteString(conn, "HTTP/1.1 500 No\r\nContent-Length: 5000\r\n\r\n{")
@@ -173,12 +173,12 @@ func TestUploads(t *testing.T) {
 				took := clock()
 				_, err := client.Sources.Create(t.Context(), big)
 				if c.fails {
-					if !errors.Is(err, ErrOutcomeUnknown) || took() > 4*defaultLimits.answer {
+					if !errors.Is(err, ErrOutcomeUnknown) || took() > 4*answerTime {
 						t.Errorf("%v after %s", err, took())
 					}
 					return
 				}
-				if err != nil || took() < defaultLimits.answer {
+				if err != nil || took() < answerTime {
 					t.Errorf("%v after %s", err, took())
 				}
 			})
@@ -188,7 +188,7 @@ func TestUploads(t *testing.T) {
 
 // list reads all of a list with the given pause between reads.
 func list(ctx context.Context, c *Client, pause time.Duration) (n int64, err error) {
-	err = c.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(body io.Reader) error {
+	err = c.do(ctx, call{operation: gen.OperationListSources, most: maxListBytes, read: func(body io.Reader) error {
 		n = 0
 		buffer := make([]byte, 8<<10)
 		for {
@@ -235,7 +235,7 @@ func TestAConsumerThatStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := inMemory(t, listedTwice)
-		err := c.client.do(ctx, call{operation: gen.OperationListSources, path: "/sources", read: func(io.Reader) error {
+		err := c.do(ctx, call{operation: gen.OperationListSources, most: maxListBytes, read: func(io.Reader) error {
 			cancel()
 			return errors.New("stopped")
 		}})
@@ -255,7 +255,7 @@ func TestASlowServer(t *testing.T) {
 			for range 100 {
 				_, _ = w.Write(make([]byte, 16<<10))
 				w.(http.Flusher).Flush()
-				time.Sleep(defaultLimits.stall - time.Second)
+				time.Sleep(stallTime - time.Second)
 			}
 		}))
 		if n, err := list(t.Context(), c, 0); err != nil || n != 100*16<<10 {
@@ -347,8 +347,10 @@ func TestABodyLargerThanTheCapFails(t *testing.T) {
 				}
 				server := answers(says(200, "application/json", body, headers...))
 				c := inMemory(t, server)
-				c.client.limits.other = 1000
-				err := get(t.Context(), c)
+				err := c.do(t.Context(), call{operation: gen.OperationGetSource, most: 1000, read: func(body io.Reader) error {
+					_, err := readSource(body)
+					return err
+				}})
 				if extra == 0 && err != nil || extra == 1 && (!errors.Is(err, ErrBadAnswer) || !strings.Contains(err.Error(), "more than 1000 bytes") || len(server.requests()) != 1) {
 					t.Errorf("compressed %v, %d bytes over the cap: %v", compressed, extra, err)
 				}
@@ -369,26 +371,11 @@ func TestATransportThatDecompresses(t *testing.T) {
 	}
 }
 
-// The caps are those that the documentation states.
-func TestCapsOfOperations(t *testing.T) {
-	for id, want := range map[string]int64{
-		gen.OperationListSources.ID:          4 << 30,
-		gen.OperationCreateSources.ID:        1 << 30,
-		gen.OperationGetSource.ID:            64 << 20,
-		gen.OperationDeleteSource.ID:         64 << 20,
-		gen.OperationDeleteSourcesByAltID.ID: 64 << 20,
-	} {
-		if got := defaultLimits.of(id); got != want {
-			t.Errorf("%s: %d", id, got)
-		}
-	}
-}
-
 // What the caller's client says is respected, and the client is not changed.
 func TestACallersClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := inMemory(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-		own := &http.Client{Transport: c.client.http.Transport, Timeout: 2 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+		own := &http.Client{Transport: c.http.Transport, Timeout: 2 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 		c = made(t, WithHTTPClient(own))
 		took := clock()
 		err := get(t.Context(), c)
@@ -402,7 +389,7 @@ func TestACallersClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c = made(t, WithHTTPClient(&http.Client{Transport: inMemory(t, server).client.http.Transport, Jar: jar}))
+		c = made(t, WithHTTPClient(&http.Client{Transport: inMemory(t, server).http.Transport, Jar: jar}))
 		for range 2 {
 			if err := get(t.Context(), c); err != nil {
 				t.Fatal(err)

@@ -1,102 +1,166 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"time"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// errAbandoned is why a context ends whose answer is not wanted any more, which
-// is no failure.
-var errAbandoned = errors.New("abandoned")
+// call is one operation to carry out, and what is known of it so far.
+type call struct {
+	operation gen.Operation // with the path of this call
+	query     url.Values
+	body      []byte // JSON, nil where there is none
+	most      int64  // bytes of the answer
+	// read takes the capped and decompressed body of a 2xx JSON answer, anew with
+	// each attempt; nil where nothing is needed of it. JSON that is cut short is an
+	// error that wraps io.ErrUnexpectedEOF, and repeated where the operation may be,
+	// as errors of the body are; any other says that the answer is unreadable.
+	read func(body io.Reader) error
+	// unknown operations are those of Client.Do.
+	unknown bool
 
-// do carries out one call: the one place where requests are repeated or given
-// up. Its error is an *Error.
-func (c *client) do(ctx context.Context, call call) error {
-	r := run{client: c, call: &call}
-	var spent time.Duration
-	repeats := 0 // that the budget paid for
-	for number := 1; ; number++ {
-		o := r.attempt(ctx)
-		o.Operation, o.Number, o.Repeat = r.operation.ID, number, o.next == renew
-		spent += o.Duration
-		if r.alreadyDeleted(&o) {
-			o.err = nil
+	client  *Client
+	secrets safehttp.Secrets
+	sent    int    // requests
+	unclear bool   // one of them may have been carried out, and its answer was lost
+	refused string // the token that the service answered with 401
+	last    *Error // the newest failure
+}
+
+// fail makes an error of this call, without tokens and query values: net/http
+// quotes what a server sent, and an http.Client the URL.
+func (c *call) fail(cause error, classes ...error) *Error {
+	var outer *url.Error
+	for errors.As(cause, &outer) {
+		cause = outer.Err
+	}
+	text := cause.Error()
+	clean := c.secrets.Redact(text)
+	if query := c.query.Encode(); query != "" {
+		clean = strings.ReplaceAll(clean, "?"+query, "")
+	}
+	if clean != text {
+		cause = errors.New(clean)
+	}
+	return newError(c.operation, safehttp.Line(clean, maxMessage), cause, classes...)
+}
+
+// authorize gets a token, and refuses what that does not permit.
+func (c *call) authorize(ctx context.Context) (token, *Error) {
+	if ctx.Err() != nil {
+		return token{}, c.fail(safehttp.Ended(ctx))
+	}
+	t, err := c.client.tokens.get(ctx)
+	if err != nil {
+		return token{}, c.noToken(ctx, err)
+	}
+	c.secrets.Add(t.text)
+	if t.text == c.refused { // there is no other token
+		c.last.renew = false
+		return token{}, c.last
+	}
+	if t.grant != nil {
+		if err := t.grant.Require(c.operation.ID, c.operation.Scopes...); err != nil {
+			e := c.fail(err, ErrForbidden)
+			e.Message = strings.TrimPrefix(e.Message, c.operation.ID+" ")
+			return token{}, e
 		}
-		if o.err == nil || o.refused() {
-			c.retries.answered(repeats)
-		}
-		if o.err != nil {
-			if o.err.Attempts = number; !o.tried {
-				o.err.Attempts--
-			}
-			r.unclear = r.unclear || o.unclear
-			r.last = o.err
-			if o.next == repeat && (!r.unknown || r.twice) {
-				var why string
-				o.Wait, why, o.Repeat = c.retries.next(ctx, number, spent, o.err.RetryAfter)
-				if o.err.hint(why); o.Repeat {
-					repeats++
-				}
-			}
-		}
-		r.report(ctx, &o)
-		switch {
-		case o.err == nil:
-			return nil
-		case !o.Repeat:
-			return o.err
-		case o.Wait > 0:
-			spent += o.Wait
-			if err := sleep(ctx, o.Wait); err != nil {
-				return r.interrupted(err)
-			}
-		}
 	}
+	return t, nil
 }
 
-// refused reports whether the service is alive, and answered for good.
-func (o *outcome) refused() bool {
-	return o.Status >= 200 && o.Status < 500 && o.next == stop && o.Status != http.StatusRequestTimeout
+// noToken says why there is none. A caller who gave up is not unauthorized.
+func (c *call) noToken(ctx context.Context, err error) *Error {
+	var fetch *authn.FetchError
+	var e *Error
+	switch {
+	case ctx.Err() != nil:
+		e = c.fail(fmt.Errorf("%w, while waiting for a token: %w", safehttp.Ended(ctx), err))
+	case errors.As(err, &fetch) && fetch.Refused():
+		e = c.fail(err, ErrUnauthorized)
+	default:
+		e = c.fail(err, ErrNoToken)
+	}
+	if c.last != nil { // keep the answer that made another attempt necessary
+		e.Status, e.Body, e.RequestID = c.last.Status, c.last.Body, c.last.RequestID
+		e.Message = join(c.last.Message, "and then: "+e.Message)
+	}
+	return e
 }
 
-// answerOf carries out one call, and reads its answer.
-func answerOf[T any](ctx context.Context, c *client, call call, read func(io.Reader) (T, error)) (answer T, err error) {
-	call.read = func(body io.Reader) (err error) {
-		answer, err = read(body)
-		return err
+// Values of headers that every request shares.
+var (
+	jsonHeader = []string{"application/json"}
+	gzipHeader = []string{"gzip"}
+)
+
+// send sends the request, and waits until the answer begins. Where it fails, it
+// tells whether the server may have carried the request out.
+func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token) (response *http.Response, unclear bool, err error) {
+	var trace connectionTrace
+	request, err := http.NewRequestWithContext(trace.on(ctx), c.operation.Method, c.address(), nil)
+	if err != nil {
+		return nil, false, err
 	}
-	if err := c.do(ctx, call); err != nil {
-		var none T
-		return none, err
+	request.Header = http.Header{"User-Agent": c.client.userAgent, "Accept": jsonHeader, "Accept-Encoding": gzipHeader, "Authorization": t.header}
+	wait := waitForAnswer(cancel)
+	defer wait.end()
+	if c.body != nil {
+		request.Header["Content-Type"] = jsonHeader
+		request.ContentLength = int64(len(c.body))
+		// For net/http, which sends a request again by itself only on another
+		// connection than one that took none of it.
+		request.GetBody = func() (io.ReadCloser, error) { return requestBody{bytes.NewReader(c.body), wait}, nil }
+		request.Body, _ = request.GetBody()
 	}
-	return answer, nil
+	c.sent++
+	response, err = c.client.http.Do(request)
+	return response, err != nil && trace.unclear(err), err
 }
 
-// alreadyDeleted reports whether an answer says of a repeated DELETE that
-// there is no such source, after an attempt whose answer was lost: then the
-// source is gone, which is what was asked for.
-func (r *run) alreadyDeleted(o *outcome) bool {
-	return r.unclear && o.Status == http.StatusNotFound && r.operation.Method == http.MethodDelete
+// address is where the call goes.
+func (c *call) address() string {
+	address := c.client.base.String() + c.operation.Path
+	if query := c.query.Encode(); query != "" {
+		address += "?" + query
+	}
+	return address
 }
 
-// interrupted is the newest failure, and that the context ended before the
-// next attempt.
-func (r *run) interrupted(cause error) *Error {
-	e := *r.last
-	e.Message = join(e.Message, "and then "+cause.Error()+" before a repeat")
-	e.cause = cause
-	return &e
+// connectionTrace is what was seen of a request on its way out.
+type connectionTrace struct {
+	asked     atomic.Bool // the transport reports connections
+	connected atomic.Bool // the request was given one
 }
 
-// report tells the hooks of an attempt.
-func (r *run) report(ctx context.Context, o *outcome) {
-	if o.err != nil && context.Cause(ctx) != errAbandoned {
-		o.Err = o.err
+func (c *connectionTrace) on(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { c.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { c.connected.Store(true) },
+	})
+}
+
+// unclear reports whether the server may have carried out a request that ended
+// in err. It may not have if the request never had a connection: nothing less
+// is proof, for what was written before a connection broke cannot be known.
+func (c *connectionTrace) unclear(err error) bool {
+	if c.connected.Load() {
+		return true
 	}
-	for _, hook := range r.hooks {
-		hook(ctx, o.Attempt)
-	}
+	var op *net.OpError
+	refused := errors.As(err, &op) && op.Op == "dial"
+	return !c.asked.Load() && !refused
 }

@@ -3,10 +3,8 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,7 +12,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
-	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
@@ -34,62 +31,61 @@ type Client struct {
 	// Sources are the operations on sources.
 	Sources *SourcesService
 
-	client *client
+	base      *url.URL
+	http      *http.Client // follows no redirect
+	userAgent []string     // a header's value, shared by every request
+	tokens    *tokens
+	retries   *retries
+	hooks     []func(context.Context, Attempt)
 }
 
-// settings are what the options say, before New makes a client of it.
-type settings struct {
-	client
-	policy  RetryPolicy
-	fromEnv bool
-}
+// SourcesService are the operations on sources.
+type SourcesService struct{ client *Client }
 
 // An Option changes what [New] makes. An option that is given twice counts as
 // given last, except for hooks, which are all called, and for the three that
 // say where tokens come from: a second one of those is an error.
-type Option func(*settings) error
+type Option func(*Client) error
 
 // New makes a client. It makes no request. It needs one option that says where
 // tokens come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
-	s := settings{client: client{
+	c := &Client{
 		http:      &http.Client{Transport: safehttp.Transport()},
 		userAgent: []string{"meti-go/" + Version},
-		limits:    defaultLimits,
-	}}
+		retries:   newRetries(RetryPolicy{}),
+	}
+	c.Sources = &SourcesService{c}
 	for _, option := range options {
-		if err := option(&s); err != nil {
+		if err := option(c); err != nil {
 			return nil, err
 		}
 	}
-	if s.fromEnv {
+	if c.tokens == nil {
+		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
+	}
+	if c.tokens.env {
 		config, err := authn.FromEnv()
 		if err != nil {
 			return nil, err
 		}
-		config.Transport = s.http.Transport
-		source, err := authn.New(config)
-		if err != nil {
+		config.Transport = c.http.Transport
+		if c.tokens.auth0, err = authn.New(config); err != nil {
 			return nil, err
 		}
-		s.tokens = authSource{source}
 	}
-	if s.tokens == nil {
-		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
-	}
-	if s.base == nil {
+	if c.base == nil {
 		base := Production
-		if by, ok := s.tokens.(authSource); ok {
-			base = by.BaseURL()
+		if c.tokens.auth0 != nil {
+			base = c.tokens.auth0.BaseURL()
 		}
-		if err := WithBaseURL(base)(&s); err != nil {
+		if err := WithBaseURL(base)(c); err != nil {
 			return nil, err
 		}
 	}
-	s.http.Transport = readableRedirects{s.http.Transport}
-	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	s.retries = newRetries(s.policy)
-	return &Client{Sources: &SourcesService{client: &s.client}, client: &s.client}, nil
+	c.http.Transport = readableRedirects{c.http.Transport}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c, nil
 }
 
 // readableRedirects takes away a Location that cannot be read: an http.Client
@@ -109,8 +105,8 @@ func (t readableRedirects) RoundTrip(r *http.Request) (*http.Response, error) {
 // WithBaseURL calls another server than [Production]; a path is kept, as in
 // [Sandbox]. Plain http is refused except to a loopback address.
 func WithBaseURL(base string) Option {
-	return func(s *settings) (err error) {
-		if s.base, err = safehttp.Base(base); err != nil {
+	return func(c *Client) (err error) {
+		if c.base, err = safehttp.Base(base); err != nil {
 			return fmt.Errorf("api: the base URL %w", err)
 		}
 		return nil
@@ -122,11 +118,11 @@ func WithBaseURL(base string) Option {
 // fails before it is sent. Unless [WithBaseURL] is given, the client calls the
 // source's own [authn.Source.BaseURL].
 func WithAuth(source *authn.Source) Option {
-	return func(s *settings) error {
+	return func(c *Client) error {
 		if source == nil {
 			return errors.New("api: WithAuth(nil)")
 		}
-		return s.authenticate(authSource{source})
+		return c.authenticate(&tokens{auth0: source})
 	}
 }
 
@@ -136,31 +132,28 @@ func WithAuth(source *authn.Source) Option {
 // before each attempt: wrap it in oauth2.ReuseTokenSource if it does not keep its
 // token.
 func WithTokenSource(source oauth2.TokenSource) Option {
-	return func(s *settings) error {
+	return func(c *Client) error {
 		if source == nil {
 			return errors.New("api: WithTokenSource(nil)")
 		}
 		if own, ok := source.(*authn.Source); ok {
-			return WithAuth(own)(s)
+			return WithAuth(own)(c)
 		}
-		return s.authenticate(ownSource(source.Token))
+		return c.authenticate(&tokens{own: source.Token})
 	}
 }
 
 // FromEnv takes the credentials and the base URL from the environment, as
 // [authn.FromEnv] reads them. [WithBaseURL] goes before METI_BASE_URL.
 func FromEnv() Option {
-	return func(s *settings) error {
-		s.fromEnv = true
-		return s.authenticate(nil)
-	}
+	return func(c *Client) error { return c.authenticate(&tokens{env: true}) }
 }
 
-func (s *settings) authenticate(by tokens) error {
-	if s.tokens != nil || s.fromEnv && by != nil {
+func (c *Client) authenticate(by *tokens) error {
+	if c.tokens != nil {
 		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
 	}
-	s.tokens = by
+	c.tokens = by
 	return nil
 }
 
@@ -170,13 +163,13 @@ func (s *settings) authenticate(by tokens) error {
 // [FromEnv] the token requests go through its transport too; the source that is
 // given to [WithAuth] or [WithTokenSource] has its own.
 func WithHTTPClient(own *http.Client) Option {
-	return func(s *settings) error {
+	return func(c *Client) error {
 		if own == nil {
 			return errors.New("api: WithHTTPClient(nil)")
 		}
 		mine := *own
 		mine.Transport = cmp.Or(mine.Transport, http.DefaultTransport)
-		s.http = &mine
+		c.http = &mine
 		return nil
 	}
 }
@@ -184,22 +177,22 @@ func WithHTTPClient(own *http.Client) Option {
 // WithUserAgent puts the calling program before the SDK in the User-Agent:
 // "harvest/2.1 meti-go/0.1.0".
 func WithUserAgent(product string) Option {
-	return func(s *settings) error {
+	return func(c *Client) error {
 		if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return fmt.Errorf("api: user agent %q must be a product name, as in harvest/2.1", product)
 		}
-		s.userAgent = []string{product + " meti-go/" + Version}
+		c.userAgent = []string{product + " meti-go/" + Version}
 		return nil
 	}
 }
 
 // WithRetryPolicy replaces the bounds of repeats; the one after a 401 has none.
 func WithRetryPolicy(policy RetryPolicy) Option {
-	return func(s *settings) error {
+	return func(c *Client) error {
 		if policy.Attempts < 0 || policy.Within < 0 {
 			return fmt.Errorf("api: retry policy %+v: nothing may be negative", policy)
 		}
-		s.policy = policy
+		c.retries = newRetries(policy)
 		return nil
 	}
 }
@@ -209,71 +202,18 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 // that is missing and a token that is not to be had are told as attempts too, with
 // nothing sent.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
-	return func(s *settings) error {
+	return func(c *Client) error {
 		if hook == nil {
 			return errors.New("api: WithHook(nil)")
 		}
-		s.hooks = append(s.hooks, hook)
+		c.hooks = append(c.hooks, hook)
 		return nil
 	}
 }
 
-// A DoOption changes one call of [Client.Do].
-type DoOption func(*call)
-
-// Repeatable says that an operation may be carried out twice, so that a call of
-// it is repeated as a GET of this package is.
-func Repeatable() DoOption { return func(c *call) { c.twice = true } }
-
-// Do carries out an operation that this version does not know, as the others are.
-// It returns the answer's body, which has to be JSON, or nil where there is none.
-//
-// The path is below the base URL and escaped. The body is sent as JSON: []byte and
-// json.RawMessage as they are, whatever else as encoding/json writes it, nil not at
-// all.
-//
-//	answer, err := client.Do(ctx, "PATCH", "/sources/"+url.PathEscape(id), nil, map[string]any{"tags": tags})
-//
-// Unless it is [Repeatable], it is repeated only after a 401, with a new token, and
-// the error of anything but a GET is [ErrOutcomeUnknown] where it may have been
-// carried out. Whether the token has the scope is for the caller to know.
-func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, options ...DoOption) (json.RawMessage, error) {
-	operation := gen.Operation{ID: strings.TrimSpace(method + " " + path), Method: method, Path: path}
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return nil, invalid(operation, "the method has to be one of HTTP's in capitals, and the path to begin with a slash and be without a query", nil)
-	}
-	call := call{operation: operation, path: path, query: query, unknown: true}
-	switch body := body.(type) {
-	case nil:
-	case []byte:
-		call.body = body
-	case json.RawMessage:
-		call.body = body
-	default:
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, invalid(operation, "the body cannot be written as JSON: "+err.Error(), err)
-		}
-		call.body = text
-	}
-	for _, option := range options {
-		option(&call)
-	}
-	return answerOf(ctx, c.client, call, func(r io.Reader) (json.RawMessage, error) {
-		answer, err := io.ReadAll(r)
-		if len(answer) == 0 {
-			return nil, err
-		}
-		if err == nil && !json.Valid(answer) {
-			err = errors.New("it is not JSON")
-		}
-		return answer, err
-	})
-}
-
 // Server returns the base URL that the client calls, without a slash at the
 // end: [Production] unless [WithBaseURL] or METI_BASE_URL says otherwise.
-func (c *Client) Server() string { return c.client.base.String() }
+func (c *Client) Server() string { return c.base.String() }
 
 // Account returns the account that the client's token belongs to: the claim
 // account_id [A], or the token's subject where the token does not name an
@@ -283,10 +223,10 @@ func (c *Client) Server() string { return c.client.base.String() }
 // The error wraps [authn.ErrOpaqueToken] where the token cannot be read, and
 // what the source of tokens said where there is no token.
 func (c *Client) Account(ctx context.Context) (string, error) {
-	who, err := c.client.tokens.authorize(ctx, http.Header{})
+	t, err := c.tokens.get(ctx)
 	var claims authn.UnverifiedClaims
 	if err == nil {
-		claims, err = authn.ParseUnverifiedClaims(who.token)
+		claims, err = authn.ParseUnverifiedClaims(t.text)
 	}
 	if err != nil {
 		return "", fmt.Errorf("api: whose account is it? %w", err)
@@ -299,9 +239,9 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 // at hand. Where the source of tokens does not tell what was granted, it says
 // nothing.
 func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
-	who, err := c.client.tokens.authorize(ctx, http.Header{})
-	if err != nil || who.grant == nil {
+	t, err := c.tokens.get(ctx)
+	if err != nil || t.grant == nil {
 		return err
 	}
-	return who.grant.Require(what, scopes...)
+	return t.grant.Require(what, scopes...)
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/authn"
+	"github.com/meti-go/meti/gen"
 )
 
 func TestOptions(t *testing.T) {
@@ -56,7 +57,7 @@ func TestOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (&run{client: c.client, call: &call{path: "/sources/a%2Fb"}}).address(); got != want+"/sources/a%2Fb" {
+		if got := (&call{client: c, operation: gen.Operation{Path: "/sources/a%2Fb"}}).address(); got != want+"/sources/a%2Fb" {
 			t.Errorf("%q: %s", base, got)
 		}
 	}
@@ -102,8 +103,8 @@ func TestFromEnv(t *testing.T) {
 // An authn.Source is recognised as what it is, wherever it is given.
 func TestATokenSourceThatIsAnAuthnSource(t *testing.T) {
 	c := made(t, WithTokenSource((&auth0{}).source(t)))
-	if _, ok := c.client.tokens.(authSource); !ok {
-		t.Errorf("%T", c.client.tokens)
+	if c.tokens.auth0 == nil {
+		t.Errorf("%v", c.tokens)
 	}
 }
 

@@ -38,28 +38,31 @@ func TestRequestsAreThoseOfTheContract(t *testing.T) {
 	}
 	generated := gen.ListSourcesParams{Methodology: text("Biochar Production"), StewardID: text("a&b=c"), ProjectID: text("ü/ö"), OutcomeReportingYear: number(2026), ID: text(theID), AltID: text("50%+1"), AccountID: text("x"), Limit: number(7), Offset: number(14)}
 	for _, id := range []string{theID, "a/b", "50%", "sandbox_0", "ü ?#", "..a", "a;b=c,d"} {
-		path, err := sourcePath(gen.OperationGetSource, id)
-		if err != nil {
-			t.Fatal(err)
+		one := func(operation gen.Operation) gen.Operation {
+			operation, err := ofSource(operation, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return operation
 		}
 		for name, pair := range map[string]struct {
 			ours call
 			want func() (*http.Request, error)
 		}{
-			"list": {call{operation: gen.OperationListSources, path: "/sources", query: everything.query()}, func() (*http.Request, error) { return gen.NewListSourcesRequest(server, &generated) }},
-			"all":  {call{operation: gen.OperationListSources, path: "/sources", query: ListParams{}.query()}, func() (*http.Request, error) { return gen.NewListSourcesRequest(server, &gen.ListSourcesParams{}) }},
-			"create": {call{operation: gen.OperationCreateSources, path: "/sources"}, func() (*http.Request, error) {
+			"list": {call{operation: gen.OperationListSources, query: everything.query()}, func() (*http.Request, error) { return gen.NewListSourcesRequest(server, &generated) }},
+			"all":  {call{operation: gen.OperationListSources, query: ListParams{}.query()}, func() (*http.Request, error) { return gen.NewListSourcesRequest(server, &gen.ListSourcesParams{}) }},
+			"create": {call{operation: gen.OperationCreateSources}, func() (*http.Request, error) {
 				return gen.NewCreateSourcesRequestWithBody(server, "application/json", nil)
 			}},
-			"get":    {call{operation: gen.OperationGetSource, path: path}, func() (*http.Request, error) { return gen.NewGetSourceRequest(server, id) }},
-			"delete": {call{operation: gen.OperationDeleteSource, path: path}, func() (*http.Request, error) { return gen.NewDeleteSourceRequest(server, id) }},
+			"get":    {call{operation: one(gen.OperationGetSource)}, func() (*http.Request, error) { return gen.NewGetSourceRequest(server, id) }},
+			"delete": {call{operation: one(gen.OperationDeleteSource)}, func() (*http.Request, error) { return gen.NewDeleteSourceRequest(server, id) }},
 		} {
 			want, err := pair.want()
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := made(t, WithBaseURL(base))
-			got, err := url.Parse((&run{client: c.client, call: &pair.ours}).address())
+			pair.ours.client = made(t, WithBaseURL(base))
+			got, err := url.Parse(pair.ours.address())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -272,7 +275,7 @@ func TestTracingTransportsProveTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := answers(dropped)
 		below := inMemory(t, server)
-		c := made(t, WithHTTPClient(&http.Client{Transport: otelhttp.NewTransport(below.client.http.Transport)}))
+		c := made(t, WithHTTPClient(&http.Client{Transport: otelhttp.NewTransport(below.http.Transport)}))
 		if err := create(t.Context(), c); !errors.Is(err, ErrOutcomeUnknown) || len(server.requests()) != 1 {
 			t.Errorf("%v after %d requests", err, len(server.requests()))
 		}
@@ -527,28 +530,23 @@ func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 	}
 }
 
-// sameToken is a source that keeps its token whatever is said of it, as authn
-// does once a service has refused a hundred.
-type sameToken struct{}
-
-func (sameToken) authorize(_ context.Context, header http.Header) (credential, error) {
-	header.Set("Authorization", "Bearer "+staticToken)
-	return credential{token: staticToken}, nil
-}
-
-func (sameToken) refused(string) bool { return true }
-
-func (sameToken) String() string { return "tokens that never change" }
-
-// A token that was refused is not sent a second time.
+// A token that was refused is not sent a second time: Auth0 may have no other.
 func TestARefusedTokenIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		source, err := authn.New(authn.Config{Domain: "tenant.example.com", ClientID: "id", ClientSecret: "sentinel-secret", Warn: func(error) {},
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				_ = r.Body.Close()
+				fetches++
+				return recorded(says(200, "application/json", `{"access_token":"`+staticToken+`","expires_in":3600,"scope":"`+allScopes+`"}`), r), nil
+			})})
+		if err != nil {
+			t.Fatal(err)
+		}
 		server := answers(status(401))
-		c := inMemory(t, server)
-		c.client.tokens = sameToken{}
-		err := get(t.Context(), c)
-		if e := failure(t, err); !errors.Is(err, ErrUnauthorized) || e.Status != 401 || e.Attempts != 1 || len(server.requests()) != 1 {
-			t.Errorf("%v after %d calls", err, len(server.requests()))
+		err = get(t.Context(), inMemory(t, server, WithAuth(source)))
+		if e := failure(t, err); !errors.Is(err, ErrUnauthorized) || e.Status != 401 || e.Attempts != 1 || len(server.requests()) != 1 || fetches != 2 {
+			t.Errorf("%v after %d calls and %d fetches", err, len(server.requests()), fetches)
 		}
 	})
 }

@@ -16,17 +16,18 @@ import (
 // The classes of an [Error], for errors.Is. An error can be of two: a POST
 // that is answered with 503 is an ErrServer and an ErrOutcomeUnknown.
 var (
-	ErrInvalid        = errors.New("invalid request")       // 400, 422, or refused before sending
-	ErrUnauthorized   = errors.New("unauthorized")          // 401, or Auth0 refused a token
-	ErrNoToken        = errors.New("no token")              // the source of tokens could not get one
-	ErrForbidden      = errors.New("forbidden")             // 403, or a scope is missing
-	ErrNotFound       = errors.New("not found")             // 404
-	ErrTooLarge       = errors.New("request too large")     // 413
-	ErrRateLimited    = errors.New("too many requests")     // 429
-	ErrServer         = errors.New("server error")          // 5xx
-	ErrRedirect       = errors.New("redirect not followed") // 3xx
-	ErrBadAnswer      = errors.New("unreadable answer")     // broken or cut JSON, wrong content type, too large
-	ErrOutcomeUnknown = errors.New("outcome unknown")       // a POST that may have been carried out
+	ErrInvalid        = errors.New("invalid request")           // 400, 422, or refused before sending
+	ErrUnauthorized   = errors.New("unauthorized")              // 401, or Auth0 refused a token
+	ErrNoToken        = errors.New("no token")                  // the source of tokens could not get one
+	ErrForbidden      = errors.New("forbidden")                 // 403, or a scope is missing
+	ErrNotFound       = errors.New("not found")                 // 404
+	ErrTooLarge       = errors.New("request too large")         // 413
+	ErrRateLimited    = errors.New("too many requests")         // 429
+	ErrServer         = errors.New("server error")              // 5xx
+	ErrRedirect       = errors.New("redirect not followed")     // 3xx
+	ErrBadAnswer      = errors.New("unreadable answer")         // broken or cut JSON, wrong content type, too large
+	ErrIncomplete     = errors.New("the listing is incomplete") // All may have missed sources: the answers do not fit together
+	ErrOutcomeUnknown = errors.New("outcome unknown")           // a POST that may have been carried out
 )
 
 // Error is a call that failed. Every error of a method of [SourcesService] and
@@ -53,6 +54,9 @@ type Error struct {
 
 	classes []error
 	cause   error
+	// What it means for the call: whether the server may have carried it out,
+	// and whether another attempt, or one with another token, may help.
+	unclear, repeat, renew bool
 }
 
 // FieldError is what the service says is wrong with one value of the request.
@@ -81,6 +85,14 @@ func (f FieldError) String() string {
 	return path + ": " + f.Message
 }
 
+// newError is the error of a call of an operation.
+func newError(operation gen.Operation, message string, cause error, classes ...error) *Error {
+	return &Error{Operation: operation.ID, Method: operation.Method, Path: operation.Path, Message: message, cause: cause, classes: classes}
+}
+
+// hint adds what to do next.
+func (e *Error) hint(text string) { e.Hint = join(e.Hint, text) }
+
 // Error says what happened, to which operation, and what to do.
 func (e *Error) Error() string {
 	parts := []string{e.Operation}
@@ -93,14 +105,16 @@ func (e *Error) Error() string {
 	if e.Message != "" {
 		parts = append(parts, e.Message)
 	}
+	var notes []string
+	if e.Attempts > 1 {
+		notes = append(notes, fmt.Sprint(e.Attempts, " attempts"))
+	}
+	if e.RequestID != "" {
+		notes = append(notes, "request "+e.RequestID)
+	}
 	text := strings.Join(parts, ": ")
-	switch {
-	case e.Attempts > 1 && e.RequestID != "":
-		text += fmt.Sprintf(" (%d attempts, request %s)", e.Attempts, e.RequestID)
-	case e.Attempts > 1:
-		text += fmt.Sprintf(" (%d attempts)", e.Attempts)
-	case e.RequestID != "":
-		text += fmt.Sprintf(" (request %s)", e.RequestID)
+	if notes != nil {
+		text += " (" + strings.Join(notes, ", ") + ")"
 	}
 	return join(text, e.Hint)
 }
@@ -136,37 +150,10 @@ func texts[T any](list []T) []string {
 	return texts
 }
 
-// hint adds what to do next.
-func (e *Error) hint(text string) { e.Hint = join(e.Hint, text) }
-
+// join writes two clauses, either of which may be empty.
 func join(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
 	}
 	return a + "; " + b
-}
-
-// invalid is the error of a call that is refused before it is sent.
-func invalid(operation gen.Operation, message string, cause error) *Error {
-	return &Error{Operation: operation.ID, Method: operation.Method, Path: operation.Path, Message: message, classes: []error{ErrInvalid}, cause: cause}
-}
-
-// classesOf are the classes of a status that is no success.
-func classesOf(status int) []error {
-	switch class := statusClasses[status]; {
-	case class != nil:
-		return []error{class}
-	case status >= 500:
-		return []error{ErrServer}
-	case status >= 300 && status < 400:
-		return []error{ErrRedirect}
-	case status < 200:
-		return []error{ErrBadAnswer}
-	}
-	return nil
-}
-
-var statusClasses = map[int]error{
-	400: ErrInvalid, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound,
-	413: ErrTooLarge, 422: ErrInvalid, 429: ErrRateLimited,
 }

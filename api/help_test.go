@@ -107,7 +107,7 @@ const staticToken = "sentinel-token-0123456789"
 
 func made(t testing.TB, options ...Option) *Client {
 	t.Helper()
-	s := settings{}
+	s := Client{retries: newRetries(RetryPolicy{})}
 	for _, option := range options {
 		if err := option(&s); err != nil {
 			t.Fatal(err)

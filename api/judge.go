@@ -3,10 +3,8 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -14,214 +12,156 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// answer is an answer to judge.
-type answer struct {
-	*http.Response
-	body *answerBody
-	kind string // media type
+// meaning is what a status says that is no success.
+type meaning struct {
+	class   error
+	repeat  bool // another attempt may help
+	unclear bool // the request may have been carried out all the same
+	hint    string
 }
 
-// authorize puts a token into the header, and refuses what it does not permit.
-func (r *run) authorize(ctx context.Context, header http.Header) (credential, *Error) {
-	if ctx.Err() != nil {
-		return credential{}, r.fail(0, safehttp.Ended(ctx))
-	}
-	who, err := r.tokens.authorize(ctx, header)
-	if err != nil {
-		var fetch *authn.FetchError
-		var e *Error
-		switch {
-		case ctx.Err() != nil: // a caller who gave up is not unauthorized
-			e = r.fail(0, fmt.Errorf("%w, while waiting for a token: %w", safehttp.Ended(ctx), err))
-		case errors.As(err, &fetch) && fetch.Refused():
-			e = r.fail(0, err, ErrUnauthorized)
-		default:
-			e = r.fail(0, err, ErrNoToken)
-		}
-		if r.last != nil { // keep the answer that made another attempt necessary
-			e.Status, e.Body, e.RequestID = r.last.Status, r.last.Body, r.last.RequestID
-			e.Message = join(r.last.Message, "and then: "+e.Message)
-		}
-		return credential{}, e
-	}
-	r.secrets.Add(who.token)
-	if r.refused != "" && who.token == r.refused {
-		return credential{}, r.last // there is no other token
-	}
-	if who.grant != nil {
-		if err := who.grant.Require(r.operation.ID, r.operation.Scopes...); err != nil {
-			e := r.fail(0, err, ErrForbidden)
-			e.Message = strings.TrimPrefix(e.Message, r.operation.ID+" ")
-			return credential{}, e
-		}
-	}
-	return who, nil
+var meanings = map[int]meaning{
+	400: {class: ErrInvalid},
+	401: {class: ErrUnauthorized},
+	403: {class: ErrForbidden},
+	404: {class: ErrNotFound},
+	407: {hint: safehttp.ProxyAdvice},
+	408: {unclear: true},
+	413: {class: ErrTooLarge, hint: "send fewer sources at once"},
+	422: {class: ErrInvalid},
+	429: {class: ErrRateLimited, repeat: true},
+	500: {class: ErrServer, repeat: true, unclear: true},
+	502: {class: ErrServer, repeat: true, unclear: true},
+	503: {class: ErrServer, repeat: true, unclear: true}, // an overloaded server may say so after it began
+	504: {class: ErrServer, repeat: true, unclear: true},
 }
 
-// judge decides what an answer means.
-func (r *run) judge(ctx, inner context.Context, o *outcome, a answer, who credential) {
-	if o.Status < 200 || o.Status > 299 {
-		r.judgeRefusal(o, a, who)
-		return
-	}
+func meaningOf(status int) meaning {
+	m, known := meanings[status]
 	switch {
-	case r.read == nil && a.kind != "text/html", r.unknown && o.Status == http.StatusNoContent:
-		a.body.drain() // what the body of a DELETE's answer holds is not known [E]
-		return
-	case r.read == nil || !isJSON(a.kind):
-		// A page with status 200 is a proxy's or a portal's.
-		r.judgeContent(o, a, errors.New("it is "+a.kind+", not JSON"))
-		r.keepBody(o.err, a)
-		o.err.hint("is " + r.base.String() + " the METI API?")
-		return
-	}
-	err := r.read(a.body)
-	broken := a.body.broken()
-	switch {
-	case err == nil:
-		a.body.drain()
-	case ctx.Err() != nil:
-		r.judgeBroken(ctx, inner, o, err)
-	case broken != nil:
-		r.judgeBroken(ctx, inner, o, broken)
-	default:
-		r.judgeContent(o, a, err)
-		if errors.Is(err, io.ErrUnexpectedEOF) && r.repeatable() {
-			o.next = repeat
-		}
-	}
-}
-
-// judgeRefusal is for an answer that is no success.
-func (r *run) judgeRefusal(o *outcome, a answer, who credential) {
-	e := r.fail(o.Status, nil, classesOf(o.Status)...)
-	o.err = e
-	r.keepBody(e, a)
-	e.RequestID = requestID(a.Header, r.secrets)
-	e.RetryAfter = safehttp.RetryAfter(a.Header, time.Now())
-	switch status := o.Status; {
+	case known:
+	case status >= 500:
+		return meaning{class: ErrServer, unclear: true}
+	case status >= 300 && status < 400:
+		return meaning{class: ErrRedirect}
 	case status < 200:
-		o.unclear = true
-	case status < 400:
-		// By its origin alone: what follows the host can hold anything.
-		redirect := &authn.RedirectError{Method: e.Method, Status: status, From: safehttp.Origin(r.base), To: safehttp.RedirectTarget(r.base, a.Header.Get("Location"), r.secrets)}
-		e.Message, e.cause = redirect.Error(), redirect
-	case status == http.StatusUnauthorized:
-		if r.refused == "" && r.tokens.refused(who.token) {
-			r.refused, o.next = who.token, renew
-		} else {
-			e.hint("METI refused " + r.tokens.String())
-		}
-	case status == http.StatusForbidden:
-		// What the token is known to lack was not sent.
-		if need := strings.Join(r.operation.Scopes, " "); who.grant != nil && need != "" {
-			e.hint("the token was granted " + need + ": is the source another account's?")
-		} else if need != "" {
-			e.hint("ask your Auth0 administrator for " + need)
-		}
-	case status == http.StatusProxyAuthRequired:
-		e.hint(safehttp.ProxyAdvice)
-	case status == http.StatusRequestTimeout || status >= 500:
-		o.unclear = true // also 503: an overloaded server may say so after it began
-		if status == 500 || status >= 502 && status <= 504 {
-			o.next = repeat
-		}
-	case status == http.StatusTooManyRequests:
-		o.next = repeat
-	case status == http.StatusRequestEntityTooLarge:
-		e.hint("send fewer sources at once")
+		return meaning{class: ErrBadAnswer, unclear: true}
 	}
-	r.judgeOutcome(o)
+	return m
 }
 
-// judgeContent is for a 2xx answer that cannot be read.
-func (r *run) judgeContent(o *outcome, a answer, err error) {
-	o.err = r.fail(o.Status, err, ErrBadAnswer)
-	o.err.Message = safehttp.Line("unreadable answer: "+o.err.cause.Error(), maxMessage)
-	o.err.RequestID = requestID(a.Header, r.secrets)
-	o.unclear = true
-	r.judgeOutcome(o)
-}
-
-// judgeBroken is for an attempt that ended without an answer, or within one.
-func (r *run) judgeBroken(ctx, inner context.Context, o *outcome, err error) {
+// judge says what an answer means: nil where the call has succeeded.
+func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 	switch {
-	case ctx.Err() != nil: // the caller's own context
-		o.err = r.fail(o.Status, safehttp.Ended(ctx))
-	case inner.Err() != nil: // a limit of ours
-		o.err = r.fail(o.Status, context.Cause(inner))
-		o.next = repeat
-	default:
-		o.err = r.fail(o.Status, err)
-		o.next = repeat
-		advice, final := safehttp.Advice(err)
-		if safehttp.NoSuchHost(err) {
-			advice, final = "is "+r.base.String()+" the METI API?", true
-		}
-		if o.err.hint(advice); final {
-			o.next = stop
-		}
+	case a.StatusCode < 200 || a.StatusCode > 299:
+		return c.refusal(a, t)
+	case c.read == nil && a.kind != "text/html", c.unknown && a.StatusCode == http.StatusNoContent:
+		a.drain() // what the body of a DELETE's answer holds is not known [E]
+		return nil
+	case c.read == nil || !a.isJSON():
+		// A page with status 200 is a proxy's or a portal's.
+		e := c.unreadable(a, errors.New("it is "+a.kind+", not JSON"))
+		c.keepBody(e, a)
+		e.hint("is " + c.client.Server() + " the METI API?")
+		return e
 	}
-	if o.Status != 0 {
-		o.unclear = true
-		if ctx.Err() == nil {
-			o.err.classes = append(o.err.classes, ErrBadAnswer)
-			o.err.Message = "the answer broke off: " + o.err.Message
-		}
+	err := c.read(a)
+	switch broken := a.broken(); {
+	case err == nil:
+		a.drain()
+		return nil
+	case ctx.Err() != nil:
+		return c.broken(ctx, a, err)
+	case broken != nil:
+		return c.broken(ctx, a, broken)
 	}
-	r.judgeOutcome(o)
+	e := c.unreadable(a, err)
+	e.repeat = errors.Is(err, io.ErrUnexpectedEOF)
+	return e
 }
 
-// judgeOutcome names a request that may have been carried out, and is not to be
-// carried out twice.
-func (r *run) judgeOutcome(o *outcome) {
-	if !r.repeatable() && r.operation.Method != http.MethodGet && o.unclear {
-		o.next = stop
-		o.err.classes = append(o.err.classes, ErrOutcomeUnknown)
-		hint := "it may have been carried out"
-		if !r.unknown {
-			hint += ": look its alt_ids up before sending it again"
-		}
-		o.err.hint(hint)
+// refusal is an answer that is no success. But a DELETE after one that may have
+// been carried out has succeeded where there is no such source: that was asked.
+func (c *call) refusal(a *answer, t token) *Error {
+	status := a.StatusCode
+	if c.unclear && status == http.StatusNotFound && c.operation.Method == http.MethodDelete {
+		a.drain()
+		return nil
 	}
-}
-
-// keepBody reads an answer's body into its error.
-func (r *run) keepBody(e *Error, a answer) {
-	body := a.body.head(maxErrorBytes + r.secrets.Longest())
-	message, fields := readError(a.kind, body, r.secrets)
-	if e.Fields = fields; e.Message != "" && message != "" {
-		e.Message += ": "
+	m := meaningOf(status)
+	e := newError(c.operation, "", nil)
+	if m.class != nil {
+		e.classes = []error{m.class}
 	}
-	e.Message += message
-	body = []byte(r.secrets.Redact(string(body)))
-	e.Body = body[:min(len(body), maxErrorBytes)]
-}
-
-// fail makes an error of this call.
-func (r *run) fail(status int, cause error, classes ...error) *Error {
-	e := &Error{Operation: r.operation.ID, Method: r.operation.Method, Path: r.path, Status: status, classes: classes}
-	if cause != nil {
-		e.cause = r.cleaned(cause)
-		e.Message = safehttp.Line(e.cause.Error(), maxMessage)
+	e.Status, e.Hint, e.repeat, e.unclear = status, m.hint, m.repeat, m.unclear
+	e.RequestID, e.RetryAfter = requestID(a.Header, c.secrets), safehttp.RetryAfter(a.Header, time.Now())
+	c.keepBody(e, a)
+	need := strings.Join(c.operation.Scopes, " ")
+	switch {
+	case m.class == ErrRedirect:
+		// By its origin alone: what follows the host can hold anything.
+		redirect := &authn.RedirectError{Method: e.Method, Status: status, From: safehttp.Origin(c.client.base), To: safehttp.RedirectTarget(c.client.base, a.Header.Get("Location"), c.secrets)}
+		e.Message, e.cause = redirect.Error(), redirect
+	case status == http.StatusUnauthorized && c.refused == "" && t.grant != nil:
+		c.client.tokens.auth0.Invalidate(t.text)
+		c.refused, e.renew = t.text, true
+	case status == http.StatusUnauthorized:
+		e.hint("METI refused " + c.client.tokens.String())
+	case status == http.StatusForbidden && need != "" && t.grant != nil: // else it was not sent
+		e.hint("the token was granted " + need + ": is the source another account's?")
+	case status == http.StatusForbidden && need != "":
+		e.hint("ask your Auth0 administrator for " + need)
 	}
 	return e
 }
 
-// cleaned is err without tokens and query values: net/http quotes what a
-// server sent, and an http.Client the URL.
-func (r *run) cleaned(err error) error {
-	var outer *url.Error
-	for errors.As(err, &outer) {
-		err = outer.Err
+// unreadable is a success whose content cannot be read.
+func (c *call) unreadable(a *answer, err error) *Error {
+	e := c.fail(err, ErrBadAnswer)
+	e.Message = safehttp.Line("unreadable answer: "+e.cause.Error(), maxMessage)
+	e.Status, e.RequestID, e.unclear = a.StatusCode, requestID(a.Header, c.secrets), true
+	return e
+}
+
+// broken is an attempt that ended without an answer, which is nil then, or
+// within one.
+func (c *call) broken(ctx context.Context, a *answer, err error) *Error {
+	var e *Error
+	var limit limitError
+	cause := context.Cause(ctx)
+	ours := errors.As(cause, &limit)
+	switch {
+	case ours:
+		e = c.fail(limit)
+		e.repeat = true
+	case cause != nil: // the caller's own context
+		e = c.fail(safehttp.Ended(ctx))
+	default:
+		e = c.fail(err)
+		advice, final := safehttp.Advice(err)
+		if safehttp.NoSuchHost(err) {
+			advice, final = "is "+c.client.Server()+" the METI API?", true
+		}
+		e.Hint, e.repeat = advice, !final
 	}
-	text := err.Error()
-	clean := r.secrets.Redact(text)
-	if query := r.query.Encode(); query != "" {
-		clean = strings.ReplaceAll(clean, "?"+query, "")
+	if a != nil {
+		e.Status, e.unclear = a.StatusCode, true
+		if cause == nil || ours {
+			e.classes = append(e.classes, ErrBadAnswer)
+			e.Message = "the answer broke off: " + e.Message
+		}
 	}
-	if clean != text {
-		return errors.New(clean)
+	return e
+}
+
+// keepBody reads an answer's body into its error.
+func (c *call) keepBody(e *Error, a *answer) {
+	body := a.head(maxErrorBytes + c.secrets.Longest())
+	message, fields := readError(a.kind, body, c.secrets)
+	if e.Fields = fields; e.Message != "" && message != "" {
+		e.Message += ": "
 	}
-	return err
+	e.Message += message
+	body = []byte(c.secrets.Redact(string(body)))
+	e.Body = body[:min(len(body), maxErrorBytes)]
 }

@@ -24,7 +24,7 @@ func BenchmarkLoop(b *testing.B) {
 	defer server.Close()
 	loopback := &http.Client{Transport: safehttp.Transport().Clone()}
 	defer loopback.CloseIdleConnections()
-	quick := &http.Client{Transport: made(b, instant()...).client.http.Transport}
+	quick := &http.Client{Transport: made(b, instant()...).http.Transport}
 	tokens := (&auth0{scope: allScopes}).source(b)
 	hook := func(context.Context, Attempt) {}
 	for _, network := range []struct {

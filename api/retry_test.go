@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
@@ -233,7 +234,7 @@ func TestTheBudgetIsEarnedBack(t *testing.T) {
 			}
 		}
 		// What is earned beyond never exceeds the full budget.
-		if left := c.client.retries.tenths; left != 10*fullBudget {
+		if left := c.retries.tenths; left != 10*fullBudget {
 			t.Errorf("%d tenths are left", left)
 		}
 	})
@@ -256,74 +257,69 @@ func TestTheBudgetIsEarnedBack(t *testing.T) {
 // 10,000 failures of all kinds leave no connection and no goroutine behind.
 // TestMain looks for goroutines; connections are counted here.
 func TestFailuresLeakNothing(t *testing.T) {
-	var open sync.WaitGroup
-	listener := newPipes()
-	server := &http.Server{
-		ConnState: func(_ net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				open.Add(1)
-			case http.StateClosed, http.StateHijacked:
-				open.Done()
-			}
-		},
-		Handler: answersByPath(),
-	}
-	var group sync.WaitGroup
-	group.Go(func() { _ = server.Serve(listener) })
-	client := defaultOver(t, listener.DialContext)
-	c := made(t, WithHTTPClient(client), WithRetryPolicy(RetryPolicy{Attempts: 2, Within: 300 * time.Millisecond}))
-	c.client.limits.stall, c.client.limits.tail, c.client.limits.other = 20*time.Millisecond, 20*time.Millisecond, 1000
-
-	var failed atomic.Int64
-	kinds := make(chan string)
-	var workers sync.WaitGroup
-	for range 32 {
-		workers.Go(func() {
-			for kind := range kinds {
-				ctx, cancel := context.WithCancel(t.Context())
-				if kind == "cancelled" {
-					time.AfterFunc(time.Millisecond, cancel)
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Int64
+		listener := newPipes()
+		server := &http.Server{
+			ConnState: func(_ net.Conn, state http.ConnState) {
+				switch state {
+				case http.StateNew:
+					open.Add(1)
+				case http.StateClosed, http.StateHijacked:
+					open.Add(-1)
 				}
-				if _, err := c.Sources.Get(ctx, kind); err == nil {
-					t.Errorf("%s: no error", kind)
-				}
-				failed.Add(1)
-				cancel()
-			}
-		})
-	}
-	for n := range 10_000 {
-		kind := []string{"500", "404", "dropped", "cut", "large", "page", "broken", "redirect", "422"}[n%9]
-		switch n % 100 {
-		case 50:
-			kind = "stalled"
-		case 51:
-			kind = "cancelled"
-		case 52:
-			kind = "stalled-error"
+			},
+			Handler: answersByPath(),
 		}
-		kinds <- kind
-	}
-	close(kinds)
-	workers.Wait()
-	if failed.Load() != 10_000 {
-		t.Errorf("%d failures", failed.Load())
-	}
-	client.CloseIdleConnections()
-	_ = server.Shutdown(t.Context())
-	group.Wait()
-	// Shutdown closes connections, and does not wait until the server has noticed.
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		open.Wait()
-	}()
-	select {
-	case <-closed:
-	case <-time.After(time.Minute):
-		t.Error("connections are open")
-	}
+		var group sync.WaitGroup
+		group.Go(func() { _ = server.Serve(listener) })
+		client := defaultOver(t, listener.DialContext)
+		c := made(t, WithHTTPClient(client), WithRetryPolicy(RetryPolicy{Attempts: 2, Within: 300 * time.Millisecond}))
+
+		var failed atomic.Int64
+		kinds := make(chan string)
+		var workers sync.WaitGroup
+		for range 32 {
+			workers.Go(func() {
+				for kind := range kinds {
+					ctx, cancel := context.WithCancel(t.Context())
+					if kind == "cancelled" {
+						time.AfterFunc(time.Millisecond, cancel)
+					}
+					operation, _ := ofSource(gen.OperationGetSource, kind)
+					if _, err := answerOf(ctx, c, call{operation: operation, most: 1000}, readSource); err == nil {
+						t.Errorf("%s: no error", kind)
+					}
+					failed.Add(1)
+					cancel()
+				}
+			})
+		}
+		for n := range 10_000 {
+			kind := []string{"500", "404", "dropped", "cut", "large", "page", "broken", "redirect", "422"}[n%9]
+			switch n % 100 {
+			case 50:
+				kind = "stalled"
+			case 51:
+				kind = "cancelled"
+			case 52:
+				kind = "stalled-error"
+			}
+			kinds <- kind
+		}
+		close(kinds)
+		workers.Wait()
+		if failed.Load() != 10_000 {
+			t.Errorf("%d failures", failed.Load())
+		}
+		client.CloseIdleConnections()
+		_ = server.Shutdown(t.Context())
+		group.Wait()
+		synctest.Wait() // Shutdown does not wait until the server has noticed
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d connections are open", n)
+		}
+	})
 }
 
 // answersByPath fails as the source id says.

@@ -11,9 +11,6 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// SourcesService are the operations on sources.
-type SourcesService struct{ client *client }
-
 // Filter says which sources to list. Its zero value is all of the account.
 type Filter = gen.Filter
 
@@ -39,19 +36,19 @@ func (p ListParams) query() url.Values {
 // List gets one page of sources, in no promised order.
 func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source, error) {
 	if params.Limit < 0 || params.Offset < 0 {
-		return nil, invalid(gen.OperationListSources, fmt.Sprintf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset), nil)
+		return nil, newError(gen.OperationListSources, fmt.Sprintf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset), nil, ErrInvalid)
 	}
-	return answerOf(ctx, s.client, call{operation: gen.OperationListSources, path: "/sources", query: params.query()}, readSources)
+	return answerOf(ctx, s.client, call{operation: gen.OperationListSources, query: params.query(), most: maxListBytes}, readSources)
 }
 
 // Get gets one source of the account. Its error is [ErrNotFound] where the
 // account has none of that id.
 func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
-	path, err := sourcePath(gen.OperationGetSource, id)
+	operation, err := ofSource(gen.OperationGetSource, id)
 	if err != nil {
 		return nil, err
 	}
-	return answerOf(ctx, s.client, call{operation: gen.OperationGetSource, path: path}, readSource)
+	return answerOf(ctx, s.client, call{operation: operation, most: maxSourceBytes}, readSource)
 }
 
 // Create registers features, whole or not at all, and returns the sources in
@@ -61,7 +58,7 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
 	body, err := encodeFeatures(request)
 	if err != nil {
-		return nil, refused(err)
+		return nil, notSent(err)
 	}
 	return s.create(ctx, body, len(request.FeatureCollection.Features))
 }
@@ -72,7 +69,7 @@ func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeature
 func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*Source, error) {
 	body, err := encodeOne(request)
 	if err != nil {
-		return nil, refused(err)
+		return nil, notSent(err)
 	}
 	sources, err := s.create(ctx, body, 1)
 	if err != nil {
@@ -81,14 +78,14 @@ func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*
 	return sources[0], nil
 }
 
-// refused is a registration that is not sent.
-func refused(err error) *Error {
-	return invalid(gen.OperationCreateSources, safehttp.Line(err.Error(), maxMessage), err)
+// notSent is a registration that cannot be written.
+func notSent(err error) *Error {
+	return newError(gen.OperationCreateSources, safehttp.Line(err.Error(), maxMessage), err, ErrInvalid)
 }
 
+// create sends a registration of so many sources.
 func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*Source, error) {
-	call := call{operation: gen.OperationCreateSources, path: "/sources", body: body}
-	return answerOf(ctx, s.client, call, func(body io.Reader) ([]*Source, error) {
+	return answerOf(ctx, s.client, call{operation: gen.OperationCreateSources, body: body, most: maxCreateBytes}, func(body io.Reader) ([]*Source, error) {
 		sources, err := readSources(body)
 		if err == nil && len(sources) != sent {
 			err = fmt.Errorf("%d sources were sent, and %d came back", sent, len(sources))
@@ -101,11 +98,11 @@ func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*
 // the account has none of that id; but where an earlier attempt of this call
 // may have deleted it, and only its answer was lost, there is no error.
 func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
-	path, err := sourcePath(gen.OperationDeleteSource, id)
+	operation, err := ofSource(gen.OperationDeleteSource, id)
 	if err != nil {
 		return err
 	}
-	return s.client.do(ctx, call{operation: gen.OperationDeleteSource, path: path})
+	return s.client.do(ctx, call{operation: operation, most: maxSourceBytes})
 }
 
 // DeleteByAltID deletes every source of the account that has this alt_id, and
@@ -113,15 +110,17 @@ func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
 func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error {
 	operation := gen.OperationDeleteSourcesByAltID
 	if altID == "" {
-		return invalid(operation, "alt_id is empty: that might name every source", nil)
+		return newError(operation, "alt_id is empty: that might name every source", nil, ErrInvalid)
 	}
-	return s.client.do(ctx, call{operation: operation, path: "/sources", query: url.Values{"alt_id": {altID}}})
+	return s.client.do(ctx, call{operation: operation, query: url.Values{"alt_id": {altID}}, most: maxSourceBytes})
 }
 
-// sourcePath refuses the ids that would name another operation.
-func sourcePath(operation gen.Operation, id SSID) (string, error) {
+// ofSource is an operation on one source. It refuses the ids that would name
+// another operation.
+func ofSource(operation gen.Operation, id SSID) (gen.Operation, error) {
 	if id == "" || id == "." || id == ".." {
-		return "", invalid(operation, fmt.Sprintf("source id %q names no source", id), nil)
+		return operation, newError(operation, fmt.Sprintf("source id %q names no source", id), nil, ErrInvalid)
 	}
-	return "/sources/" + url.PathEscape(id), nil
+	operation.Path = "/sources/" + url.PathEscape(id)
+	return operation, nil
 }

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/meti-go/meti/gen"
+)
+
+// errAbandoned is why a context ends whose answer is not wanted any more, which
+// is no failure.
+var errAbandoned = errors.New("abandoned")
+
+// do carries out a call: the one place where requests are repeated or given up.
+// Its error is an *Error.
+func (c *Client) do(ctx context.Context, call call) error {
+	call.client = c
+	var spent time.Duration
+	repeats := 0 // that the budget paid for
+	for number := 1; ; number++ {
+		a := Attempt{Operation: call.operation.ID, Number: number}
+		e := call.attempt(ctx, &a)
+		spent += a.Duration
+		if e == nil || a.refused(e) {
+			c.retries.answered(repeats)
+		}
+		if e != nil {
+			if a.Repeat = e.renew; e.repeat {
+				var why string
+				a.Wait, why, a.Repeat = c.retries.next(ctx, number, spent, e.RetryAfter)
+				if e.hint(why); a.Repeat {
+					repeats++
+				}
+			}
+			if context.Cause(ctx) != errAbandoned {
+				a.Err = e
+			}
+		}
+		for _, hook := range c.hooks {
+			hook(ctx, a)
+		}
+		switch {
+		case e == nil:
+			return nil
+		case !a.Repeat:
+			return e
+		}
+		spent += a.Wait
+		if err := sleep(ctx, a.Wait); err != nil {
+			return call.interrupted(err)
+		}
+	}
+}
+
+// attempt makes one attempt, and leaves nothing open.
+func (c *call) attempt(ctx context.Context, a *Attempt) (e *Error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	start := time.Now()
+	t, e := c.authorize(ctx)
+	if e != nil {
+		a.Duration = time.Since(start)
+		e.Attempts = c.sent
+		return e
+	}
+	a.Sent = int64(len(c.body))
+	response, unclear, err := c.send(ctx, cancel, t)
+	a.Duration = time.Since(start)
+	if err != nil {
+		e = c.broken(ctx, nil, err)
+		e.unclear = unclear
+	} else {
+		defer response.Body.Close()
+		answer := newAnswer(response, c.most, cancel)
+		e = c.judge(ctx, answer, t)
+		a.Status, a.Received = response.StatusCode, answer.wire.n
+		a.Duration += answer.wire.waited
+	}
+	if e != nil {
+		c.settle(e)
+	}
+	return e
+}
+
+// settle says what a failed attempt means for the call: what may have been
+// carried out, and is not to be carried out twice, is not repeated.
+func (c *call) settle(e *Error) {
+	e.Attempts = c.sent
+	c.last = e
+	c.unclear = c.unclear || e.unclear
+	if c.operation.Repeatable {
+		return
+	}
+	if c.unknown {
+		e.repeat = false
+	}
+	if e.unclear && c.operation.Method != http.MethodGet {
+		e.repeat = false
+		e.classes = append(e.classes, ErrOutcomeUnknown)
+		hint := "it may have been carried out"
+		if !c.unknown {
+			hint += ": look its alt_ids up before sending it again"
+		}
+		e.hint(hint)
+	}
+}
+
+// refused reports whether the service is alive, and answered for good.
+func (a *Attempt) refused(e *Error) bool {
+	return a.Status >= 200 && a.Status < 500 && a.Status != http.StatusRequestTimeout && !e.repeat && !e.renew
+}
+
+// interrupted is the newest failure, and that the context ended before the
+// next attempt.
+func (c *call) interrupted(cause error) *Error {
+	e := *c.last
+	e.Message = join(e.Message, "and then "+cause.Error()+" before a repeat")
+	e.cause = cause
+	return &e
+}
+
+// answerOf carries out a call, and reads its answer.
+func answerOf[T any](ctx context.Context, c *Client, call call, read func(io.Reader) (T, error)) (answer T, err error) {
+	call.read = func(body io.Reader) (err error) {
+		answer, err = read(body)
+		return err
+	}
+	if err := c.do(ctx, call); err != nil {
+		var none T
+		return none, err
+	}
+	return answer, nil
+}
+
+// A DoOption changes one call of [Client.Do].
+type DoOption func(*call)
+
+// Repeatable says that an operation may be carried out twice, so that a call of
+// it is repeated as a GET of this package is.
+func Repeatable() DoOption { return func(c *call) { c.operation.Repeatable = true } }
+
+// Do carries out an operation that this version does not know, as the others are.
+// It returns the answer's body, which has to be JSON, or nil where there is none.
+//
+// The path is below the base URL and escaped. The body is sent as JSON: []byte and
+// json.RawMessage as they are, whatever else as encoding/json writes it, nil not at
+// all.
+//
+//	answer, err := client.Do(ctx, "PATCH", "/sources/"+url.PathEscape(id), nil, map[string]any{"tags": tags})
+//
+// Unless it is [Repeatable], it is repeated only after a 401, with a new token, and
+// the error of anything but a GET is [ErrOutcomeUnknown] where it may have been
+// carried out. Whether the token has the scope is for the caller to know.
+func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, options ...DoOption) (json.RawMessage, error) {
+	call := call{operation: gen.Operation{ID: strings.TrimSpace(method + " " + path), Method: method, Path: path}, query: query, most: maxSourceBytes, unknown: true}
+	_, err := url.Parse(path)
+	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return nil, newError(call.operation, "the method has to be one of HTTP's in capitals, and the path to begin with a slash, be escaped and be without a query", err, ErrInvalid)
+	}
+	switch body := body.(type) {
+	case nil:
+	case []byte:
+		call.body = body
+	case json.RawMessage:
+		call.body = body
+	default:
+		if call.body, err = json.Marshal(body); err != nil {
+			return nil, newError(call.operation, "the body cannot be written as JSON: "+err.Error(), err, ErrInvalid)
+		}
+	}
+	for _, option := range options {
+		option(&call)
+	}
+	return answerOf(ctx, c, call, func(r io.Reader) (json.RawMessage, error) {
+		answer, err := io.ReadAll(r)
+		if len(answer) == 0 {
+			return nil, err
+		}
+		if err == nil && !json.Valid(answer) {
+			err = errors.New("it is not JSON")
+		}
+		return answer, err
+	})
+}
