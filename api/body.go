@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	// net/http could decompress, but a whole gzipped listing then takes a quarter
@@ -50,11 +49,11 @@ type limitError string
 func (e limitError) Error() string { return string(e) }
 func (e limitError) Timeout() bool { return true }
 
-// requestBody is sent while the server takes it: each part that it takes begins
-// the wait for the answer anew.
+// requestBody begins the wait for the answer anew with each part that the
+// server takes.
 type requestBody struct {
 	io.Reader
-	wait *answerWait
+	wait *time.Timer
 }
 
 func (b requestBody) Read(p []byte) (int, error) {
@@ -63,27 +62,6 @@ func (b requestBody) Read(p []byte) (int, error) {
 }
 
 func (requestBody) Close() error { return nil }
-
-// answerWait ends an attempt whose answer does not begin.
-type answerWait struct {
-	*time.Timer
-	over atomic.Bool // what is still read of the request does not matter
-}
-
-func waitForAnswer(cancel context.CancelCauseFunc) *answerWait {
-	w := new(answerWait)
-	w.Timer = time.AfterFunc(answerTime, func() {
-		if !w.over.Load() {
-			cancel(limitError("no answer within " + answerTime.String()))
-		}
-	})
-	return w
-}
-
-func (w *answerWait) end() {
-	w.over.Store(true)
-	w.Stop()
-}
 
 // wireBody is an answer's body as it comes from the server: counted, and cut off
 // when it comes too slowly. Only the time spent waiting in Read counts, so a slow
@@ -130,7 +108,8 @@ type answer struct {
 // newAnswer is a response whose body, which was asked for in gzip, may have
 // that many bytes.
 func newAnswer(response *http.Response, most int64, cancel context.CancelCauseFunc) *answer {
-	a := &answer{Response: response, kind: mediaType(response.Header), most: most}
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	a := &answer{Response: response, kind: kind, most: most}
 	a.wire = wireBody{Reader: response.Body, patience: stallTime, missing: stallBytes}
 	a.wire.timer = time.AfterFunc(math.MaxInt64, func() {
 		cancel(limitError(fmt.Sprintf("the answer stalled: less than %d bytes in %s", stallBytes, stallTime)))
@@ -182,15 +161,6 @@ func (a *answer) head(size int) []byte {
 func (a *answer) drain() {
 	a.wire.patience, a.wire.missing = time.Second, math.MaxInt64
 	_, _ = io.CopyN(io.Discard, &a.wire, 64<<10)
-}
-
-func mediaType(header http.Header) string {
-	text := header.Get("Content-Type")
-	kind, _, err := mime.ParseMediaType(text)
-	if err != nil {
-		kind, _, _ = strings.Cut(text, ";")
-	}
-	return safehttp.Line(strings.ToLower(strings.TrimSpace(kind)), 60)
 }
 
 // isJSON tells the types that JSON is sent under. An answer without a type is

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/gen"
@@ -64,41 +65,28 @@ func (c *call) authorize(ctx context.Context) (token, *Error) {
 		return token{}, c.fail(safehttp.Ended(ctx))
 	}
 	t, err := c.client.tokens.get(ctx)
-	if err != nil {
-		return token{}, c.noToken(ctx, err)
+	var fetch *authn.FetchError
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // a caller who gave up is not unauthorized
+		return t, c.fail(fmt.Errorf("%w, while waiting for a token: %w", safehttp.Ended(ctx), err))
+	case errors.As(err, &fetch) && fetch.Refused():
+		return t, c.fail(err, ErrUnauthorized)
+	default:
+		return t, c.fail(err, ErrNoToken)
 	}
 	c.secrets.Add(t.text)
-	if t.text == c.refused { // there is no other token
-		c.last.renew = false
-		return token{}, c.last
+	if t.text == c.refused {
+		return t, c.fail(errors.New("there is no other token"), ErrUnauthorized)
 	}
 	if t.grant != nil {
 		if err := t.grant.Require(c.operation.ID, c.operation.Scopes...); err != nil {
 			e := c.fail(err, ErrForbidden)
 			e.Message = strings.TrimPrefix(e.Message, c.operation.ID+" ")
-			return token{}, e
+			return t, e
 		}
 	}
 	return t, nil
-}
-
-// noToken says why there is none. A caller who gave up is not unauthorized.
-func (c *call) noToken(ctx context.Context, err error) *Error {
-	var fetch *authn.FetchError
-	var e *Error
-	switch {
-	case ctx.Err() != nil:
-		e = c.fail(fmt.Errorf("%w, while waiting for a token: %w", safehttp.Ended(ctx), err))
-	case errors.As(err, &fetch) && fetch.Refused():
-		e = c.fail(err, ErrUnauthorized)
-	default:
-		e = c.fail(err, ErrNoToken)
-	}
-	if c.last != nil { // keep the answer that made another attempt necessary
-		e.Status, e.Body, e.RequestID = c.last.Status, c.last.Body, c.last.RequestID
-		e.Message = join(c.last.Message, "and then: "+e.Message)
-	}
-	return e
 }
 
 // Values of headers that every request shares.
@@ -116,8 +104,8 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 		return nil, false, err
 	}
 	request.Header = http.Header{"User-Agent": c.client.userAgent, "Accept": jsonHeader, "Accept-Encoding": gzipHeader, "Authorization": t.header}
-	wait := waitForAnswer(cancel)
-	defer wait.end()
+	wait := time.AfterFunc(answerTime, func() { cancel(limitError("no answer within " + answerTime.String())) })
+	defer wait.Stop()
 	if c.body != nil {
 		request.Header["Content-Type"] = jsonHeader
 		request.ContentLength = int64(len(c.body))

@@ -27,14 +27,12 @@ func (c *Client) do(ctx context.Context, call call) error {
 		a := Attempt{Operation: call.operation.ID, Number: number}
 		e := call.attempt(ctx, &a)
 		spent += a.Duration
-		if e == nil || a.refused(e) {
+		if e == nil || e.answered() {
 			c.retries.answered(repeats)
 		}
 		if e != nil {
 			if a.Repeat = e.renew; e.repeat {
-				var why string
-				a.Wait, why, a.Repeat = c.retries.next(ctx, number, spent, e.RetryAfter)
-				if e.hint(why); a.Repeat {
+				if a.Wait, a.Repeat = c.retries.next(ctx, number, spent, e); a.Repeat {
 					repeats++
 				}
 			}
@@ -51,10 +49,8 @@ func (c *Client) do(ctx context.Context, call call) error {
 		case !a.Repeat:
 			return e
 		}
+		sleep(ctx, a.Wait)
 		spent += a.Wait
-		if err := sleep(ctx, a.Wait); err != nil {
-			return call.interrupted(err)
-		}
 	}
 }
 
@@ -66,8 +62,7 @@ func (c *call) attempt(ctx context.Context, a *Attempt) (e *Error) {
 	t, e := c.authorize(ctx)
 	if e != nil {
 		a.Duration = time.Since(start)
-		e.Attempts = c.sent
-		return e
+		return c.unsent(e)
 	}
 	a.Sent = int64(len(c.body))
 	response, unclear, err := c.send(ctx, cancel, t)
@@ -86,6 +81,21 @@ func (c *call) attempt(ctx context.Context, a *Attempt) (e *Error) {
 		c.settle(e)
 	}
 	return e
+}
+
+// unsent is the error of an attempt that was not made: the newest failure, if
+// there was one, and what followed it.
+func (c *call) unsent(e *Error) *Error {
+	if c.last == nil {
+		return e
+	}
+	both := *c.last
+	both.Message, both.cause = join(both.Message, "and then: "+e.Message), e.cause
+	if len(e.classes) > 0 || both.renew {
+		both.classes = e.classes
+	}
+	both.repeat, both.renew = false, false
+	return &both
 }
 
 // settle says what a failed attempt means for the call: what may have been
@@ -109,20 +119,6 @@ func (c *call) settle(e *Error) {
 		}
 		e.hint(hint)
 	}
-}
-
-// refused reports whether the service is alive, and answered for good.
-func (a *Attempt) refused(e *Error) bool {
-	return a.Status >= 200 && a.Status < 500 && a.Status != http.StatusRequestTimeout && !e.repeat && !e.renew
-}
-
-// interrupted is the newest failure, and that the context ended before the
-// next attempt.
-func (c *call) interrupted(cause error) *Error {
-	e := *c.last
-	e.Message = join(e.Message, "and then "+cause.Error()+" before a repeat")
-	e.cause = cause
-	return &e
 }
 
 // answerOf carries out a call, and reads its answer.

@@ -93,6 +93,11 @@ func newError(operation gen.Operation, message string, cause error, classes ...e
 // hint adds what to do next.
 func (e *Error) hint(text string) { e.Hint = join(e.Hint, text) }
 
+// answered reports whether the service is alive, and answered for good.
+func (e *Error) answered() bool {
+	return e.Status >= 200 && e.Status < 500 && e.Status != http.StatusRequestTimeout && !e.repeat && !e.renew
+}
+
 // Error says what happened, to which operation, and what to do.
 func (e *Error) Error() string {
 	parts := []string{e.Operation}

@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // RetryPolicy bounds the repeats of a call. A field that is zero means its
@@ -58,33 +56,31 @@ func (r *retries) backoff(attempts int) time.Duration {
 	return rand.N(r.Within/30<<min(attempts-1, 2) + 1)
 }
 
-// next decides whether a failed attempt is followed by another, and after which
-// wait. Otherwise it says why not, where that is worth saying.
-func (r *retries) next(ctx context.Context, attempts int, spent, asked time.Duration) (wait time.Duration, why string, ok bool) {
+// next decides whether an attempt that failed is followed by another, and after
+// which wait. Otherwise it says why not, where that is worth saying.
+func (r *retries) next(ctx context.Context, attempts int, spent time.Duration, e *Error) (wait time.Duration, again bool) {
 	if attempts >= r.Attempts {
-		return 0, "", false
+		return 0, false
 	}
 	left, bound := r.Within-spent, "left for repeats"
 	if deadline, has := ctx.Deadline(); has && time.Until(deadline) < left {
 		left, bound = time.Until(deadline), "left before the deadline"
 	}
 	wait = r.backoff(attempts)
-	if asked > 0 {
+	if e.RetryAfter > 0 {
 		// The jitter keeps those apart who were told the same second.
-		wait = asked + r.backoff(1)
-		if asked < left {
-			wait = min(wait, left-1)
-		}
+		wait = max(e.RetryAfter, min(e.RetryAfter+r.backoff(1), left-1))
 	}
 	switch {
-	case asked >= left && asked > 0:
-		return 0, fmt.Sprintf("the server asks to wait %s, more than the %s %s", asked, max(0, left).Round(time.Millisecond), bound), false
+	case e.RetryAfter > 0 && wait >= left:
+		e.hint(fmt.Sprintf("the server asks to wait %s, more than the %s %s", e.RetryAfter, max(0, left).Round(time.Millisecond), bound))
 	case wait >= left:
-		return 0, "", false
 	case !r.pay(10):
-		return 0, "not repeated: too many calls of this client failed", false
+		e.hint("not repeated: too many calls of this client failed")
+	default:
+		return wait, true
 	}
-	return wait, "", true
+	return 0, false
 }
 
 // pay takes from the budget, if there is enough.
@@ -102,14 +98,12 @@ func (r *retries) pay(tenths int) bool {
 // service is alive.
 func (r *retries) answered(repeats int) { r.pay(-10*repeats - 1) }
 
-// sleep waits, or returns why ctx ended first.
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits, until ctx ends at the latest.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
 	case <-ctx.Done():
-		return safehttp.Ended(ctx)
 	}
 }
