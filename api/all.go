@@ -40,7 +40,6 @@ const (
 	maxFutile       = 3 // returns to the beginning without a new source
 	requestsPerPage = 8 // that the listed sources would fill; deleting most of them takes 5
 	moreRequests    = 20
-	manyRequests    = 256 // after which All asks whether the account has an end
 )
 
 // All lists every source that the filter lets through, each once. Whatever is
@@ -132,8 +131,7 @@ type listing struct {
 	futile        int      // returns to the beginning since a source was new
 	restarts      int      // for another order
 	whole         *page    // everything at once, once it is asked for
-	measure       int      // after so many requests, look whether the account has an end
-	due           int      // sources that justify requests: those beyond were registered meanwhile
+	before        int      // requests before that
 }
 
 func (l *listing) list() error {
@@ -143,13 +141,9 @@ func (l *listing) list() error {
 	}
 	l.params.InFlight = cmp.Or(l.params.InFlight, defaultInFlight)
 	l.limit, l.width, l.end = max(cmp.Or(l.limit, defaultPageSize), 2), 1, math.MaxInt
-	l.measure, l.due = manyRequests, math.MaxInt
 	for {
 		done := false
-		err := l.lookForTheEnd()
-		if err == nil {
-			err = l.consume()
-		}
+		err := l.consume()
 		if err == nil {
 			done, err = l.advance()
 		}
@@ -216,29 +210,10 @@ func (l *listing) take(source *Source) error {
 	return nil
 }
 
-// allowed is how many requests may have been sent.
+// allowed is how many requests may have been sent. Pages of less than ten are
+// too small to follow, one by one, an account that grows with each request.
 func (l *listing) allowed() int {
-	n := requestsPerPage*min(len(l.ranks), l.due)/max(1, l.most-1) + moreRequests + 2*l.params.InFlight
-	if l.whole != nil {
-		n *= 2
-	}
-	return n
-}
-
-// lookForTheEnd looks, each time that twice as many requests were sent, whether
-// there are sources far behind those that are listed. If not, the account may be
-// one that gets a source with each request, which would be followed for ever.
-func (l *listing) lookForTheEnd() error {
-	if l.sent < l.measure {
-		return nil
-	}
-	l.measure = 2 * l.sent
-	far := 2 * max(len(l.ranks), l.page.offset+l.page.count)
-	_, more, err := l.peek(far)
-	if err == nil && more == 0 {
-		l.due = min(l.due, len(l.ranks)+far)
-	}
-	return err
+	return requestsPerPage*len(l.ranks)/max(9, l.most-1) + moreRequests + 2*l.params.InFlight + l.before
 }
 
 // advance goes on behind a page that begins where it should, and reports
@@ -334,7 +309,7 @@ func (l *listing) retreat(why error) (done bool, err error) {
 		if l.whole != nil {
 			return l.settle()
 		}
-		l.whole = new(page)
+		l.whole, l.before = new(page), l.sent
 		l.offset, l.end, l.futile, l.restarts = 0, math.MaxInt, 0, maxRestarts-1 // one more
 	}
 	if l.offset == 0 {

@@ -74,13 +74,13 @@ func decodePolygons(text []byte) ([]Polygon, error) {
 		}
 	}
 	var kind string
-	var coordinates []byte
+	start := -1
 	end, ok := scan.Members(text, func(name, value []byte) bool {
 		switch string(name) {
 		case "type":
 			kind = string(value)
 		case "coordinates":
-			coordinates = value
+			start = cap(text) - cap(value)
 		}
 		return true
 	})
@@ -90,77 +90,76 @@ func decodePolygons(text []byte) ([]Polygon, error) {
 	switch {
 	case !ok || end < len(text):
 		return nil, unexpected(text, end, "a GeoJSON object")
-	case coordinates == nil:
+	case start < 0:
 		return nil, errors.New("no coordinates")
 	}
-	polygons, _, err := decodeCoordinates(text, cap(text)-cap(coordinates), kind)
+	polygons, _, err := decodeCoordinates(text, start, kind)
 	return polygons, err
 }
 
-// unexpected says that something else should stand at b[i].
-func unexpected(b []byte, i int, want string) error {
-	if i >= len(b) {
-		return fmt.Errorf("cut short after %d bytes, before %s", len(b), want)
-	}
-	return fmt.Errorf("unexpected %q at byte %d instead of %s", b[i], i, want)
-}
-
-// decodeCoordinates decodes the coordinates at b[i] of a geometry of this
+// decodeCoordinates decodes the coordinates at text[i] of a geometry of this
 // kind, a JSON string.
-func decodeCoordinates(b []byte, i int, kind string) (polygons []Polygon, end int, err error) {
-	// There are at most as many positions as brackets, so that the array is
-	// never moved.
-	positions := make([][2]float64, 0, bytes.Count(b[i:], []byte{'['}))
-	var polygon Polygon
-	ring := func(i int) (end int, err error) {
-		start := len(positions)
-		var want string
-		if positions, end, want = scan.Positions(b, i, positions); want != "" {
-			return end, unexpected(b, end, want)
-		}
-		polygon = append(polygon, positions[start:len(positions):len(positions)])
-		return end, nil
-	}
-	one := func(i int) (end int, err error) {
-		polygon = nil
-		end, err = decodeList(b, i, ring)
-		if len(polygon) > 0 {
-			polygons = append(polygons, polygon)
-		}
-		return end, err
-	}
-	switch kind {
-	case `"Polygon"`:
-		end, err = one(i)
-	case `"MultiPolygon"`:
-		end, err = decodeList(b, i, one)
-	default:
+func decodeCoordinates(text []byte, i int, kind string) (polygons []Polygon, end int, err error) {
+	depth := map[string]int{`"Polygon"`: 1, `"MultiPolygon"`: 2}[kind]
+	if depth == 0 {
 		return nil, i, fmt.Errorf("the type is %s, not Polygon or MultiPolygon", kind)
 	}
-	if err != nil {
+	// There are at most as many positions as brackets, so that the array is
+	// never moved.
+	c := coordinates{text: text, positions: make([][2]float64, 0, bytes.Count(text[i:], []byte{'['}))}
+	if end, err = c.list(i, depth); err != nil {
 		return nil, end, err
 	}
-	return polygons, end, nil
+	return c.polygons, end, nil
 }
 
-// decodeList walks over an array whose items are decoded by item.
-func decodeList(b []byte, i int, item func(i int) (end int, err error)) (end int, err error) {
-	if i >= len(b) || b[i] != '[' {
-		return i, unexpected(b, i, "a list")
+// coordinates are what is decoded of a text so far.
+type coordinates struct {
+	text      []byte
+	positions [][2]float64 // of all rings
+	polygon   Polygon      // that is not whole yet
+	polygons  []Polygon
+}
+
+// list decodes the list at text[i]: of polygons at depth 2, of rings at depth 1,
+// of positions at depth 0.
+func (c *coordinates) list(i, depth int) (end int, err error) {
+	if depth == 0 {
+		start, want := len(c.positions), ""
+		if c.positions, end, want = scan.Positions(c.text, i, c.positions); want != "" {
+			return end, unexpected(c.text, end, want)
+		}
+		c.polygon = append(c.polygon, c.positions[start:len(c.positions):len(c.positions)])
+		return end, nil
 	}
-	if i = scan.SkipSpace(b, i+1); i < len(b) && b[i] == ']' {
+	if i >= len(c.text) || c.text[i] != '[' {
+		return i, unexpected(c.text, i, "a list")
+	}
+	if i = scan.SkipSpace(c.text, i+1); i < len(c.text) && c.text[i] == ']' {
 		return i + 1, nil
 	}
 	for {
-		if i, err = item(i); err != nil {
+		if i, err = c.list(i, depth-1); err != nil {
 			return i, err
 		}
-		if i = scan.SkipSpace(b, i); i >= len(b) || b[i] != ',' && b[i] != ']' {
-			return i, unexpected(b, i, "a comma or a list's end")
+		if i = scan.SkipSpace(c.text, i); i >= len(c.text) || c.text[i] != ',' {
+			break
 		}
-		if b[i] == ']' {
-			return i + 1, nil
-		}
-		i = scan.SkipSpace(b, i+1)
+		i = scan.SkipSpace(c.text, i+1)
 	}
+	if i >= len(c.text) || c.text[i] != ']' {
+		return i, unexpected(c.text, i, "a comma or a list's end")
+	}
+	if depth == 1 {
+		c.polygons, c.polygon = append(c.polygons, c.polygon), nil
+	}
+	return i + 1, nil
+}
+
+// unexpected says that something else should stand at text[i].
+func unexpected(text []byte, i int, want string) error {
+	if i >= len(text) {
+		return fmt.Errorf("cut short after %d bytes, before %s", len(text), want)
+	}
+	return fmt.Errorf("unexpected %q at byte %d instead of %s", text[i], i, want)
 }
