@@ -36,7 +36,6 @@ const (
 	defaultInFlight = 4
 	// How much trouble there may be before everything is asked for at once, and
 	// as many requests again after that.
-	maxRestarts     = 3
 	maxFutile       = 3 // returns to the beginning without a new source
 	requestsPerPage = 8 // that the listed sources would fill; deleting most of them takes 5
 	moreRequests    = 20
@@ -52,8 +51,8 @@ const (
 // source that moves, as a row of a database may when it is updated, is missed
 // only if another change hides that.
 //
-// After three new beginnings, or three futile attempts, All asks for everything
-// at once, without limit. If that leaves it in doubt too, it fails with
+// Where it begins anew three times without finding more, or makes too many
+// requests, All asks for everything at once, without limit. If that leaves it in doubt too, it fails with
 // [ErrIncomplete], after the sources that it did get: so it may where the account
 // changes with every request, or the server obeys neither offset nor limit. It
 // never makes more than 16 requests for each page that the listed sources fill,
@@ -129,7 +128,6 @@ type listing struct {
 	end           int      // no source was there from this offset on
 	back          int      // how far to go next where the page begins with an unknown source
 	futile        int      // returns to the beginning since a source was new
-	restarts      int      // for another order
 	whole         *page    // everything at once, once it is asked for
 	before        int      // requests before that
 }
@@ -202,7 +200,9 @@ func (l *listing) take(source *Source) error {
 	if yielded {
 		return nil
 	}
-	l.futile = 0
+	if l.whole == nil {
+		l.futile = 0
+	}
 	if !l.yield(source, nil) {
 		l.leave(errAbandoned)
 		return errAbandoned
@@ -301,16 +301,13 @@ func (l *listing) retreat(why error) (done bool, err error) {
 	}
 	if l.offset == 0 {
 		l.futile++
-		if why == errMoved || l.whole != nil {
-			l.restarts++
-		}
 	}
-	if l.futile >= maxFutile || l.restarts > maxRestarts || l.sent > l.allowed() {
+	if l.futile >= maxFutile || l.sent > l.allowed() {
 		if l.whole != nil {
 			return l.settle()
 		}
 		l.whole, l.before = new(page), l.sent
-		l.offset, l.end, l.futile, l.restarts = 0, math.MaxInt, 0, maxRestarts-1 // one more
+		l.offset, l.end, l.futile = 0, math.MaxInt, maxFutile-2 // one more
 	}
 	if l.offset == 0 {
 		l.last, l.short = ssidHash{}, false
