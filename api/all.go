@@ -68,10 +68,8 @@ const (
 func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*Source, error] {
 	return func(yield func(*Source, error) bool) {
 		ctx, leave := context.WithCancelCause(ctx)
-		l := listing{
-			pages:  pages{ctx: ctx, client: s.client, filter: params.Filter, ahead: make(map[int]*fetched)},
-			params: params, yield: yield, leave: leave, ranks: make(map[ssidHash]int),
-		}
+		l := listing{params: params, yield: yield, leave: leave, ranks: make(map[ssidHash]int)}
+		l.pages = pages{ctx: ctx, client: s.client, filter: params.Filter, begin: l.begin, take: l.take, ahead: make(map[int]*fetched)}
 		defer l.requests.Wait()
 		defer leave(errAbandoned)
 		if err := l.list(); err != nil && err != errAbandoned {
@@ -163,9 +161,10 @@ func (l *listing) consume() error {
 	if l.whole != nil && l.offset == 0 {
 		limit = 0
 	}
-	return l.read(l.offset, limit, l.width, l.most-1, l.begin, l.take)
+	return l.read(l.offset, limit, l.width, l.most-1)
 }
 
+// begin begins a page.
 func (l *listing) begin() {
 	l.page = page{offset: l.offset, from: l.next, rank: -1}
 	if l.offset == 0 {

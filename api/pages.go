@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -68,18 +69,21 @@ func (h *held) release() {
 
 // fetched is a page that is fetched ahead.
 type fetched struct {
+	held
 	abandon context.CancelCauseFunc
 	arrived chan struct{} // closed then
-	body    held
-	whole   bool // else it is too large to be held
+	whole   bool          // else it is too large to be held
 	err     error
 }
 
-// pages asks for the pages of a listing.
+// pages asks for the pages of a listing, some of them ahead.
 type pages struct {
-	ctx      context.Context
-	client   *Client
-	filter   Filter
+	ctx    context.Context
+	client *Client
+	filter Filter
+	begin  func()              // told that a page begins, or begins anew after its answer broke off
+	take   func(*Source) error // gets each source; an error of it ends the page
+
 	ahead    map[int]*fetched // under way or arrived, by offset
 	requests sync.WaitGroup
 	sent     int  // requests so far
@@ -104,7 +108,7 @@ func (p *pages) fetch(offset, limit int) {
 	p.requests.Go(func() {
 		defer close(f.arrived)
 		f.err = p.request(ctx, offset, limit, func(body io.Reader) (err error) {
-			f.whole, err = f.body.fill(body)
+			f.whole, err = f.fill(body)
 			return err
 		})
 	})
@@ -118,13 +122,11 @@ func (p *pages) drop() {
 	}
 }
 
-// read hands the sources of a page to take, one by one, and tells begin when it
-// begins, or begins anew after its answer broke off. Unless pages are large, it
-// has others fetched ahead meanwhile: width in all, each step behind the one
-// before. An error of take ends it, and is handed back.
-func (p *pages) read(offset, limit, width, step int, begin func(), take func(*Source) error) error {
+// read reads the page at offset, and has others fetched ahead meanwhile: width
+// in all, each step behind the one before.
+func (p *pages) read(offset, limit, width, step int) error {
 	if p.large {
-		return p.stream(offset, limit, begin, take)
+		return p.stream(offset, limit)
 	}
 	for i := range width {
 		p.fetch(offset+i*step, limit)
@@ -133,48 +135,43 @@ func (p *pages) read(offset, limit, width, step int, begin func(), take func(*So
 	delete(p.ahead, offset)
 	<-f.arrived
 	f.abandon(nil)
-	defer f.body.release()
+	defer f.release()
 	switch {
 	case f.err != nil:
 		return f.err
 	case !f.whole:
 		p.large = true
 		p.drop()
-		return p.stream(offset, limit, begin, take)
+		return p.stream(offset, limit)
 	case width > 1:
 		p.fetch(offset+width*step, limit)
 	}
-	begin()
-	taken, err := p.sources(&f.body, take)
+	taken, err := p.sources(f)
 	switch {
 	case taken != nil, err == nil:
 		return taken
 	case p.ctx.Err() != nil:
 		return newError(gen.OperationListSources, "the caller ended it: "+p.ctx.Err().Error(), safehttp.Ended(p.ctx))
 	}
-	return p.stream(offset, limit, begin, take) // it cannot be read: again, where the request loop judges it
+	return p.stream(offset, limit) // it cannot be read: again, where the request loop judges it
 }
 
-// stream is read for a page that is read as it arrives.
-func (p *pages) stream(offset, limit int, begin func(), take func(*Source) error) (err error) {
-	var taken error
+// stream reads the page at offset as it arrives.
+func (p *pages) stream(offset, limit int) error {
 	p.sent++
-	err = p.request(p.ctx, offset, limit, func(body io.Reader) (err error) {
-		begin()
-		if taken, err = p.sources(body, take); taken != nil {
+	var taken error
+	err := p.request(p.ctx, offset, limit, func(body io.Reader) (err error) {
+		if taken, err = p.sources(body); taken != nil {
 			return nil
 		}
 		return err
 	})
-	if taken != nil {
-		return taken
-	}
-	return err
+	return cmp.Or(taken, err)
 }
 
-// sources hands out the sources of a body. It tells the error of take from that
-// of the body.
-func (p *pages) sources(body io.Reader, take func(*Source) error) (taken, err error) {
+// sources reads a page. It tells the error of take from that of the body.
+func (p *pages) sources(body io.Reader) (taken, err error) {
+	p.begin()
 	err = streamSources(body, func(source *Source) error {
 		switch {
 		case p.ctx.Err() != nil:
@@ -182,7 +179,7 @@ func (p *pages) sources(body io.Reader, take func(*Source) error) (taken, err er
 		case source.ID == "": // it could not be told from others
 			return errors.New("a source of the answer has no id")
 		}
-		taken = take(source)
+		taken = p.take(source)
 		return taken
 	})
 	return taken, err
