@@ -29,39 +29,28 @@
 //	Sources.Delete, DeleteByAltID    delete:sources   yes
 //	Client.Do                        the caller's     only if the caller says so
 //
-// [New] makes a [Client], which is safe for concurrent use and meant to be kept.
-// To try a program without credentials, start the emulator of package emulator
-// and call that; the examples here do. Registering many features is the work of
-// package register: it goes on where it was stopped, and finds out what became of
-// a request whose answer was lost.
+// A [Client] is safe for concurrent use and meant to be kept. To try a program
+// without credentials, start the emulator of package emulator and call that; the
+// examples here do. Registering many features is the work of package register: it
+// goes on where it was stopped, and finds out what became of a request whose
+// answer was lost.
 //
 // # Errors
 //
-// Every error of a call is an [*Error]. Ask what happened by errors.Is:
-//
-//	[ErrInvalid]         400, 422, or refused before sending
-//	[ErrUnauthorized]    401 that another token did not mend, or Auth0 refused a token
-//	[ErrNoToken]         no token, for another reason: Auth0 is down, the source failed
-//	[ErrForbidden]       403, or the token lacks a scope; the error names it
-//	[ErrNotFound]        404
-//	[ErrTooLarge]        413
-//	[ErrRateLimited]     429, also after repeats
-//	[ErrServer]          5xx, also after repeats
-//	[ErrRedirect]        3xx
-//	[ErrBadAnswer]       a success that cannot be read: no JSON, cut short, too large
-//	[ErrIncomplete]      a listing that may lack sources: the server pages badly
-//	[ErrOutcomeUnknown]  a POST that may have been carried out
-//
-// What is none of these never had an answer: see the cause by errors.As, or the
-// caller's context ended it, which errors.Is finds. No token, no client secret and
-// no query value stands in an error, a log record or an [Attempt].
+// Every error of a call is an [*Error], and errors.Is asks it what happened, by
+// the classes from [ErrInvalid] to [ErrOutcomeUnknown]. What is of none never had
+// an answer: see the cause by errors.As, or the caller's context ended it, which
+// errors.Is finds. No token, no client secret and no query value stands in an
+// error, a log record or an [Attempt].
 //
 // # What is repeated
 //
 // What may be carried out twice is repeated after 429, 500, 502, 503, 504, a
 // connection that could not be made or that broke, and an answer that was cut
 // short. [RetryPolicy] has the bounds. A Retry-After of the server's is obeyed; if
-// that is longer than the bounds allow, the call fails at once.
+// that is longer than the bounds allow, the call fails at once. Where an attempt to
+// DELETE may have been carried out, a 404 to the next one is success: the source is
+// not there, as was asked.
 //
 // A POST that is repeated registers its sources again, each in conflict with
 // itself, for METI has no idempotency key. So it is repeated only when the server
@@ -71,16 +60,11 @@
 // after that one call. Then look the alt_ids up, after a while, before sending
 // them again.
 //
-// Where an attempt to DELETE may have been carried out, a 404 to the next one is
-// success: the source is not there, as was asked.
-//
-// # Tokens
-//
-// Each attempt asks for the token anew, and without one nothing is sent. A 401
-// drops the token that was refused, and the call is repeated once with another
-// one, without a wait and outside the bounds. A call whose scope Auth0 did not
-// grant fails before it is sent. No redirect is followed, whatever an http.Client
-// of the caller's would do: it could carry the token to another server.
+// Each attempt asks for the token anew, and without one nothing is sent, nor
+// where the scope was not granted. A 401 drops the token that was refused, and the
+// call is repeated once with another one, without a wait and outside the bounds.
+// No redirect is followed, whatever an http.Client of the caller's would do: it
+// could carry the token to another server.
 //
 // # Limits
 //
@@ -105,7 +89,6 @@
 // 4 seconds only, less than common servers do: a POST that meets a connection just
 // being closed has no known outcome.
 //
-// [WithHook] is told of each attempt, [LogAttempts] logs them by log/slog, and
-// [WithHTTPClient] takes OpenTelemetry's otelhttp. Tags such as [A] or [E] say
-// where a fact about METI was seen; openapi.yaml explains them.
+// Tags such as [A] or [E] say where a fact about METI was seen; openapi.yaml
+// explains them.
 package api

@@ -41,62 +41,58 @@ func ParseFeatures(geojson []byte) (FeatureCollection, error) {
 	}
 	list := FeatureCollection{Features: make([]Feature, len(top.Features))}
 	for i, text := range top.Features {
-		var err error
-		if list.Features[i], err = parseFeature(text); err != nil {
+		if err := parseFeature(text, &list.Features[i]); err != nil {
 			return FeatureCollection{}, fmt.Errorf("api: features[%d]: %w", i, err)
 		}
 	}
 	return list, nil
 }
 
-func parseFeature(text []byte) (Feature, error) {
+func parseFeature(text []byte, to *Feature) error {
 	var raw struct {
 		Type       string          `json:"type"`
-		ID         any             `json:"id"`
+		ID         json.RawMessage `json:"id"`
 		Geometry   json.RawMessage `json:"geometry"`
 		Properties struct {
-			StartAt any `json:"start_at"`
-			EndAt   any `json:"end_at"`
+			StartAt json.RawMessage `json:"start_at"`
+			EndAt   json.RawMessage `json:"end_at"`
 		} `json:"properties"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber() // which keeps the digits of an id
-	if err := decoder.Decode(&raw); err != nil {
-		return Feature{}, err
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
 	}
-	if raw.Type != "Feature" {
-		return Feature{}, fmt.Errorf("the type is %q, not Feature", raw.Type)
-	}
-	feature := Feature{Geometry: raw.Geometry}
-	switch id := raw.ID.(type) {
-	case string:
-		feature.ID = id
-	case json.Number:
-		feature.ID = id.String()
-	case nil:
-		return Feature{}, errors.New("the id is missing")
+	var number json.Number
+	switch {
+	case raw.Type != "Feature":
+		return fmt.Errorf("the type is %q, not Feature", raw.Type)
+	case raw.ID == nil || string(raw.ID) == "null":
+		return errors.New("the id is missing")
+	case json.Unmarshal(raw.ID, &to.ID) == nil:
+	case json.Unmarshal(raw.ID, &number) == nil:
+		to.ID = number.String()
 	default:
-		return Feature{}, fmt.Errorf("the id is %.40s, not a text or a number", written(id))
+		return fmt.Errorf("the id is %.40s, not a text or a number", raw.ID)
 	}
-	var err error
-	if feature.Properties.StartAt, err = parseDate("start_at", raw.Properties.StartAt); err != nil {
-		return Feature{}, err
+	to.Geometry = raw.Geometry
+	if err := parseDate("start_at", raw.Properties.StartAt, &to.Properties.StartAt); err != nil {
+		return err
 	}
-	feature.Properties.EndAt, err = parseDate("end_at", raw.Properties.EndAt)
-	return feature, err
+	return parseDate("end_at", raw.Properties.EndAt, &to.Properties.EndAt)
 }
 
-func parseDate(name string, value any) (wire.Time, error) {
-	if value == nil {
-		return wire.Time{}, nil
+// parseDate reads a date, unless it is absent or null.
+func parseDate(name string, value json.RawMessage, to *wire.Time) error {
+	var text *string
+	if value != nil && json.Unmarshal(value, &text) != nil {
+		return fmt.Errorf("properties.%s is %.40s, not a date in a text", name, value)
 	}
-	text, ok := value.(string)
-	if !ok {
-		return wire.Time{}, fmt.Errorf("properties.%s is %.40s, not a date in a text", name, written(value))
+	if text == nil {
+		return nil
 	}
-	date, err := wire.ParseTime(text)
+	date, err := wire.ParseTime(*text)
 	if err != nil {
-		return wire.Time{}, fmt.Errorf("properties.%s: %w", name, err)
+		return fmt.Errorf("properties.%s: %w", name, err)
 	}
-	return date, nil
+	*to = date
+	return nil
 }
