@@ -18,7 +18,7 @@
 //
 //	event                                                     state       in
 //	read from the input
-//	  against the ledger's rules, no id, or there twice       invalid     readInput, judgeTwins
+//	  against the ledger's rules, no id, or there twice       invalid     readInput, judgeRepeats
 //	read in the account                                                   match, decide
 //	  a source that is this feature's (see below)             registered
 //	  … and an attribute that was asked for is another one    differs

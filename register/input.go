@@ -30,7 +30,6 @@ type entry struct {
 	length int32
 	line   int32
 	next   int32 // another valid entry of the same alt_id, -1 for none
-	twin   int32 // the line of another one that says the same, so that both are invalid
 	source int32 // what METI has of it, in Job.sources; -1 for nothing
 	known  int32 // what the journal has of it, likewise
 	kind   fields.Kind
@@ -58,8 +57,9 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 	j.progress(Progress{Stage: StageReading})
 	type item struct {
 		entry
-		problems ledger.Problems
+		fields.Judged
 	}
+	var repeats fields.Repeats
 	err = fields.Map(ctx, j.input, func(read fields.Item) item {
 		f := j.judge.Item(read)
 		e := entry{
@@ -73,15 +73,16 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 		if !f.Invalid() {
 			e.state = New
 		}
-		return item{e, f.Problems}
+		return item{e, f}
 	}, func(_ fields.Item, it item) error {
 		warned := map[ledger.Rule]bool{}
-		for _, p := range it.problems {
+		for _, p := range it.Problems {
 			if p.Severity == ledger.Warning && !warned[p.Rule] {
 				warned[p.Rule] = true
 				j.warned[string(p.Rule)]++
 			}
 		}
+		repeats.Add(int(it.line), &it.Judged, it.form)
 		j.add(it.entry)
 		if len(j.entries)%1000 == 0 {
 			j.progress(Progress{Stage: StageReading, Done: len(j.entries)})
@@ -107,7 +108,7 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 			j.entries[i].state = Invalid
 		}
 	}
-	j.judgeTwins()
+	j.judgeRepeats(&repeats)
 	if err := j.judge.Missing(); err != nil {
 		j.notice("%v", err)
 	}
@@ -143,34 +144,23 @@ func (j *Job) group(altID string, period ledger.Period) iter.Seq[int] {
 // former reports whether an entry is none of the input's.
 func (j *Job) former(i int) bool { return i >= j.features }
 
-// judgeTwins finds the features that say the same as another one: they are
+// judgeRepeats finds the features that say the same as another one: they are
 // invalid, for nobody could tell which is which. Those that differ in the
 // boundary alone are as the rules want them.
-func (j *Job) judgeTwins() {
-	strict := j.Rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", "", "")}).Invalid()
-	var invalid []int
+func (j *Job) judgeRepeats(repeats *fields.Repeats) {
 	for i := range j.entries {
 		e := &j.entries[i]
-		others := false
-		for k := e.next; k >= 0; k = j.entries[k].next { // those before it
-			o := &j.entries[k]
-			switch {
-			case o.period != e.period || e.state == Invalid:
-				continue
-			case o.form == e.form:
-				e.twin, o.twin = o.line, e.line
-			case !strict:
-				others = true
+		if e.state == Invalid {
+			continue
+		}
+		for _, p := range repeats.Problems(i, j.Rules) {
+			if p.Severity != ledger.Error {
+				j.warned[string(p.Rule)]++
 				continue
 			}
-			invalid = append(invalid, i, int(k))
+			e.state = Invalid
+			j.reasons[i] = p.String()
 		}
-		if others {
-			j.warned[string(ledger.RuleRepeatedAltID)]++
-		}
-	}
-	for _, i := range invalid {
-		j.entries[i].state = Invalid
 	}
 }
 
@@ -205,26 +195,22 @@ func (j *Job) load(i int) (f loaded, err error) {
 	return f, err
 }
 
-// flawOf says why a feature is invalid. The reasons are not kept: it is read
+// flawOf says why a feature is invalid. Most reasons are not kept: it is read
 // and judged again.
 func (j *Job) flawOf(i int) string {
-	e := &j.entries[i]
-	if e.twin > 0 {
-		return fmt.Sprintf("the feature in line %d has the same id and period, and the same boundary", e.twin)
+	if reason, repeated := j.reasons[i]; repeated {
+		return reason
 	}
+	e := &j.entries[i]
 	item := fields.Item{Place: fields.Place{Index: i}, Kind: e.kind}
 	if item.Raw, item.Err = j.readAgain(i); e.length == 0 {
 		item.Err = errors.New("it cannot be read")
 	}
-	f := j.judge.Item(item)
 	var list []string
-	for _, p := range slices.Concat(f.Problems, j.problems) {
+	for _, p := range slices.Concat(j.judge.Item(item).Problems, j.problems) {
 		if p.Severity == ledger.Error {
 			list = append(list, p.String())
 		}
-	}
-	if len(list) == 0 {
-		list = append(list, "another feature has the same id and period, and another boundary")
 	}
 	return strings.Join(list, "; ")
 }

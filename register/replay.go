@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unique"
 
 	"github.com/meti-go/meti/internal/fields"
 )
@@ -20,12 +21,10 @@ import (
 // replay is the reading of a journal.
 type replay struct {
 	*Job
-	ours bool           // the records at this place belong to the account
-	open map[int]record // requests that are not closed yet
-	with []string       // the attributes that each entry was sent with, as JSON
-	// same keeps one copy of each of those.
-	same    map[string]string
-	strange int // features that are registered, and of no group of the input's
+	ours    bool           // the records at this place belong to the account
+	open    map[int]record // requests that are not closed yet
+	with    []string       // the attributes that each entry was sent with, as JSON
+	strange int            // features that are registered, and of no group of the input's
 }
 
 // openJournal opens the journal that was asked for, or the one beside the
@@ -40,7 +39,7 @@ func (j *Job) openJournal(context.Context) error {
 		j.NoJournal = true
 		return nil
 	}
-	r := &replay{Job: j, open: map[int]record{}, with: make([]string, j.features), same: map[string]string{}}
+	r := &replay{Job: j, open: map[int]record{}, with: make([]string, j.features)}
 	if j.LookOnly {
 		busy, err := readJournal(path, r.take)
 		if busy {
@@ -115,10 +114,7 @@ func (r *replay) learn(m mark, id string, at time.Time, attributes string) {
 	delete(r.reasons, i)
 	r.willReplace(m, i)
 	if !r.former(i) {
-		if _, ok := r.same[attributes]; !ok {
-			r.same[attributes] = attributes
-		}
-		r.with[i] = r.same[attributes]
+		r.with[i] = unique.Make(attributes).Value() // one copy of each
 	}
 }
 

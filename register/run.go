@@ -38,6 +38,7 @@ type run struct {
 	sent, deleted, done, total    int
 	conflicts                     int
 	changed                       []int // entries that are to be read again at the end
+	closing                       bool  // this is the end: nothing is sent any more
 }
 
 // request is a POST whose outcome is not known.
@@ -68,10 +69,10 @@ type answer struct {
 // Summary. When ctx ends no further request is made, and Run returns once
 // those under way have ended, within 13 seconds.
 func (j *Job) Run(ctx context.Context) (Summary, error) {
-	r := &run{Job: j, ctx: ctx, batch: j.BatchFeatures, maxBytes: j.BatchBytes, answers: make(chan answer)}
-	var stop context.CancelFunc
-	r.hard, stop = after(ctx, graceRequests)
-	defer stop()
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceRequests, cancel) })()
+	r := &run{Job: j, ctx: ctx, hard: hard, batch: j.BatchFeatures, maxBytes: j.BatchBytes, answers: make(chan answer)}
 	err := r.check()
 	if err == nil {
 		err = r.work()
@@ -93,16 +94,6 @@ func (j *Job) Run(ctx context.Context) (Summary, error) {
 		}
 	}
 	return summary, err
-}
-
-// after is a context that ends some time after another.
-func after(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(grace, cancel)
-		context.AfterFunc(later, func() { timer.Stop() })
-	})
-	return later, func() { stop(); cancel() }
 }
 
 // check refuses what must not be begun.
@@ -147,9 +138,7 @@ func (r *run) work() error {
 			}
 		}
 	}
-	if err := r.finish(); r.err == nil {
-		r.err = err
-	}
+	r.finish()
 	return r.err
 }
 
@@ -208,7 +197,7 @@ func (r *run) stop(err error) {
 	}
 }
 
-func (r *run) stopped() bool { return r.err != nil || r.ctx.Err() != nil }
+func (r *run) stopped() bool { return r.err != nil || r.ctx.Err() != nil || r.closing }
 
 // wake is when something is to be done without an answer.
 func (r *run) wake() (at time.Time, waits bool) {
@@ -227,7 +216,7 @@ func (r *run) wake() (at time.Time, waits bool) {
 
 // report tells how far the run is.
 func (r *run) report() {
-	p := Progress{Stage: StageRegistering, Done: r.done, Total: r.total, Conflicts: r.conflicts}
+	p := Progress{Stage: r.stage, Done: r.done, Total: r.total, Conflicts: r.conflicts}
 	settling := 0
 	for _, q := range r.requests {
 		if !q.until.IsZero() {
@@ -434,7 +423,7 @@ func (r *run) take(a answer) {
 		sources, err := r.fit(a)
 		switch {
 		case errors.Is(err, ErrAltered):
-			r.register(a.request, a.sources)
+			r.register(a.request, sources)
 			r.stop(err)
 		case err != nil:
 			r.lose(a.request, err, true)
@@ -530,7 +519,10 @@ func (r *run) giveBack(q *request, rec record) {
 
 // refuse notes that METI refuses one feature.
 func (r *run) refuse(q *request, fault *api.Error) {
-	text := refusal(fault)
+	text := fault.Message
+	if fault.Status > 0 {
+		text = fmt.Sprintf("%d %s: %s", fault.Status, http.StatusText(fault.Status), text)
+	}
 	r.giveBack(q, record{Void: text, Refused: true})
 	e := &r.entries[q.entries[0]]
 	e.state, e.send = Refused, false
@@ -542,22 +534,6 @@ func (r *run) refuse(q *request, fault *api.Error) {
 	if r.refused++; r.refused >= refusedInARow {
 		r.stop(fmt.Errorf("%w: %d, and none accepted between: %s; stopped", ErrRefused, r.refused, text))
 	}
-}
-
-// refusal is METI's own words, with the status.
-func refusal(fault *api.Error) string {
-	text := fault.Message
-	for i, field := range fault.Fields {
-		if i == 0 {
-			text = field.String()
-		} else {
-			text += "; " + field.String()
-		}
-	}
-	if fault.Status == 0 {
-		return text
-	}
-	return fmt.Sprintf("%d %s: %s", fault.Status, http.StatusText(fault.Status), text)
 }
 
 // lose notes that the outcome of a request is not known. taken says that METI
@@ -644,42 +620,35 @@ func (r *run) became(i int, k int32) {
 	}
 }
 
-// fit pairs the sources of an answer with the features that were sent: in
-// order, as METI answers, or by what they are.
-func (r *run) fit(a answer) ([]*api.Source, error) {
+// fit pairs the sources of an answer with the features that were sent. METI
+// answers in their order; where it did not, they are known by what they are.
+func (r *run) fit(a answer) (paired []*api.Source, err error) {
 	if len(a.sources) != len(a.entries) {
 		return nil, fmt.Errorf("%d features were sent, and %d sources came back", len(a.entries), len(a.sources))
 	}
-	ids := map[string]bool{}
+	free := map[string]bool{}
 	for _, s := range a.sources {
-		if s == nil || s.ID == "" || ids[s.ID] {
+		if s == nil || s.ID == "" || free[s.ID] {
 			return nil, errors.New("the answer has a source without an id of its own")
 		}
-		ids[s.ID] = true
+		free[s.ID] = true
 	}
-	is := func(n int, s *api.Source) bool {
-		return together(r.entries[a.entries[n]].period, periodOf(s)) && sameBoundary(a.features[n].shape, s)
-	}
-	inOrder, altered := true, error(nil)
 	for n, i := range a.entries {
-		s := a.sources[n]
-		inOrder = inOrder && s.AltID != "" && is(n, s)
-		if s.AltID != r.entries[i].altID {
-			altered = fmt.Errorf("%w: %q came back as %q; nothing more was sent", ErrAltered, r.entries[i].altID, s.AltID)
+		e := &r.entries[i]
+		is := func(s *api.Source) bool {
+			return free[s.ID] && together(e.period, periodOf(s)) && sameBoundary(a.features[n].shape, s)
 		}
-	}
-	if inOrder {
-		return a.sources, altered
-	}
-	paired := make([]*api.Source, len(a.entries))
-	for n, i := range a.entries {
-		k := slices.IndexFunc(a.sources, func(s *api.Source) bool { return ids[s.ID] && s.AltID == r.entries[i].altID && is(n, s) })
+		k := slices.IndexFunc(a.sources, func(s *api.Source) bool { return s.AltID == e.altID && is(s) })
+		if there := a.sources[n]; k < 0 && there.AltID != "" && is(there) {
+			k, err = n, fmt.Errorf("%w: %q came back as %q; nothing more was sent", ErrAltered, e.altID, there.AltID)
+		}
 		if k < 0 {
-			return nil, fmt.Errorf("the answer has no source for %q as it was sent", r.entries[i].altID)
+			return nil, fmt.Errorf("the answer has no source for %q as it was sent", e.altID)
 		}
-		paired[n], ids[a.sources[k].ID] = a.sources[k], false
+		paired = append(paired, a.sources[k])
+		free[a.sources[k].ID] = false
 	}
-	return paired, nil
+	return paired, err
 }
 
 // readBack reads the first success again, as the next run would: by its alt_id.

@@ -45,7 +45,7 @@ func (r *run) settle() {
 		case open[i] && r.has(i) && !r.former(i) && r.sources[e.source].successor != int32(i):
 			r.became(i, e.source)
 			r.lost, r.proven = 0, true // it was read
-		case e.state != Unknown:
+		case e.state != Unknown && !r.closing:
 			r.choose(i)
 			r.first = min(r.first, i)
 		}
@@ -202,43 +202,22 @@ func (r *run) removeReplaced() {
 }
 
 // finish reads again what the run may have changed: what it sent, and what of
-// ours METI says that it conflicts with.
-func (r *run) finish() error {
+// ours METI says that it conflicts with. What is not visible yet is waited for.
+func (r *run) finish() {
 	if r.ctx.Err() != nil || r.target.Sandbox {
-		return nil
+		return
 	}
-	r.stage = StageClosing
+	r.stage, r.closing = StageClosing, true
 	read := make([]bool, len(r.entries))
-	entries := distinct(r.changed)
-	for try := 0; len(entries) > 0 && try < 5; try++ {
+	for entries := r.changed; len(entries) > 0; entries = r.partnersOf(read) {
 		for _, i := range entries {
-			read[i] = true
+			read[i], r.entries[i].await = true, true
 		}
-		if err := r.compare(r.ctx, entries); err != nil {
-			return fmt.Errorf("reading again what was registered: %w", err)
-		}
-		var again []int // not visible yet
-		var until time.Time
-		for _, i := range entries {
-			if e := &r.entries[i]; e.state == Unknown && e.known >= 0 {
-				again = append(again, i)
-				if at := r.visible(e.known); at.After(until) {
-					until = at
-				}
-			}
-		}
-		if len(again) > 0 {
-			r.progress(Progress{Stage: r.stage, Wait: fmt.Sprintf("%d sources to be seen", len(again)), Until: until})
-			if !sleep(r.ctx, time.Until(until)) {
-				return nil
-			}
-		}
-		entries = append(again, r.partnersOf(read)...)
+		r.next, r.later = time.Now(), r.Settle/20
+		r.loop()
 	}
-	if err := r.nameParties(r.ctx); err != nil {
-		return err
-	}
-	return r.keepFound()
+	r.stop(r.nameParties(r.ctx))
+	r.stop(r.keepFound())
 }
 
 // partnersOf are the features that METI says are in conflict with those that were
@@ -256,7 +235,7 @@ func (r *run) partnersOf(read []bool) (list []int) {
 			}
 		}
 	}
-	return distinct(list)
+	return list
 }
 
 // keepFound notes what was found in the account without the journal's help, where
@@ -283,11 +262,4 @@ func (r *run) keepFound() error {
 		}
 	}
 	return nil
-}
-
-// distinct sorts entries, each once.
-func distinct(entries []int) []int {
-	list := slices.Clone(entries)
-	slices.Sort(list)
-	return slices.Compact(list)
 }
