@@ -327,16 +327,16 @@ func (j *Job) match(r *reading, entries []int) {
 		}
 	}
 	open := j.open()
-	later := func(p pair) int {
-		if open[int(p.entry)] {
-			return 0
-		}
-		return 1
-	}
 	slices.SortFunc(r.pairs, func(x, y pair) int {
-		return cmp.Or(cmp.Compare(x.by, y.by), cmp.Compare(later(x), later(y)), cmp.Compare(x.entry, y.entry), cmp.Compare(x.source, y.source))
+		first := 0 // what a request may have made
+		if made := open[int(x.entry)]; made != open[int(y.entry)] {
+			if first = 1; made {
+				first = -1
+			}
+		}
+		return cmp.Or(cmp.Compare(x.by, y.by), first, cmp.Compare(x.entry, y.entry), cmp.Compare(x.source, y.source))
 	})
-	sure := byAreaOnly(r.pairs)
+	sure := j.byAreaAlone(r.pairs, open)
 	extra := map[int32][]string{}
 	for _, p := range r.pairs {
 		e, s := &j.entries[p.entry], &j.sources[p.source]
@@ -347,54 +347,44 @@ func (j *Job) match(r *reading, entries []int) {
 				extra[p.entry] = append(extra[p.entry], s.id)
 				s.paired = true
 			}
-		case p.by == byArea && !sure.of(j, p, open):
-		default:
+		case p.by != byArea || sure(p):
 			e.source, s.paired, s.entry = p.source, true, p.entry
 		}
 	}
 	for i, ids := range extra {
 		slices.Sort(ids)
-		j.reasons[int(i)] = fmt.Sprintf("METI has it twice: also %s", strings.Join(slices.Compact(ids), ", "))
+		j.reasons[int(i)] = fmt.Sprintf("METI has it twice: also %s", strings.Join(ids, ", "))
 	}
 }
 
-// areas are the features that a source without a boundary may be, and the other
-// way round.
-type areas struct{ entries, sources map[int32][]int32 }
-
-func byAreaOnly(pairs []pair) areas {
-	a := areas{map[int32][]int32{}, map[int32][]int32{}}
+// byAreaAlone tells of the sources without a boundary which can only be one
+// feature's: it is the only one that an open request may have made, or there are
+// as many sources as features.
+func (j *Job) byAreaAlone(pairs []pair, open map[int]bool) func(pair) bool {
+	entries, sources := map[int32][]int32{}, map[int32][]int32{}
 	for _, p := range pairs {
 		if p.by == byArea {
-			a.entries[p.source] = append(a.entries[p.source], p.entry)
-			a.sources[p.entry] = append(a.sources[p.entry], p.source)
+			entries[p.source] = append(entries[p.source], p.entry)
+			sources[p.entry] = append(sources[p.entry], p.source)
 		}
 	}
-	return a
-}
-
-// of reports whether a source without a boundary can only be one feature's: it
-// is the only one that an open request may have made, or there are as many
-// sources as features.
-func (a areas) of(j *Job, p pair, open map[int]bool) bool {
-	free, made, sources := 0, 0, 0
-	for _, i := range a.entries[p.source] {
-		if j.entries[i].source < 0 {
-			free++
-			if open[int(i)] {
-				made++
+	return func(p pair) bool {
+		free, made, left := 0, 0, 0
+		for _, i := range entries[p.source] {
+			if j.entries[i].source < 0 {
+				free++
+				if open[int(i)] {
+					made++
+				}
 			}
 		}
-	}
-	for _, k := range a.sources[p.entry] {
-		if !j.sources[k].paired {
-			sources++
+		for _, k := range sources[p.entry] {
+			if !j.sources[k].paired {
+				left++
+			}
 		}
+		return made == 0 && free == left || made == 1 && open[int(p.entry)]
 	}
-	if made > 0 {
-		return made == 1 && open[int(p.entry)]
-	}
-	return free == sources
 }
 
 // decide says where entries stand, by a reading in which they were matched: the

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -234,11 +235,6 @@ type Summary struct {
 
 // The limits that nobody has asked to change.
 const (
-	defaultSettle     = time.Minute
-	defaultBatch      = 100
-	defaultBatchBytes = 1 << 20
-	defaultInFlight   = 4
-	defaultMaxReplace = 100
 	// longestRequest is when a request is given up, however slow its answer is.
 	longestRequest = 2 * time.Minute
 	// graceRequests is how long after an interruption requests are waited for.
@@ -263,18 +259,9 @@ func (o *Options) complete() error {
 	case o.Changed > Renew || o.Gone > Renew:
 		return errors.New("register: no such policy")
 	}
-	set := func(value *int, otherwise int) {
-		if *value == 0 {
-			*value = otherwise
-		}
-	}
-	set(&o.BatchFeatures, defaultBatch)
-	set(&o.BatchBytes, defaultBatchBytes)
-	set(&o.InFlight, defaultInFlight)
-	set(&o.MaxReplace, defaultMaxReplace)
-	if o.Settle == 0 {
-		o.Settle = defaultSettle
-	}
+	o.Settle = cmp.Or(o.Settle, time.Minute)
+	o.BatchFeatures, o.BatchBytes = cmp.Or(o.BatchFeatures, 100), cmp.Or(o.BatchBytes, 1<<20)
+	o.InFlight, o.MaxReplace = cmp.Or(o.InFlight, 4), cmp.Or(o.MaxReplace, 100)
 	o.Attributes.FeatureCollection = api.FeatureCollection{}
 	return nil
 }

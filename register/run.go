@@ -31,6 +31,7 @@ type run struct {
 	proven   bool      // a success of this run was read again, and was what was sent
 	pause    time.Time // nothing is sent before
 	cause    string    // of pause
+	proof    time.Time // nothing is sent before a reading that begins later
 	next     time.Time // when what is unknown is looked for again
 	later    time.Duration
 
@@ -129,15 +130,8 @@ func (r *run) work() error {
 	r.next, r.later = r.due, r.Settle/20
 	r.closeRequests()
 	r.removeReplaced()
-	waiting := r.waitForProof()
+	r.waitForProof()
 	r.loop()
-	if waiting && r.read.Before(r.opened.Add(r.Settle)) { // interrupted before it was known
-		for i := range r.entries {
-			if e := &r.entries[i]; e.await && e.before == New {
-				e.state = New
-			}
-		}
-	}
 	r.finish()
 	return r.err
 }
@@ -145,20 +139,20 @@ func (r *run) work() error {
 // waitForProof makes what is new wait where no journal is kept, for an earlier run
 // may have left requests under way: a reading that begins after the settling time
 // shows what they did.
-func (r *run) waitForProof() (some bool) {
-	proof := r.opened.Add(r.Settle)
-	if !r.NoJournal || r.target.Sandbox || !r.read.Before(proof) {
-		return false
+func (r *run) waitForProof() {
+	if r.proof = r.opened.Add(r.Settle); !r.NoJournal || r.target.Sandbox || !r.read.Before(r.proof) {
+		r.proof = time.Time{}
+		return
 	}
+	some := false
 	for i := range r.entries {
-		if e := &r.entries[i]; e.send && e.state == New {
-			e.state, e.await, some = Unknown, true, true
-		}
+		e := &r.entries[i]
+		e.await = e.await || e.send
+		some = some || e.send
 	}
-	if r.next = proof; some && time.Now().Before(proof) {
-		r.notice("no journal is kept: waiting %s for what an earlier run may have left under way", time.Until(proof).Round(time.Second))
+	if r.next = r.proof; some && time.Now().Before(r.proof) {
+		r.notice("no journal is kept: waiting %s for what an earlier run may have left under way", time.Until(r.proof).Round(time.Second))
 	}
-	return some
 }
 
 // loop sends, and takes in what comes back, until nothing is left to do.
@@ -205,7 +199,7 @@ func (r *run) wake() (at time.Time, waits bool) {
 		return at, false
 	}
 	toSend := func(e entry) bool { return e.send && e.state != Unknown }
-	if r.err == nil && time.Now().Before(r.pause) && slices.ContainsFunc(r.entries[r.first:], toSend) {
+	if !r.stopped() && time.Now().Before(r.pause) && slices.ContainsFunc(r.entries[r.first:], toSend) {
 		at, waits = r.pause, true
 	}
 	if (!waits || r.next.Before(at)) && len(r.awaited()) > 0 {
@@ -241,7 +235,7 @@ func (r *run) report() {
 
 // sendAll sends what may be sent: until a success was read again, one request.
 func (r *run) sendAll() {
-	for !r.stopped() && !time.Now().Before(r.pause) && r.underWay < r.InFlight {
+	for !r.stopped() && !time.Now().Before(r.pause) && !r.read.Before(r.proof) && r.underWay < r.InFlight {
 		taken := func(q *request) bool { return q.taken }
 		if !r.proven && !r.target.Sandbox && (r.underWay > 0 || slices.ContainsFunc(r.requests, taken)) {
 			return
