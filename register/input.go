@@ -92,7 +92,7 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	j.features = len(j.entries)
+	j.features, j.entries = len(j.entries), slices.Clone(j.entries) // without the room that it grew by
 	shared, problems := fields.Share(j.input, j.Attributes, j.Rules)
 	for _, p := range problems {
 		if p.Severity == ledger.Warning {

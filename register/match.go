@@ -210,7 +210,8 @@ func (j *Job) look(ctx context.Context, entries []int) (*reading, error) {
 		if s.at == 0 || s.reading == r.number {
 			continue
 		}
-		if slices.ContainsFunc(j.concerned(int(s.entry)), func(i int) bool { return asked[i] }) {
+		i := int(s.entry)
+		if asked[i] || j.former(i) && slices.ContainsFunc(j.concerned(i), func(i int) bool { return asked[i] }) {
 			unlisted, ids = append(unlisted, int32(k)), append(ids, s.id)
 		}
 	}

@@ -250,18 +250,18 @@ func (s *submitting) report(ctx context.Context, job *register.Job) error {
 	return s.page.write(&r.Document)
 }
 
-// count is how many there are of something.
-type count struct {
-	n    int
-	what string
-}
-
 // inWords lists the counts that are not zero.
-func inWords(counts []count) string {
+func inWords(c register.Counts) string {
 	var parts []string
-	for _, c := range counts {
-		if c.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+	for _, count := range []struct {
+		n    int
+		what string
+	}{
+		{c.New, "new"}, {c.Registered, "registered"}, {c.Differs, "with other attributes"}, {c.Boundary, "with another boundary"},
+		{c.Gone, "gone"}, {c.Invalid, "invalid"}, {c.Refused, "refused"}, {c.Unknown, "unknown"}, {c.Pending, "pending"},
+	} {
+		if count.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -270,11 +270,7 @@ func inWords(counts []count) string {
 // describe says where the job goes, and what it is, on one line.
 func (s *submitting) describe(job *register.Job) {
 	target, c := job.Target(), job.Counts()
-	counts := inWords([]count{
-		{c.New, "new"}, {c.Registered, "registered"}, {c.Differs, "with other attributes"}, {c.Boundary, "with another boundary"},
-		{c.Gone, "gone"}, {c.Unknown, "unknown"}, {c.Invalid, "invalid"},
-	})
-	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), cmp.Or(counts, "no features"))
+	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), cmp.Or(inWords(c), "no features"))
 	if replacing := c.ToSend - c.New; replacing > 0 {
 		text += fmt.Sprintf("; %d to be registered anew", replacing)
 	}
@@ -350,16 +346,19 @@ func (s *submitting) summarise(summary register.Summary) {
 	if summary.Features == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s: %d registered", plural(summary.Features, "feature", "features"), summary.Registered)
-	if summary.Sent != summary.Registered {
+	done, counts := summary.Registered, summary.Counts
+	text := fmt.Sprintf("%s: %d registered", plural(summary.Features, "feature", "features"), done)
+	if summary.Sent != done {
 		text += fmt.Sprintf(" (%d now)", summary.Sent)
 	}
-	if counts := inWords([]count{
-		{summary.Deleted, "replaced"}, {summary.Differs, "with other attributes"}, {summary.Boundary, "with another boundary"},
-		{summary.Gone, "gone"}, {summary.Invalid, "invalid"}, {summary.Refused, "refused"},
-		{summary.Unknown, "unknown"}, {summary.Pending, "pending"}, {summary.Conflicts, "in conflict"},
-	}); counts != "" {
-		text += ", " + counts
+	if summary.Deleted > 0 {
+		text += fmt.Sprintf(", %d replaced", summary.Deleted)
+	}
+	if counts.Registered = 0; inWords(counts) != "" {
+		text += ", " + inWords(counts)
+	}
+	if summary.Conflicts > 0 {
+		text += fmt.Sprintf(", %d in conflict", summary.Conflicts)
 	}
 	if summary.Gone > 0 && s.options.Gone == register.Report {
 		text += "; --again registers again what is gone"
