@@ -40,7 +40,7 @@ type whole struct {
 // the reading is an [*InputError] or a [*FormatError], which are [ErrInput], or
 // tells that the file cannot be read at all. It is called once.
 func (f *File) Each(do func(Item) error) error {
-	r := &reading{window: newWindow(f.source), name: f.Name, yield: do}
+	r := &reading{window: newWindow(f.Name, f.source), yield: do}
 	err := r.all()
 	f.whole = r.whole
 	return err

@@ -38,40 +38,9 @@ type Item struct {
 	Err  error  // why it cannot be read, though what follows it can
 }
 
-// InputError says that a file cannot be read to its end. It is [ErrInput].
-type InputError struct {
-	Name         string
-	Line, Column int   // from 1; 0 for the whole file
-	Err          error // what is wrong
-	Rest         bool  // there is more, that was not looked at
-}
-
-// ErrInput says that the input is not GeoJSON, or not all of it.
-var ErrInput = errors.New("the input is not GeoJSON")
-
-// Error names the file, the place and the cause.
-func (e *InputError) Error() string {
-	text := e.Name
-	if e.Line > 0 {
-		text = fmt.Sprintf("%s:%d:%d", e.Name, e.Line, e.Column)
-	}
-	text += ": " + e.Err.Error()
-	if e.Rest {
-		text += "; reading ended there, and the rest was not looked at"
-	}
-	return text
-}
-
-// Unwrap gives the cause.
-func (e *InputError) Unwrap() error { return e.Err }
-
-// Is reports whether target is ErrInput.
-func (e *InputError) Is(target error) bool { return target == ErrInput }
-
 // reading walks once over an input, whatever form it has.
 type reading struct {
 	*window
-	name  string
 	yield func(Item) error // its error ends the reading
 
 	index    int
@@ -88,37 +57,32 @@ const (
 // all reads everything. What ends it early is an error: an *InputError, a
 // *FormatError, one of yield's, or one of the input's.
 func (r *reading) all() error {
-	if err := r.start(); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		c, err := r.next()
+	err := r.start()
+	for first := true; err == nil; first = false {
+		c, end := r.next()
+		place := r.here()
 		switch {
-		case errors.Is(err, io.EOF) && first:
+		case errors.Is(end, io.EOF) && first:
 			return &InputError{Name: r.name, Err: errors.New("the input is empty")}
-		case errors.Is(err, io.EOF):
+		case errors.Is(end, io.EOF):
 			return nil
-		case err != nil:
-			return err
+		case end != nil:
+			return end
 		case c == recordSeparator:
 			r.sequence = true
 			r.i++
-			continue
 		case c == '[' && first:
 			err = r.elements(false)
 		case c == '{' && r.opensCollection():
 			err = r.collection(false)
 		case c == '{':
-			line := r.here().Line
-			err = r.recover(r.feature(false))
-			r.lines = r.lines || first && r.here().Line == line
+			err = r.recover(place, r.feature(false))
+			r.lines = r.lines || first && r.here().Line == place.Line
 		default:
-			err = r.recover(r.syntax(r.i))
-		}
-		if err != nil {
-			return r.failed(err)
+			err = r.recover(place, r.unexpected(r.i))
 		}
 	}
+	return err
 }
 
 // start skips a byte order mark and refuses what is no GeoJSON.
@@ -141,33 +105,18 @@ func (r *reading) start() error {
 	return nil
 }
 
-// failed says where the reading ended, if it was for what the input says.
-func (r *reading) failed(err error) error {
-	var b *broken
-	switch {
-	case errors.As(err, &b):
-		line, column := r.place(b.at)
-		return &InputError{Name: r.name, Line: line, Column: column, Err: err, Rest: !b.seen && (b.at < r.base+int64(len(r.buf)) || r.err == nil)}
-	case errors.Is(err, errTooLarge):
-		at := r.here()
-		return &InputError{Name: r.name, Line: at.Line, Column: at.Column, Err: fmt.Errorf("feature %d: %w", r.index, err), Rest: true}
-	}
-	return err
-}
-
 // here is the place of a feature that begins at i.
 func (r *reading) here() Place {
-	offset := r.base + int64(r.i)
-	line, column := r.place(offset)
-	return Place{Offset: offset, Line: line, Column: column, Index: r.index}
+	line, column := r.at(r.i)
+	return Place{Offset: r.base + int64(r.i), Line: line, Column: column, Index: r.index}
 }
 
 // opensCollection looks ahead whether the object at i is a FeatureCollection or
 // the wrapper around one, so that it is walked through and not read in whole.
 // Where it is broken, reading it says why.
 func (r *reading) opensCollection() bool {
-	r.mark, r.marked = r.i, true
-	defer func() { r.i, r.marked = r.mark, false }()
+	r.mark = r.i
+	defer func() { r.i, r.mark = r.mark, -1 }()
 	r.i++
 	for first := true; ; first = false {
 		name, more, err := r.member(first)
@@ -236,7 +185,7 @@ func (r *reading) collection(wrapped bool) error {
 		}
 		switch c := r.buf[r.i]; {
 		case name == "features" && features, name == "feature_collection" && wrapper:
-			return &broken{at: r.base + int64(r.i), why: "the collection has two members named " + name}
+			return r.broken(r.i, errors.New("the collection has two members named "+name))
 		case name == "features" && c == '[':
 			features = true
 			err = r.elements(true)
@@ -258,48 +207,46 @@ func (r *reading) collection(wrapped bool) error {
 			return err
 		}
 	}
-	if wrapper {
+	var why error
+	switch kind := unquoted(own["type"]); {
+	case wrapper:
 		delete(own, "type")
 		delete(own, "crs")
 		r.shared = own
 		return nil
-	}
-	var why string
-	if kind := unquoted(own["type"]); kind != "FeatureCollection" {
-		why = fmt.Sprintf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
-	} else if !features {
-		why = "a FeatureCollection without an array of features"
-	} else {
+	case kind != "FeatureCollection":
+		why = fmt.Errorf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
+	case !features:
+		why = errors.New("a FeatureCollection without an array of features")
+	default:
 		return nil
 	}
-	return &broken{at: r.base + int64(r.i-1), why: why, seen: true}
+	wrong := r.broken(r.i-1, why)
+	wrong.Rest = false // all of the collection was read
+	return wrong
 }
 
 // recover hands over what stands at i as a feature that cannot be read, for the
 // reason err, and goes on behind it, where the file tells where that is. Else it
 // gives err back.
-func (r *reading) recover(err error) error {
-	var b *broken
-	if !errors.As(err, &b) && !errors.Is(err, errTooLarge) {
+func (r *reading) recover(place Place, err error) error {
+	var wrong *InputError
+	if !errors.As(err, &wrong) || !r.sequence && !r.lines && !(r.index == 0 && r.nextLineOpens()) {
 		return err
 	}
-	if !r.sequence && !r.lines && !(r.index == 0 && r.nextLineOpens()) {
-		return err
-	}
-	item := Item{Place: r.here(), Err: err}
+	item := Item{Place: place, Err: wrong.Err}
 	end := byte(recordSeparator)
 	if !r.sequence {
 		r.lines, end = true, '\n'
-		if b != nil {
-			n := bytes.IndexByte(r.buf[r.i:], '\n')
-			if within := int(b.at - item.Offset); n < 0 || within <= n {
-				item.Column += within
-			} else {
-				item.Err = errors.New("not JSON: the line ends before it does")
-			}
+		if wrong.Line == place.Line {
+			item.Column = wrong.Column
+		} else {
+			item.Err = errors.New("not JSON: the line ends before it does")
 		}
 	}
 	r.index++
+	// Lines were counted as far as it is broken, which may be behind its end.
+	r.line, r.begin, r.counted = place.Line, place.Offset-int64(place.Column-1), int(place.Offset-r.base)
 	r.skipTo(end)
 	return r.yield(item)
 }

@@ -2,10 +2,12 @@ package fields
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/meti-go/meti/ledger"
 )
@@ -50,70 +52,58 @@ func position(xy []float64) (at [16]byte) {
 }
 
 // Repeats finds features that have the same id and period, and those that have
-// the same boundary too. It keeps some seventy bytes of each.
+// the same boundary too. It keeps some forty bytes of each, and is for one
+// goroutine.
 type Repeats struct {
-	seen  []seen
-	first map[[16]byte]int32 // with an id and a period, or also with a form that is not the first one's
+	seen     []seen
+	sorted   []int32 // all of seen, like beside like
+	isSorted bool
 }
 
-// seen is a feature, with two others that have its id and period, -1 for none:
-// same has its boundary too, other does not.
+// seen is what there is to compare of a feature.
 type seen struct {
-	form              Form
-	line, same, other int32
+	same [16]byte // a hash of its id and period, zero where it has none
+	form Form
+	line int32
 }
 
 // Add takes the next feature, whose form is FormOf its shape.
 func (r *Repeats) Add(line int, f *Judged, form Form) {
-	i := int32(len(r.seen))
-	r.seen = append(r.seen, seen{form, int32(line), -1, -1})
-	if f.Shape == nil || f.Problems.Refused() {
-		return
+	one := seen{form: form, line: int32(line)}
+	if f.Shape != nil && !f.Problems.Refused() {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", f.Period.Start, f.Period.End, f.AltID))
+		one.same = [16]byte(sum[:])
 	}
-	if r.first == nil {
-		r.first = map[[16]byte]int32{}
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", f.Period.Start, f.Period.End, f.AltID))
-	first, known := r.first[[16]byte(sum[:])]
-	if !known {
-		r.first[[16]byte(sum[:])] = i
-		return
-	}
-	twin := first
-	if form != r.seen[first].form {
-		link(&r.seen[first].other, first, &r.seen[i].other, i)
-		sum = sha256.Sum256(append(sum[:], form[:]...))
-		if twin, known = r.first[[16]byte(sum[:])]; !known {
-			r.first[[16]byte(sum[:])] = i
-			return
-		}
-	}
-	link(&r.seen[twin].same, twin, &r.seen[i].same, i)
+	r.seen = append(r.seen, one)
+	r.sorted = append(r.sorted, int32(len(r.sorted)))
+	r.isSorted = false
 }
 
-// link tells a feature of an earlier one, and that one of it unless it knows of
-// another already.
-func link(ofEarlier *int32, earlier int32, ofLater *int32, later int32) {
-	if *ofLater = earlier; *ofEarlier < 0 {
-		*ofEarlier = later
-	}
+func (r *Repeats) compare(x, y int32) int {
+	a, b := &r.seen[x], &r.seen[y]
+	return cmp.Or(bytes.Compare(a.same[:], b.same[:]), bytes.Compare(a.form[:], b.form[:]), cmp.Compare(x, y))
 }
 
 // Problems says what feature i, in the order of Add, has in common with others;
 // known once all were added.
-func (r *Repeats) Problems(i int, rules ledger.Rules) ledger.Problems {
-	name := func(other int32) string {
-		return fmt.Sprintf("feature %d in line %d", other, r.seen[other].line)
+func (r *Repeats) Problems(i int, rules ledger.Rules) (problems ledger.Problems) {
+	if !r.isSorted {
+		slices.SortFunc(r.sorted, r.compare)
+		r.isSorted = true
 	}
-	var p ledger.Problem
-	switch f := r.seen[i]; {
-	case f.same >= 0:
-		p = ledger.NewProblem(ledger.RuleRepeatedFeature, "", name(f.same)+" has the same id, period and boundary", "take one out")
-	case f.other >= 0:
-		p = ledger.NewProblem(ledger.RuleRepeatedAltID, "", name(f.other)+" has the same id and period, and another boundary",
-			"give each field an id of its own: METI deletes by it, and would delete both")
-	default:
-		return nil
+	at, _ := slices.BinarySearchFunc(r.sorted, int32(i), r.compare)
+	for _, k := range r.sorted[max(at-1, 0):min(at+2, len(r.sorted))] {
+		one, other := &r.seen[i], &r.seen[k]
+		if int(k) == i || one.same != other.same || one.same == [16]byte{} {
+			continue
+		}
+		name := fmt.Sprintf("feature %d in line %d", k, other.line)
+		if one.form == other.form {
+			problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedFeature, "", name+" has the same id, period and boundary", "take one out")}
+			break
+		}
+		problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", name+" has the same id and period, and another boundary",
+			"give each field an id of its own: METI deletes by it, and would delete both")}
 	}
-	return rules.Apply(ledger.Problems{p})
+	return rules.Apply(problems)
 }

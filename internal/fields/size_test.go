@@ -91,10 +91,10 @@ func TestTooLarge(t *testing.T) {
 		want          string
 	}{
 		{"collection", `{"type":"FeatureCollection","features":[{"id":1},`, `,{"id":3}]}`,
-			`{"id":1} | x:1:50: feature 1: it is larger than 64 MiB, the most that one feature may have; reading ended there, and the rest was not looked at`},
+			`{"id":1} | x:1:50: it is larger than 64 MiB, the most that one feature may have; reading ended there, and the rest was not looked at`},
 		{"lines", "{\"id\":1}\n", "\n{\"id\":3}\n", `{"id":1} | it is larger than 64 MiB, the most that one feature may have | {"id":3} | <nil>`},
 		{"sequence", "\x1e{\"id\":1}\n\x1e", "\n\x1e{\"id\":3}\n", `{"id":1} | it is larger than 64 MiB, the most that one feature may have | {"id":3} | <nil>`},
-		{"alone", "", "", `x:1:1: feature 0: it is larger than 64 MiB, the most that one feature may have; reading ended there, and the rest was not looked at`},
+		{"alone", "", "", `x:1:1: it is larger than 64 MiB, the most that one feature may have; reading ended there, and the rest was not looked at`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats

@@ -15,26 +15,57 @@ const MaxFeature = 64 << 20
 
 var errTooLarge = fmt.Errorf("it is larger than %d MiB, the most that one feature may have", MaxFeature>>20)
 
+// InputError says that a file cannot be read to its end. It is [ErrInput].
+type InputError struct {
+	Name         string
+	Line, Column int   // from 1; 0 for the whole file
+	Err          error // what is wrong
+	Rest         bool  // there is more, that was not looked at
+}
+
+// ErrInput says that the input is not GeoJSON, or not all of it.
+var ErrInput = errors.New("the input is not GeoJSON")
+
+// Error names the file, the place and the cause.
+func (e *InputError) Error() string {
+	text := e.Name
+	if e.Line > 0 {
+		text = fmt.Sprintf("%s:%d:%d", e.Name, e.Line, e.Column)
+	}
+	text += ": " + e.Err.Error()
+	if e.Rest {
+		text += "; reading ended there, and the rest was not looked at"
+	}
+	return text
+}
+
+// Unwrap gives the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Is reports whether target is ErrInput.
+func (e *InputError) Is(target error) bool { return target == ErrInput }
+
 // A window is the part of the input that is in memory: it reads on where that
 // ends, and forgets what stands before i, or before mark while it looks ahead.
+// Its errors are *InputErrors, io.EOF, and those of the input.
 type window struct {
-	in     io.Reader
-	err    error // what in said at last
-	buf    []byte
-	i      int // where the reading stands
-	mark   int // where the looking ahead began
-	marked bool
-	base   int64 // of buf, in the input
+	name string
+	in   io.Reader
+	err  error // what in said at last
+	buf  []byte
+	base int64 // of buf, in the input
+	i    int   // where the reading stands
+	mark int   // where the looking ahead began, or -1
 
-	line    int   // the line, from 1, of the byte at counted
-	counted int64 // up to where line ends were counted, in the input
-	begin   int64 // of that line
+	counted int   // up to where lines were counted, in buf
+	line    int   // the line there, from 1
+	begin   int64 // of that line, in the input
 }
 
 const pieceSize = 256 << 10
 
-func newWindow(in io.Reader) *window {
-	return &window{in: in, buf: make([]byte, 0, pieceSize), line: 1}
+func newWindow(name string, in io.Reader) *window {
+	return &window{name: name, in: in, buf: make([]byte, 0, pieceSize), mark: -1, line: 1}
 }
 
 // more reads on. It gives io.EOF at the end.
@@ -43,21 +74,70 @@ func (w *window) more() error {
 		return w.err
 	}
 	drop := w.i
-	if w.marked {
+	if w.mark >= 0 {
 		drop = w.mark
+		w.mark = 0
 	}
-	w.count(drop)
+	w.at(drop)
 	w.buf = w.buf[:copy(w.buf, w.buf[drop:])]
-	w.i, w.mark, w.base = w.i-drop, w.mark-drop, w.base+int64(drop)
+	w.i, w.counted, w.base = w.i-drop, w.counted-drop, w.base+int64(drop)
 	had := len(w.buf)
 	if had > MaxFeature {
-		return errTooLarge
+		return w.broken(w.i, errTooLarge)
 	}
 	w.buf, w.err = scan.Fill(w.in, w.buf, MaxFeature+pieceSize)
 	if len(w.buf) > had {
 		return nil // what came before the error counts first
 	}
 	return w.err
+}
+
+// at gives the line and the column of an index of the window. The line is right
+// where the index is not before the last one that was asked for.
+func (w *window) at(i int) (line, column int) {
+	if i > w.counted {
+		part := w.buf[w.counted:i]
+		if n := bytes.Count(part, []byte{'\n'}); n > 0 {
+			w.line += n
+			w.begin = w.base + int64(w.counted+bytes.LastIndexByte(part, '\n')+1)
+		}
+		w.counted = i
+	}
+	return w.line, int(w.base+int64(i)-w.begin) + 1
+}
+
+// broken says what is wrong at an index of the window.
+func (w *window) broken(i int, why error) *InputError {
+	line, column := w.at(i)
+	return &InputError{Name: w.name, Line: line, Column: column, Err: why, Rest: i < len(w.buf) || w.err == nil}
+}
+
+// unexpected says what is wrong with the byte at an index of the window.
+func (w *window) unexpected(i int) error {
+	for err := error(nil); err == nil && i+9 > len(w.buf); { // a word may be cut in two
+		before := w.base
+		err = w.more()
+		i -= int(w.base - before)
+	}
+	near := bytes.ToLower(w.buf[max(i-3, 0):min(i+9, len(w.buf))])
+	switch c := w.buf[i]; {
+	case c == '\n' || c == '\r':
+		return w.broken(i, errors.New("not JSON: a line ends within a string"))
+	case bytes.Contains(near, []byte("nan")):
+		return w.broken(i, errors.New("not JSON: NaN is no number in JSON; write null"))
+	case bytes.Contains(near, []byte("infinity")):
+		return w.broken(i, errors.New("not JSON: Infinity is no number in JSON; write null"))
+	default:
+		return w.broken(i, fmt.Errorf("not JSON: unexpected %q", rune(c)))
+	}
+}
+
+// cutShort is the error of more, where the input must not end.
+func (w *window) cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return w.broken(len(w.buf), errors.New("not JSON: it is cut short"))
+	}
+	return err
 }
 
 // next goes to the next byte that is no space, and gives it.
@@ -77,7 +157,7 @@ func (w *window) next() (byte, error) {
 func (w *window) pass(want byte) error {
 	c, err := w.next()
 	if err == nil && c != want {
-		return w.syntax(w.i)
+		return w.unexpected(w.i)
 	}
 	if err == nil {
 		w.i++
@@ -108,7 +188,7 @@ func (w *window) member(first bool) (name string, more bool, err error) {
 		return "", false, err
 	}
 	if w.buf[w.i] != '"' {
-		return "", false, w.syntax(w.i)
+		return "", false, w.unexpected(w.i)
 	}
 	quoted, err := w.value()
 	if err != nil {
@@ -125,7 +205,7 @@ func (w *window) value() ([]byte, error) {
 	for {
 		end, ok := scan.SkipValue(w.buf, w.i)
 		if !ok && end < len(w.buf) {
-			return nil, w.syntax(end)
+			return nil, w.unexpected(end)
 		}
 		if !ok || end == len(w.buf) && bytes.IndexByte([]byte(`}]"`), w.buf[end-1]) < 0 { // a number may go on
 			if err := w.more(); err == nil {
@@ -138,59 +218,6 @@ func (w *window) value() ([]byte, error) {
 		w.i = end
 		return raw, nil
 	}
-}
-
-func (w *window) cutShort(err error) error {
-	if errors.Is(err, io.EOF) {
-		return &broken{at: w.base + int64(len(w.buf)), why: "not JSON: it is cut short"}
-	}
-	return err
-}
-
-// broken says where JSON is broken, and why.
-type broken struct {
-	at   int64 // in the input
-	why  string
-	seen bool // what stands behind it was read
-}
-
-func (b *broken) Error() string { return b.why }
-
-// syntax says what is wrong at an index of the window.
-func (w *window) syntax(i int) error {
-	at := w.base + int64(i)
-	for int(at-w.base)+9 > len(w.buf) && w.more() == nil { // a word may be cut in two
-	}
-	i = int(at - w.base)
-	near := w.buf[max(i-3, 0):min(i+9, len(w.buf))]
-	why := fmt.Sprintf("not JSON: unexpected %q", rune(w.buf[i]))
-	for _, word := range []string{"NaN", "Infinity"} {
-		if bytes.Contains(bytes.ToLower(near), bytes.ToLower([]byte(word))) {
-			why = "not JSON: " + word + " is no number in JSON; write null"
-		}
-	}
-	if c := w.buf[i]; c == '\n' || c == '\r' {
-		why = "not JSON: a line ends within a string"
-	}
-	return &broken{at: at, why: why}
-}
-
-// count counts lines up to an index of the window.
-func (w *window) count(i int) {
-	if part := w.buf[min(max(int(w.counted-w.base), 0), i):i]; len(part) > 0 {
-		if n := bytes.Count(part, []byte{'\n'}); n > 0 {
-			w.line += n
-			w.begin = w.base + int64(i-len(part)+bytes.LastIndexByte(part, '\n')+1)
-		}
-		w.counted = w.base + int64(i)
-	}
-}
-
-// place gives the line and column of an offset that is not before the last one
-// that was asked for, and is still in the window.
-func (w *window) place(offset int64) (line, column int) {
-	w.count(min(int(offset-w.base), len(w.buf)))
-	return w.line, int(offset-w.begin) + 1
 }
 
 // skipTo goes behind the next such byte, however far that is, or to the end.
