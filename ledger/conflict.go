@@ -81,46 +81,28 @@ func (s *Shape) Intersects(o *Shape) bool {
 	if s.Empty() || o.Empty() || !s.box.Intersects(o.box) {
 		return false
 	}
-	near := crossing{window: s.box.intersection(o.box)}
-	near.add(s, 0)
-	near.add(o, 1)
-	return near.found() || s.holdsPartOf(o) || o.holdsPartOf(s)
-}
-
-// crossing looks for edges of two shapes that meet.
-type crossing struct {
-	window Box // where both can be
-	edges  []edge
-	ends   [][2]Point
-}
-
-func (c *crossing) add(s *Shape, of int32) {
-	add := func(p, q Point) {
-		if c.window.Intersects(Box{min(p[0], q[0]), min(p[1], q[1]), max(p[0], q[0]), max(p[1], q[1])}) {
-			c.edges = append(c.edges, newEdge(p, q, 0, of, int32(len(c.ends))))
-			c.ends = append(c.ends, [2]Point{p, q})
-		}
+	window := s.box.intersection(o.box) // where both can be
+	var edges []edge
+	var ends [][2]Point
+	for of, shape := range []*Shape{s, o} {
+		shape.each(func(xy []float64) {
+			for i := 0; i+1 < len(xy); i += 2 {
+				p, q := Point(xy[i:i+2]), Point(xy[max(i-2, 0):max(i, 2)]) // of a point, itself
+				if e := newEdge(p, q, of, len(ends)); (i > 0 || len(xy) == 2) && e.Intersects(window) {
+					edges, ends = append(edges, e), append(ends, [2]Point{p, q})
+				}
+			}
+		})
 	}
-	s.each(func(xy []float64) {
-		for i := 0; i+3 < len(xy); i += 2 {
-			add(Point{xy[i], xy[i+1]}, Point{xy[i+2], xy[i+3]})
-		}
-		if len(xy) == 2 { // a point
-			add(Point(xy), Point(xy))
-		}
-	})
-}
-
-func (c *crossing) found() (found bool) {
-	eachPair(c.edges, func(x, y *edge) bool {
+	met := false
+	eachPair(edges, func(x, y *edge) bool {
 		if x.of != y.of {
-			p, q := c.ends[x.i], c.ends[y.i]
-			_, how := robust.Meet(p[0], p[1], q[0], q[1])
-			found = how != robust.Apart
+			_, how := robust.Meet(ends[x.i][0], ends[x.i][1], ends[y.i][0], ends[y.i][1])
+			met = how != robust.Apart
 		}
-		return !found
+		return !met
 	})
-	return found
+	return met || s.holdsPartOf(o) || o.holdsPartOf(s)
 }
 
 // holdsPartOf reports whether a polygon or a line of o lies in one of s, whose

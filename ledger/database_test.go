@@ -109,7 +109,7 @@ func TestCountiesOfStrangers(t *testing.T) {
 	for _, c := range readOracle[collection](t, "counties.json").Features {
 		valid := c.Properties.Valid
 		count[valid]++
-		if _, problems := CheckGeometry(c.Geometry); problems.Refused() == (valid == 1) {
+		if _, problems := JudgeGeometry(c.Geometry, Rules{}); problems.Refused() == (valid == 1) {
 			t.Errorf("county %s: %v, want valid: %d", c.Properties.ID, problems, valid)
 		}
 	}

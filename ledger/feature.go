@@ -56,49 +56,25 @@ type Feature struct {
 // ParseFeature reads and judges one GeoJSON Feature and returns all its
 // problems, with pointers from the feature. The feature is as complete as the
 // problems allow; use it only when they are not [Problems.Refused].
-//
-// Beside the rules of the database it checks the attributes that stand in the
-// properties, see [CheckAttributes].
 func ParseFeature(text []byte, rules Rules) (Feature, Problems) {
 	if ps := jsonProblems(text, "feature"); ps != nil {
 		return Feature{}, ps
 	}
-	f, problems := parseFeature(bytes.TrimSpace(text), rules)
-	return f, rules.Apply(problems)
-}
-
-// parseFeature is ParseFeature for text that is known to be JSON.
-func parseFeature(text []byte, rules Rules) (Feature, Problems) {
 	v := &judge{}
-	if text[0] != '{' {
-		v.add(RuleGeometryMissing, "", nil, "the feature is not an object", "write a GeoJSON Feature (RFC 7946, 3.2)")
-		return Feature{}, v.problems
-	}
 	var typ, properties []byte
 	var values Values
-	scan.Members(text, func(name, item []byte) bool {
-		switch string(name) {
-		case "type":
-			typ = item
-		case "id":
-			values.ID = item
-		case "properties":
-			properties = item
-		case "geometry":
-			values.Geometry = item
-		}
-		return true
-	})
+	text = bytes.TrimSpace(text)
+	if text[0] != '{' {
+		v.add(RuleGeometryMissing, "", nil, "the feature is not an object", "write a GeoJSON Feature (RFC 7946, 3.2)")
+		return Feature{}, rules.Apply(v.problems)
+	}
+	members(text, map[string]*[]byte{"type": &typ, "id": &values.ID, "properties": &properties, "geometry": &values.Geometry})
 	if string(typ) != `"Feature"` {
 		v.add(RuleFeatureType, "/type", nil, `the type is not "Feature"`, `write "Feature"`)
 	}
-	if properties != nil && properties[0] == '{' {
-		values.Start, _ = field(properties, "start_at")
-		values.End, _ = field(properties, "end_at")
-		v.problems = append(v.problems, attributesIn(properties).under("/properties")...)
-	}
-	f, problems := judgeValues(values, rules)
-	return f, append(v.problems, problems...)
+	members(properties, map[string]*[]byte{"start_at": &values.Start, "end_at": &values.End})
+	f, problems := JudgeValues(values, rules)
+	return f, append(rules.Apply(v.problems), problems...)
 }
 
 // Values are what METI keeps of a feature, as they stand in its text; nil for
@@ -111,11 +87,6 @@ type Values struct {
 // to be JSON. Pointers are those of a GeoJSON Feature, such as
 // "/properties/start_at". It is the part of [ParseFeature] behind the reading.
 func JudgeValues(values Values, rules Rules) (Feature, Problems) {
-	f, problems := judgeValues(values, rules)
-	return f, rules.Apply(problems)
-}
-
-func judgeValues(values Values, rules Rules) (Feature, Problems) {
 	v := &judge{}
 	for _, one := range []struct {
 		pointer string
@@ -129,74 +100,61 @@ func judgeValues(values Values, rules Rules) (Feature, Problems) {
 		if fault := textFault(*one.value); fault != "" {
 			v.add(RuleText, one.pointer, nil, fault, "write it in UTF-8")
 			*one.value = nil
-		} else if len(*one.value) > 0 && isNull(*one.value) {
+		} else if isNull(*one.value) {
 			*one.value = nil
 		}
 	}
 	missing := len(v.problems) == 0 // what cannot be read is there all the same
-	var f Feature
-	f.AltID = v.altID(values.ID, missing)
-	f.Period = v.period(values, missing)
-	if values.Geometry == nil {
-		if missing {
-			v.add(RuleGeometryMissing, "/geometry", nil, "the feature has no geometry", "write a Polygon or MultiPolygon")
-		}
-		return f, v.problems
+	f := Feature{AltID: v.altID(values.ID, missing), Period: v.period(values, missing), Geometry: values.Geometry}
+	if values.Geometry == nil && missing {
+		v.add(RuleGeometryMissing, "/geometry", nil, "the feature has no geometry", "write a Polygon or MultiPolygon")
 	}
-	f.Geometry = values.Geometry
-	shape, problems := judgeGeometry(values.Geometry, rules)
-	f.Shape = shape
-	return f, append(v.problems, problems.under("/geometry")...)
+	if values.Geometry != nil {
+		shape, problems := judgeGeometry(values.Geometry, rules.Countries)
+		f.Shape = shape
+		v.problems = append(v.problems, problems.under("/geometry")...)
+	}
+	return f, rules.Apply(v.problems)
 }
 
-// CheckGeometry judges a GeoJSON geometry and returns all its problems, with
-// pointers from the geometry. The shape is nil when the text cannot be read as
-// a geometry, and otherwise as sound as the problems say.
+// JudgeGeometry judges a GeoJSON geometry alone, which has to be JSON, and
+// returns all its problems, with pointers from the geometry. The shape is nil
+// when the text cannot be read as a geometry, and otherwise as sound as the
+// problems say.
 //
-// The verdict is ST_IsValid's (OGC 06-103r4, 6.1.11) after ST_GeomFromGeoJSON
-// [D], with one rule of ours, [MaxVertices].
-func CheckGeometry(geojson []byte) (*Shape, Problems) {
-	if ps := jsonProblems(geojson, "geometry"); ps != nil {
-		return nil, ps
+// What is [Problems.Refused] is ST_IsValid's verdict (OGC 06-103r4, 6.1.11) after
+// ST_GeomFromGeoJSON [D], with one rule of ours, [MaxVertices].
+func JudgeGeometry(geojson []byte, rules Rules) (*Shape, Problems) {
+	if faults := CheckText(geojson); faults != nil {
+		return nil, rules.Apply(faults)
 	}
-	return checkGeometry(geojson)
+	shape, problems := judgeGeometry(geojson, rules.Countries)
+	return shape, rules.Apply(problems)
 }
 
-func checkGeometry(geojson []byte) (*Shape, Problems) {
-	d, fail := decodeGeometry(geojson)
-	if fail != nil {
-		return nil, Problems{NewProblem(fail.rule, fail.pointer, fail.message, fail.advice)}
+func judgeGeometry(geojson []byte, countries *Countries) (*Shape, Problems) {
+	g, fault := decodeGeometry(geojson)
+	if fault != nil {
+		return nil, Problems{*fault}
 	}
-	s := newShape(d)
-	v := &judge{problems: append(d.notes, CheckCRS(d.crs)...)}
+	s := newShape(g)
+	v := &judge{problems: append(g.notes, CheckCRS(g.crs)...)}
 	rings := 0
-	d.rings(func(ring) { rings++ })
+	for range g.rings() {
+		rings++
+	}
 	if s.count > MaxVertices || rings > MaxRings {
 		v.add(RuleTooManyVertices, "", nil,
 			fmt.Sprintf("the geometry has %d positions in %d rings, and may have %d in %d", s.count, rings, MaxVertices, MaxRings),
 			"simplify it, or register its parts as sources of their own")
 		return s, v.problems
 	}
-	v.geometry(d)
-	v.advise(d, s)
+	v.geometry(g)
+	v.advise(g, s)
+	if !v.problems.Refused() {
+		v.suspectSwap(s, countries)
+	}
 	return s, v.problems
-}
-
-// JudgeGeometry judges a geometry alone, which has to be JSON.
-func JudgeGeometry(geojson []byte, rules Rules) (*Shape, Problems) {
-	if faults := CheckText(geojson); faults != nil {
-		return nil, rules.Apply(faults)
-	}
-	shape, problems := judgeGeometry(geojson, rules)
-	return shape, rules.Apply(problems)
-}
-
-func judgeGeometry(geojson []byte, rules Rules) (*Shape, Problems) {
-	shape, problems := checkGeometry(geojson)
-	if shape != nil && !problems.Refused() {
-		problems = append(problems, suspectSwap(shape, rules.Countries)...)
-	}
-	return shape, problems
 }
 
 func (v *judge) altID(id []byte, missing bool) string {
@@ -297,73 +255,36 @@ func CheckAttributes(a Attributes) Problems {
 	return v.problems
 }
 
-// attributesIn judges the attributes among a feature's properties, if there
-// are any.
-func attributesIn(properties []byte) Problems {
-	value, ok := field(properties, "source_type")
-	if !ok || isNull(value) {
-		return nil
-	}
-	text := func(name string) string {
-		if value, ok := field(properties, name); ok {
-			s, _ := asText(value)
-			return s
-		}
-		return ""
-	}
-	a := Attributes{
-		SourceType:         text("source_type"),
-		GeometrySource:     text("geometry_source"),
-		MeasurementPointID: text("measurement_point_id"),
-	}
-	if list, ok := field(properties, "constituent_ssids"); ok && list[0] == '[' {
-		scan.Elements(list, func(_ int, item []byte) bool {
-			s, _ := asText(item)
-			a.ConstituentSSIDs = append(a.ConstituentSSIDs, s)
-			return true
-		})
-	}
-	return CheckAttributes(a)
-}
-
-// SplitCollection judges the frame of a GeoJSON FeatureCollection as the
-// database does, and returns its features' texts, each to be judged by
-// [ParseFeature], on as many cores as there are. When the problems are
-// [Problems.Refused] there are none.
-//
-// Text in a feature that METI cannot hold is for ParseFeature to find.
-func SplitCollection(text []byte) ([]json.RawMessage, Problems) {
-	if err := scan.Check(text); err != nil {
-		return nil, jsonProblem("the collection is no JSON: " + err.Error())
-	}
-	list, frame := scan.Cut(text, "features")
-	if fault := textFault(frame); fault != "" {
-		return nil, jsonProblem(fault)
-	}
-	if typ, _ := field(frame, "type"); string(typ) != `"FeatureCollection"` {
-		return nil, Problems{NewProblem(RuleCollection, "/type", `the type is not "FeatureCollection"`, "write a GeoJSON FeatureCollection (RFC 7946, 3.3)")}
-	}
-	if list == nil || list[0] != '[' {
-		return nil, Problems{NewProblem(RuleCollection, "/features", "features is not an array", "write the features as an array")}
-	}
-	var features []json.RawMessage
-	scan.Elements(list, func(_ int, item []byte) bool {
-		features = append(features, item)
-		return true
-	})
-	return features, nil
-}
-
 // ParseCollection reads and judges a whole FeatureCollection, one feature
 // after the other, with pointers from the collection. The ledger takes it as a
 // whole, and only when the problems are not [Problems.Refused].
-func ParseCollection(text []byte, rules Rules) ([]Feature, Problems) {
-	texts, problems := SplitCollection(text)
-	features := make([]Feature, len(texts))
-	for i, one := range texts {
-		f, ps := ParseFeature(one, rules)
-		features[i] = f
+func ParseCollection(text []byte, rules Rules) (features []Feature, problems Problems) {
+	list, problems := frame(text)
+	scan.Elements(list, func(i int, item []byte) bool {
+		f, ps := ParseFeature(item, rules)
+		features = append(features, f)
 		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
-	}
+		return true
+	})
 	return features, rules.Apply(problems)
+}
+
+// frame judges what stands around the features of a collection, and gives their
+// array, nil where the problems are [Problems.Refused]. Text in a feature that
+// METI cannot hold is for ParseFeature to find.
+func frame(text []byte) (features []byte, problems Problems) {
+	if err := scan.Check(text); err != nil {
+		return nil, jsonProblem("the collection is no JSON: " + err.Error())
+	}
+	features, rest := scan.Cut(text, "features")
+	if fault := textFault(rest); fault != "" {
+		return nil, jsonProblem(fault)
+	}
+	if string(field(rest, "type")) != `"FeatureCollection"` {
+		return nil, Problems{NewProblem(RuleCollection, "/type", `the type is not "FeatureCollection"`, "write a GeoJSON FeatureCollection (RFC 7946, 3.3)")}
+	}
+	if features == nil || features[0] != '[' {
+		return nil, Problems{NewProblem(RuleCollection, "/features", "features is not an array", "write the features as an array")}
+	}
+	return features, nil
 }

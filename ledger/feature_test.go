@@ -30,11 +30,10 @@ func TestProblemsNameRuleAndPlace(t *testing.T) {
 		{"bow-tie", feature(bowTie), []string{"error self-intersection /geometry/coordinates/0/2"}},
 		{
 			"every problem, not the first",
-			`{"type":"Feature","id":5,"properties":{"start_at":"2024-01-01","end_at":"2024-13-01","source_type":"DEVICE"},"geometry":{"type":"MultiPolygon","coordinates":[` +
+			`{"type":"Feature","id":5,"properties":{"start_at":"2024-01-01","end_at":"2024-13-01"},"geometry":{"type":"MultiPolygon","coordinates":[` +
 				`[[[2,47],[2.01,47.01],[2.01,47],[2,47.01],[2,47]]],[[[3,47],[3,48],[4,48]]],[[[5,47],[5.1,47],[5.1,47.1],[5.1,47.1],[5,47]]]]}}`,
 			[]string{
 				"warning time-zone /properties/start_at", "error time-syntax /properties/end_at",
-				"error measurement /properties/measurement_point_id",
 				"error self-intersection /geometry/coordinates/0/0/2", "error ring-open /geometry/coordinates/1/0/2",
 				"error too-few-points /geometry/coordinates/1/0",
 				"warning repeated-point /geometry/coordinates/2/0/3",
@@ -153,7 +152,7 @@ func TestBrokenCollections(t *testing.T) {
 }
 
 func TestCrossingIsLocated(t *testing.T) {
-	_, problems := CheckGeometry([]byte(bowTie))
+	_, problems := JudgeGeometry([]byte(bowTie), Rules{})
 	want := Point{2.005, 47.005}
 	if c := problems[0].Coordinate; c == nil || !near(c[0], want[0], 1e-12) || !near(c[1], want[1], 1e-12) {
 		t.Errorf("the bow-tie crosses at %v, want %v", c, want)

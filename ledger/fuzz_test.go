@@ -3,6 +3,8 @@ package ledger
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/meti-go/meti/internal/scan"
 )
 
 // FuzzParseFeature holds that no text makes the package panic, that what it
@@ -10,10 +12,11 @@ import (
 // the worse.
 func FuzzParseFeature(f *testing.F) {
 	for _, c := range readOracle[[]validityCase](f, "validity.json") {
-		features, _ := SplitCollection([]byte(c.Collection))
-		for _, one := range features {
-			f.Add([]byte(one))
-		}
+		features, _ := frame([]byte(c.Collection))
+		scan.Elements(features, func(_ int, one []byte) bool {
+			f.Add(one)
+			return true
+		})
 	}
 	everywhere := Source{Shape: rectangle(f, [4]float64{-170, -80, 170, 80}), Country: "x", Period: allTime}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ type ring struct {
 	path string // JSON pointer from the geometry
 	// index maps positions of xy to those of the text, nil when they agree.
 	index []int
+	hole  int // its number in a polygon: 0 for the shell, -1 for a line or a point
 }
 
 func (r ring) len() int       { return len(r.xy) / 2 }
@@ -30,108 +32,85 @@ func (r ring) pointer(i int) string {
 	return r.path + "/" + strconv.Itoa(i)
 }
 
-// withoutRepeats drops positions that repeat the one before, and tells where the
-// others stood.
-func withoutRepeats(xy []float64) (kept []float64, index []int) {
-	kept, index = make([]float64, 0, len(xy)), make([]int, 0, len(xy)/2)
-	for i := 0; i < len(xy); i += 2 {
-		if n := len(kept); n == 0 || kept[n-2] != xy[i] || kept[n-1] != xy[i+1] {
-			kept = append(kept, xy[i], xy[i+1])
-			index = append(index, i/2)
+// withoutRepeats leaves out positions that repeat the one before.
+func (r ring) withoutRepeats() ring {
+	out := ring{xy: make([]float64, 0, len(r.xy)), index: make([]int, 0, r.len()), path: r.path, text: r.text, hole: r.hole}
+	for i := range r.len() {
+		if n := out.len(); n > 0 && out.at(n-1) == r.at(i) {
+			continue
 		}
+		out.xy = append(out.xy, r.xy[2*i], r.xy[2*i+1])
+		if r.index != nil {
+			i = r.index[i]
+		}
+		out.index = append(out.index, i)
 	}
-	return kept, index
+	return out
 }
 
-// polygon is a shell and its holes.
+// polygon is a shell and its holes; of a line or a point, the one ring.
 type polygon []ring
 
-// decoded is a geometry as it was read, not yet judged.
-type decoded struct {
-	kind  string    // the type, as RFC 7946 spells it
-	polys []polygon // of a Polygon or MultiPolygon
-	parts []decoded // of a GeometryCollection
-	lines []ring    // of the other types: one ring for each line or point
+// geometry is a geometry as it was read, not yet judged.
+type geometry struct {
+	kind  string    // as RFC 7946 spells it
+	parts []part    // those of a collection, however deep, or the one that it is
 	crs   []byte    // the member of that name
 	notes []Problem // what only a lenient reader understands
 }
 
+// part is a geometry other than a collection.
+type part struct {
+	kind  string
+	polys []polygon
+}
+
 // polygonal reports whether the rules for areas apply.
-func (d *decoded) polygonal() bool { return d.kind == "Polygon" || d.kind == "MultiPolygon" }
+func polygonal(kind string) bool { return kind == "Polygon" || kind == "MultiPolygon" }
 
-// polygons visits all polygons, those of nested collections too.
-func (d *decoded) polygons(visit func(polygon)) {
-	for _, p := range d.polys {
-		visit(p)
-	}
-	for i := range d.parts {
-		d.parts[i].polygons(visit)
-	}
-}
-
-// strings visits all lines and points, those of nested collections too.
-func (d *decoded) strings(visit func(ring)) {
-	for _, r := range d.lines {
-		visit(r)
-	}
-	for i := range d.parts {
-		d.parts[i].strings(visit)
-	}
-}
-
-// rings visits all rings, lines and points.
-func (d *decoded) rings(visit func(ring)) {
-	d.polygons(func(p polygon) {
-		for _, r := range p {
-			visit(r)
+// rings yields all rings, lines and points.
+func (g *geometry) rings() iter.Seq[ring] {
+	return func(yield func(ring) bool) {
+		for _, part := range g.parts {
+			for _, poly := range part.polys {
+				for _, r := range poly {
+					if !yield(r) {
+						return
+					}
+				}
+			}
 		}
-	})
-	d.strings(visit)
-}
-
-// syntaxError says why a text is no geometry, and where.
-type syntaxError struct {
-	rule    Rule
-	pointer string
-	message string
-	advice  string
-}
-
-func (e *syntaxError) Error() string { return e.message + " at " + e.pointer }
-
-func badShape(path, format string, args ...any) *syntaxError {
-	return &syntaxError{
-		RuleGeometrySyntax, path, fmt.Sprintf(format, args...), "write a GeoJSON Polygon or MultiPolygon (RFC 7946, 3.1)",
 	}
 }
 
 // decodeGeometry reads a geometry, which must be JSON, as RFC 7946 writes it. As
 // METI's database does, it takes the type in any case, leaves out positions and
 // rings that are empty, and takes the first two numbers of a position.
-func decodeGeometry(text []byte) (*decoded, *syntaxError) {
+func decodeGeometry(text []byte) (*geometry, *Problem) {
 	var r reader
-	d, err := r.geometry(text[scan.SkipSpace(text, 0):], "", 0)
-	if err != nil {
-		return nil, err
-	}
-	d.notes = r.notes
-	return d, nil
+	fault := r.geometry(text[scan.SkipSpace(text, 0):], "", 0)
+	return &r.read, fault
 }
 
 // reader walks over a geometry.
 type reader struct {
-	notes     []Problem
+	read      geometry
 	positions []Point // room for those of a ring
 }
 
 // note records a leniency once for each rule.
 func (r *reader) note(rule Rule, pointer, message, advice string) {
-	for _, n := range r.notes {
+	for _, n := range r.read.notes {
 		if n.Rule == rule && n.Message == message {
 			return
 		}
 	}
-	r.notes = append(r.notes, NewProblem(rule, pointer, message, advice))
+	r.read.notes = append(r.read.notes, NewProblem(rule, pointer, message, advice))
+}
+
+func badShape(path, format string, args ...any) *Problem {
+	p := NewProblem(RuleGeometrySyntax, path, fmt.Sprintf(format, args...), "write a GeoJSON Polygon or MultiPolygon (RFC 7946, 3.1)")
+	return &p
 }
 
 var kinds = []string{
@@ -142,65 +121,50 @@ var kinds = []string{
 // reads no more than 32 levels of JSON.
 const maxNesting = 15
 
-func (r *reader) geometry(value []byte, path string, depth int) (*decoded, *syntaxError) {
+func (r *reader) geometry(value []byte, path string, depth int) *Problem {
 	if len(value) == 0 || value[0] != '{' {
-		return nil, badShape(path, "the geometry is not an object")
+		return badShape(path, "the geometry is not an object")
 	}
 	if depth > maxNesting {
-		return nil, badShape(path, "collections of geometries nest deeper than %d levels", maxNesting)
+		return badShape(path, "collections of geometries nest deeper than %d levels", maxNesting)
 	}
 	var typ, coordinates, geometries, crs []byte
-	scan.Members(value, func(name, item []byte) bool {
-		switch string(name) {
-		case "type":
-			typ = item
-		case "coordinates":
-			coordinates = item
-		case "geometries":
-			geometries = item
-		case "crs":
-			crs = item
-		}
-		return true
-	})
+	members(value, map[string]*[]byte{"type": &typ, "coordinates": &coordinates, "geometries": &geometries, "crs": &crs})
 	name, _ := asText(typ)
-	d := &decoded{crs: crs}
-	for _, kind := range kinds {
-		if strings.EqualFold(name, kind) {
-			d.kind = kind
+	kind := ""
+	for _, k := range kinds {
+		if strings.EqualFold(name, k) {
+			kind = k
 		}
+	}
+	if depth == 0 {
+		r.read.kind, r.read.crs = kind, crs
 	}
 	switch {
 	case isNull(typ):
-		return nil, badShape(path, "the geometry has no type")
-	case d.kind == "":
-		return nil, badShape(path+"/type", "the geometry's type is %s", clip(typ))
-	case d.kind != name:
-		r.note(RuleGeometryText, path+"/type", "the type is not spelled as RFC 7946 spells it", "write "+d.kind)
+		return badShape(path, "the geometry has no type")
+	case kind == "":
+		return badShape(path+"/type", "the geometry's type is %s", clip(typ))
+	case kind != name:
+		r.note(RuleGeometryText, path+"/type", "the type is not spelled as RFC 7946 spells it", "write "+kind)
 	}
 	list, what := coordinates, "coordinates"
-	if d.kind == "GeometryCollection" {
+	if kind == "GeometryCollection" {
 		list, what = geometries, "geometries"
 	}
 	switch {
 	case isNull(list):
-		return nil, badShape(path, "the %s has no %s", d.kind, what)
+		return badShape(path, "the %s has no %s", kind, what)
 	case list[0] != '[':
-		return nil, badShape(path+"/"+what, "the %s are not an array", what)
-	case d.kind == "GeometryCollection":
-		return d, each(list, path+"/geometries", func(item []byte, at string) *syntaxError {
-			part, err := r.geometry(item, at, depth+1)
-			if err == nil {
-				d.parts = append(d.parts, *part)
-			}
-			return err
-		})
+		return badShape(path+"/"+what, "the %s are not an array", what)
+	case kind == "GeometryCollection":
+		return each(list, path+"/geometries", func(item []byte, at string) *Problem { return r.geometry(item, at, depth+1) })
 	}
-	return d, r.coordinates(d, list, path+"/coordinates")
+	return r.part(kind, list, path+"/coordinates")
 }
 
 // each visits the elements of an array, until one is at fault.
-func each(list []byte, path string, visit func(item []byte, at string) *syntaxError) (fault *syntaxError) {
+func each(list []byte, path string, visit func(item []byte, at string) *Problem) (fault *Problem) {
 	scan.Elements(list, func(i int, item []byte) bool {
 		fault = visit(item, path+"/"+strconv.Itoa(i))
 		return fault == nil
@@ -208,52 +172,50 @@ func each(list []byte, path string, visit func(item []byte, at string) *syntaxEr
 	return fault
 }
 
-func (r *reader) coordinates(d *decoded, value []byte, path string) (err *syntaxError) {
-	line := func(item []byte, at string) *syntaxError {
-		read, err := r.line(item, at)
-		d.lines = append(d.lines, read)
-		return err
-	}
-	point := func(item []byte, at string) *syntaxError {
-		pos := ring{path: at}
-		err := r.position(item, at, &pos.xy)
-		d.lines = append(d.lines, pos)
-		return err
-	}
-	poly := func(item []byte, at string) *syntaxError {
-		read, err := r.polygon(item, at)
-		if len(read) > 0 {
-			d.polys = append(d.polys, read)
+// part reads the coordinates of a geometry that is no collection.
+func (r *reader) part(kind string, coordinates []byte, path string) *Problem {
+	p := part{kind: kind}
+	one := func(value []byte, at string) (fault *Problem) {
+		var poly polygon
+		switch kind {
+		case "Point", "MultiPoint":
+			point := ring{path: at, hole: -1}
+			fault = r.position(value, at, &point.xy)
+			poly = polygon{point}
+		case "LineString", "MultiLineString":
+			var line ring
+			line, fault = r.line(value, at)
+			line.hole = -1
+			poly = polygon{line}
+		default:
+			poly, fault = r.polygon(value, at)
 		}
-		return err
+		if len(poly) > 0 && poly[0].len() > 0 {
+			p.polys = append(p.polys, poly)
+		}
+		return fault
 	}
-	switch d.kind {
-	case "Point":
-		return point(value, path)
-	case "LineString":
-		return line(value, path)
-	case "Polygon":
-		return poly(value, path)
-	case "MultiPoint":
-		return each(value, path, point)
-	case "MultiLineString":
-		return each(value, path, line)
-	default:
-		return each(value, path, poly)
+	visit := one
+	if strings.HasPrefix(kind, "Multi") {
+		visit = func(value []byte, at string) *Problem { return each(value, at, one) }
 	}
+	fault := visit(coordinates, path)
+	r.read.parts = append(r.read.parts, p)
+	return fault
 }
 
-func (r *reader) polygon(value []byte, path string) (poly polygon, err *syntaxError) {
+func (r *reader) polygon(value []byte, path string) (poly polygon, fault *Problem) {
 	if value[0] != '[' {
 		return nil, badShape(path, "a polygon is not an array; the coordinates are not nested deep enough")
 	}
 	hollow := false // without a shell the holes do not count
-	err = each(value, path, func(item []byte, at string) *syntaxError {
-		rg, err := r.line(item, at)
+	fault = each(value, path, func(item []byte, at string) *Problem {
+		rg, fault := r.line(item, at)
 		switch {
-		case err != nil:
-			return err
+		case fault != nil:
+			return fault
 		case rg.len() > 0 && !hollow:
+			rg.hole = len(poly)
 			poly = append(poly, rg)
 		case rg.len() == 0 && item[scan.SkipSpace(item, 1)] != ']' && len(poly) > 0:
 			return badShape(at, "a hole has no positions but empty ones")
@@ -263,11 +225,11 @@ func (r *reader) polygon(value []byte, path string) (poly polygon, err *syntaxEr
 		}
 		return nil
 	})
-	return poly, err
+	return poly, fault
 }
 
 // line reads an array of positions.
-func (r *reader) line(value []byte, path string) (ring, *syntaxError) {
+func (r *reader) line(value []byte, path string) (ring, *Problem) {
 	out := ring{path: path, text: value}
 	if value[0] != '[' {
 		return out, badShape(path, "a ring or a line is not an array; the coordinates are not nested deep enough")
@@ -283,17 +245,15 @@ func (r *reader) line(value []byte, path string) (ring, *syntaxError) {
 		}
 		return out, nil
 	}
-	i := 0
-	return out, each(value, path, func(item []byte, _ string) *syntaxError {
+	i := 0 // one of them is empty, or at fault
+	return out, each(value, path, func(item []byte, at string) *Problem {
 		before := len(out.xy)
-		if err := r.position(item, path+"/"+strconv.Itoa(i), &out.xy); err != nil {
-			return err
-		}
+		fault := r.position(item, at, &out.xy)
 		if len(out.xy) > before {
 			out.index = append(out.index, i)
 		}
 		i++
-		return nil
+		return fault
 	})
 }
 
@@ -302,25 +262,26 @@ func (r *reader) line(value []byte, path string) (ring, *syntaxError) {
 func degrees(v float64) float64 { return min(max(v+0, -1<<63), 1<<64-1) }
 
 // position reads one position and appends its longitude and latitude.
-func (r *reader) position(value []byte, path string, xy *[]float64) *syntaxError {
+func (r *reader) position(value []byte, path string, xy *[]float64) *Problem {
 	if value[0] != '[' {
 		return badShape(path, "a position is not an array; the coordinates are not nested deep enough")
 	}
 	n := 0
-	err := each(value, path, func(item []byte, at string) *syntaxError {
+	fault := each(value, path, func(item []byte, at string) *Problem {
 		if n++; n > 2 {
 			return nil
 		}
 		v, end, ok := scan.Number(item, 0)
 		if !ok || end != len(item) {
-			return &syntaxError{RuleCoordinate, at, "the coordinate " + clip(item) + " is not a number of degrees", "write a number of degrees"}
+			p := NewProblem(RuleCoordinate, at, "the coordinate "+clip(item)+" is not a number of degrees", "write a number of degrees")
+			return &p
 		}
 		*xy = append(*xy, degrees(v))
 		return nil
 	})
 	switch {
-	case err != nil:
-		return err
+	case fault != nil:
+		return fault
 	case n == 0:
 		r.note(RuleGeometryText, path, "an empty position", "take it out")
 	case n == 1:

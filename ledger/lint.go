@@ -8,38 +8,35 @@ import (
 )
 
 // advise judges a geometry beyond what the database does.
-func (v *judge) advise(d *decoded, s *Shape) {
-	if !d.polygonal() {
-		v.add(RuleGeometryType, "/type", nil, "the geometry is a "+d.kind, "register a Polygon or MultiPolygon")
+func (v *judge) advise(g *geometry, s *Shape) {
+	if !s.polygonal {
+		v.add(RuleGeometryType, "/type", nil, "the geometry is a "+g.kind, "register a Polygon or MultiPolygon")
 	}
-	box, ok := s.Box()
-	if !ok {
+	if s.Empty() {
 		v.add(RuleGeometryEmpty, "", nil, "the geometry has no positions", "draw the boundary")
 		return
 	}
+	box := s.box
 	swapped := (box.South < -90 || box.North > 90) && box.swapped().onEarth()
 	if swapped {
 		at := Point{box.West, box.South}
 		v.add(RuleSwapped, "/coordinates", &at, "longitude and latitude are swapped: a latitude is beyond 90 degrees, and the other way round it is not",
 			"write longitude first, then latitude; nothing was changed")
 	}
-	d.rings(func(r ring) { v.adviseRing(r, swapped) })
-	for _, p := range d.polys {
-		for i, r := range p {
-			if acrossAntimeridian(r.xy) {
-				continue // it runs the way that it does only where it is cut
-			}
-			if area := signedArea(r.xy); area < 0 && i == 0 || area > 0 && i > 0 {
-				what := "the shell runs clockwise"
-				if i > 0 {
-					what = "a hole runs counter-clockwise"
-				}
-				at := r.at(0)
-				v.add(RuleWinding, r.path, &at, what, "reverse the order of its positions; Repair does it")
-			}
+	for r := range g.rings() {
+		v.adviseRing(r, swapped)
+		area := signedArea(r.xy)
+		if r.hole < 0 || acrossAntimeridian(r.xy) || area == 0 || area > 0 == (r.hole == 0) {
+			continue // across it, a ring runs the way that it does only once it is cut
 		}
+		what := "the shell runs clockwise"
+		if r.hole > 0 {
+			what = "a hole runs counter-clockwise"
+		}
+		at := r.at(0)
+		v.add(RuleWinding, r.path, &at, what, "reverse the order of its positions; Repair does it")
 	}
-	if d.polygonal() && !v.problems.Refused() && s.Hectares() < 1e-4 {
+	if s.polygonal && !v.problems.Refused() && s.Hectares() < 1e-4 {
 		v.add(RuleNoArea, "", nil, "the area is below one square metre", "check the boundary, and whether the units are degrees")
 	}
 }
@@ -47,11 +44,9 @@ func (v *judge) advise(d *decoded, s *Shape) {
 func (v *judge) adviseRing(r ring, swapped bool) {
 	beyond, repeated := -1, -1
 	for i := range r.len() {
-		p := r.at(i)
-		if beyond < 0 && (math.Abs(p[0]) > 180 || math.Abs(p[1]) > 90) {
+		if p := r.at(i); beyond < 0 && (math.Abs(p[0]) > 180 || math.Abs(p[1]) > 90) {
 			beyond = i
-		}
-		if repeated < 0 && i > 0 && p == r.at(i-1) {
+		} else if repeated < 0 && i > 0 && p == r.at(i-1) {
 			repeated = i
 		}
 	}
@@ -94,24 +89,19 @@ func (b Box) onEarth() bool {
 
 // suspectSwap reports a shape that lies in no country and would lie in one with
 // longitude and latitude exchanged.
-func suspectSwap(s *Shape, countries *Countries) Problems {
-	b, ok := s.Box()
-	if !ok || countries == nil || !b.onEarth() || !b.swapped().onEarth() {
-		return nil
+func (v *judge) suspectSwap(s *Shape, countries *Countries) {
+	if s.Empty() || countries == nil || !s.box.onEarth() || !s.box.swapped().onEarth() {
+		return
 	}
 	c, _ := s.Centroid()
 	if countries.At(c) != "" {
-		return nil
+		return
 	}
-	name := countries.At(Point{c[1], c[0]})
-	if name == "" {
-		return nil
+	if name := countries.At(Point{c[1], c[0]}); name != "" {
+		v.add(RuleMaybeSwapped, "/coordinates", &Point{s.box.West, s.box.South},
+			"longitude and latitude may be swapped: the shape lies in no country; the other way round it would lie in "+name,
+			"write longitude first, then latitude; nothing was changed")
 	}
-	p := NewProblem(RuleMaybeSwapped, "/coordinates",
-		"longitude and latitude may be swapped: the shape lies in no country; the other way round it would lie in "+name,
-		"write longitude first, then latitude; nothing was changed")
-	p.Coordinate = &Point{b.West, b.South}
-	return Problems{p}
 }
 
 // CheckText judges whether METI can hold a value, which has to be JSON.
@@ -139,12 +129,12 @@ func CheckCRS(value []byte) Problems {
 	}
 	name := value // a text or a number, or an object that holds one
 	if value[0] == '{' {
-		properties, _ := field(value, "properties")
+		properties := field(value, "properties")
 		for _, in := range []struct {
 			object []byte
 			member string
 		}{{value, "name"}, {properties, "name"}, {properties, "code"}, {properties, "href"}} {
-			if item, ok := field(in.object, in.member); ok && string(item) != `""` {
+			if item := field(in.object, in.member); item != nil && string(item) != `""` {
 				name = item
 			}
 		}

@@ -37,7 +37,7 @@ type areaCase struct {
 
 func TestAreasOfTheOracle(t *testing.T) {
 	for _, c := range readOracle[[]areaCase](t, "areas.json") {
-		s, problems := CheckGeometry(c.Geometry)
+		s, problems := JudgeGeometry(c.Geometry, Rules{})
 		if got := !problems.Refused(); got != c.Valid {
 			t.Errorf("%s (%s): valid = %v, want %v (%s): %v", c.ID, c.Kind, got, c.Valid, c.Reason, problems)
 			continue
@@ -70,7 +70,7 @@ func TestTouchingOfTheOracle(t *testing.T) {
 		Geometry   json.RawMessage
 	}
 	for _, c := range readOracle[[]touchingCase](t, "touching.json") {
-		if _, problems := CheckGeometry(c.Geometry); problems.Refused() == c.Valid {
+		if _, problems := JudgeGeometry(c.Geometry, Rules{}); problems.Refused() == c.Valid {
 			t.Errorf("%s: valid = %v, want %v (%s): %v", c.ID, !c.Valid, c.Valid, c.Reason, problems)
 		}
 	}

@@ -240,6 +240,17 @@ func (ps Problems) Err() error {
 	return &InvalidError{Problems: list}
 }
 
+// judge gathers problems.
+type judge struct {
+	problems Problems
+}
+
+func (v *judge) add(rule Rule, pointer string, at *Point, message, advice string) {
+	p := NewProblem(rule, pointer, message, advice)
+	p.Coordinate = at
+	v.problems = append(v.problems, p)
+}
+
 // under puts prefix before each pointer.
 func (ps Problems) under(prefix string) Problems {
 	for i := range ps {

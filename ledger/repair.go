@@ -24,74 +24,69 @@ type Fix struct {
 // to do, and fails only when the text holds no geometry that can be read.
 //
 // A ring is only closed when it would have enough positions, and nothing else
-// is mended: what [CheckGeometry] still finds is for a person to decide.
+// is mended: what [JudgeGeometry] still finds is for a person to decide.
 func Repair(text []byte) ([]byte, []Fix, error) {
 	if ps := jsonProblems(text, "text"); ps != nil {
 		return nil, nil, ps.Err()
 	}
 	geometry, prefix := text, ""
-	if g, ok := field(text, "geometry"); ok {
+	if g := field(text, "geometry"); g != nil {
 		geometry, prefix = g, "/geometry"
 	}
-	d, fail := decodeGeometry(geometry)
-	if fail != nil {
-		fail.pointer = prefix + fail.pointer
-		return nil, nil, fail
+	g, fault := decodeGeometry(geometry)
+	if fault != nil {
+		return nil, nil, &InvalidError{Problems{*fault}.under(prefix)}
 	}
 	var fixes []Fix
 	var out []byte
 	last := 0
-	d.polygons(func(p polygon) {
-		for i, r := range p {
-			mended, fixed := repairRing(r, i == 0, prefix)
-			if len(fixed) == 0 {
-				continue
-			}
-			fixes = append(fixes, fixed...)
-			// The ring's text is a slice of the whole, so its place follows from
-			// the capacity.
-			start := cap(text) - cap(r.text)
-			out = append(append(out, text[last:start]...), mended...)
-			last = start + len(r.text)
+	for r := range g.rings() {
+		mended, fixed := repairRing(r, prefix)
+		if len(fixed) == 0 {
+			continue
 		}
-	})
+		fixes = append(fixes, fixed...)
+		// The ring's text is a slice of the whole, so its place follows from
+		// the capacity.
+		start := cap(text) - cap(r.text)
+		out = append(append(out, text[last:start]...), mended...)
+		last = start + len(r.text)
+	}
 	if len(fixes) == 0 {
 		return text, nil, nil
 	}
 	return append(out, text[last:]...), fixes, nil
 }
 
-func repairRing(r ring, shell bool, prefix string) (mended []byte, fixes []Fix) {
+func repairRing(r ring, prefix string) (mended []byte, fixes []Fix) {
 	done := func(rule Rule, message string) {
 		fixes = append(fixes, Fix{rule, prefix + r.path, message})
 	}
-	var texts [][]byte
-	scan.Elements(r.text, func(_ int, item []byte) bool {
-		if item[scan.SkipSpace(item, 1)] != ']' { // an empty position counts for nothing
-			texts = append(texts, item)
-		}
-		return true
-	})
-	xy, index := withoutRepeats(r.xy)
-	for i, k := range index {
-		texts[i] = texts[k]
-	}
-	texts = texts[:len(index)]
-	if len(texts) < 3 {
+	clean := r.withoutRepeats()
+	if r.hole < 0 || clean.len() < 3 {
 		return nil, nil
 	}
-	if n := r.len() - len(index); n > 0 {
+	var all, texts [][]byte
+	scan.Elements(r.text, func(_ int, item []byte) bool {
+		all = append(all, item)
+		return true
+	})
+	for _, i := range clean.index {
+		texts = append(texts, all[i])
+	}
+	if n := r.len() - clean.len(); n > 0 {
 		done(RuleRepeatedPoint, fmt.Sprintf("took out %d repeated positions", n))
 	}
-	if n := len(xy); xy[0] != xy[n-2] || xy[1] != xy[n-1] {
+	xy := clean.xy
+	if clean.at(0) != clean.at(clean.len()-1) {
 		texts = append(texts, texts[0])
 		xy = append(xy, xy[0], xy[1])
 		done(RuleRingOpen, "closed the ring with its first position")
 	}
 	// A ring across the antimeridian tells which way it runs only once it is cut.
-	if area := signedArea(xy); !acrossAntimeridian(xy) && (area < 0 && shell || area > 0 && !shell) {
+	if area := signedArea(xy); area != 0 && area > 0 != (r.hole == 0) && !acrossAntimeridian(xy) {
 		slices.Reverse(texts)
-		if shell {
+		if r.hole == 0 {
 			done(RuleWinding, "wound the shell counter-clockwise")
 		} else {
 			done(RuleWinding, "wound the hole clockwise")

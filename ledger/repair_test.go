@@ -83,8 +83,8 @@ func TestRepairMovesNoBoundary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, _ := CheckGeometry(c.Geometry)
-		after, problems := CheckGeometry(got)
+		before, _ := JudgeGeometry(c.Geometry, Rules{})
+		after, problems := JudgeGeometry(got, Rules{})
 		if problems.Refused() == c.Valid {
 			t.Errorf("%s: %v", c.ID, problems)
 		}

@@ -52,7 +52,7 @@ func boxOf(xy []float64) Box {
 // goroutines; what costs time is computed when it is first asked for, and kept.
 //
 // A Shape from [ParseGeometry] or [ShapeFromBinary] has not been validated:
-// that is [CheckGeometry]'s and [ParseFeature]'s part. Judging an invalid
+// that is [JudgeGeometry]'s and [ParseFeature]'s part. Judging an invalid
 // shape gives no sensible answer, but no panic either.
 type Shape struct {
 	polygonal bool          // a Polygon or a MultiPolygon
@@ -102,27 +102,28 @@ func ParseGeometry(geojson []byte) (*Shape, error) {
 	if err := scan.Check(geojson); err != nil {
 		return nil, err
 	}
-	d, fail := decodeGeometry(geojson)
-	if fail != nil {
-		return nil, fail
+	g, fault := decodeGeometry(geojson)
+	if fault != nil {
+		return nil, &InvalidError{Problems{*fault}}
 	}
-	return newShape(d), nil
+	return newShape(g), nil
 }
 
-func newShape(d *decoded) *Shape {
-	s := &Shape{polygonal: d.polygonal()}
-	d.polygons(func(p polygon) {
-		rings := make([][]float64, len(p))
-		for i, r := range p {
-			rings[i] = r.xy
+func newShape(g *geometry) *Shape {
+	s := &Shape{polygonal: polygonal(g.kind)}
+	for _, part := range g.parts {
+		for _, poly := range part.polys {
+			rings := make([][]float64, len(poly))
+			for i, r := range poly {
+				rings[i] = r.xy
+			}
+			if polygonal(part.kind) {
+				s.polys = append(s.polys, rings)
+			} else {
+				s.lines = append(s.lines, rings...)
+			}
 		}
-		s.polys = append(s.polys, rings)
-	})
-	d.strings(func(r ring) {
-		if r.len() > 0 {
-			s.lines = append(s.lines, r.xy)
-		}
-	})
+	}
 	return s.bounded()
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -11,15 +12,21 @@ import (
 	"github.com/meti-go/meti/internal/scan"
 )
 
-// field finds an object's member by its exact name, the last of equals.
-func field(object []byte, name string) (value []byte, found bool) {
-	scan.Members(object, func(key, item []byte) bool {
-		if string(key) == name {
-			value, found = item, true
+// members finds members of an object by their exact names, the last of equals;
+// what is not there is nil.
+func members(object []byte, find map[string]*[]byte) {
+	scan.Members(object, func(name, value []byte) bool {
+		if to := find[string(name)]; to != nil {
+			*to = value
 		}
 		return true
 	})
-	return value, found
+}
+
+// field finds one member, see members.
+func field(object []byte, name string) (value []byte) {
+	members(object, map[string]*[]byte{name: &value})
+	return value
 }
 
 // isNull reports whether a value is null, or is not there.
@@ -75,55 +82,33 @@ func jsonProblem(message string) Problems {
 	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
 }
 
+// escapes are what begins with a backslash: a whole surrogate pair, what METI's
+// database cannot hold (a zero character, half a pair), and all others.
+var escapes = regexp.MustCompile(`\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u(0000|[dD][89a-fA-F]..)|\\.`)
+
 // textFault says why METI cannot hold a text that is JSON otherwise; it is empty
 // when METI can.
 func textFault(text []byte) string {
 	if !utf8.Valid(text) {
-		for at := 0; ; {
-			r, size := utf8.DecodeRune(text[at:])
-			if r == utf8.RuneError && size == 1 {
+		for at, r := range string(text) {
+			if r == utf8.RuneError && !bytes.HasPrefix(text[at:], []byte("\uFFFD")) {
 				return fmt.Sprintf("the text is not UTF-8: it holds the byte 0x%X", text[at])
 			}
-			at += size
 		}
 	}
 	if bytes.IndexByte(text, '\\') < 0 {
 		return ""
 	}
-	return stringFault(text)
-}
-
-// stringFault finds the two escapes that METI's database cannot hold: a zero
-// character, and half of a surrogate pair.
-func stringFault(text []byte) string {
-	hex := func(i int) uint64 {
-		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
-			return 0
-		}
-		v, _ := strconv.ParseUint(string(text[i+2:i+6]), 16, 32)
-		return v
-	}
-	for i := 0; ; {
-		next := bytes.IndexByte(text[i:], '\\')
-		if next < 0 || i+next+1 >= len(text) {
-			return ""
-		}
-		i += next
-		if text[i+1] != 'u' {
-			i += 2
-			continue
-		}
-		code, low := hex(i), hex(i+6)
-		i += 6
-		switch {
-		case code == 0:
+	for _, escape := range escapes.FindAllSubmatch(text, -1) {
+		switch string(escape[1]) {
+		case "":
+		case "0000":
 			return `a string holds \u0000`
-		case code >= 0xD800 && code <= 0xDBFF && low >= 0xDC00 && low <= 0xDFFF:
-			i += 6
-		case code >= 0xD800 && code <= 0xDFFF:
+		default:
 			return "a string holds half of a surrogate pair"
 		}
 	}
+	return ""
 }
 
 // clip shortens a piece of foreign text for a message.
