@@ -157,7 +157,8 @@ func commandFlags(spec *openapi3.T) ([]byte, error) {
 }
 
 // flagsBeside are the flags that the command declares by hand in the functions
-// that call offer, in those that these call, and for all commands.
+// that call offer, in those that these call, directly or through one other, and
+// for all commands.
 func flagsBeside(offer string) (map[string]bool, error) {
 	names, err := filepath.Glob("cmd/meti/*.go")
 	if err != nil {
@@ -185,10 +186,16 @@ func flagsBeside(offer string) (map[string]bool, error) {
 					calls[name] = append(calls[name], f.Name)
 				case *ast.SelectorExpr:
 					calls[name] = append(calls[name], f.Sel.Name)
-					if len(call.Args) < 2 || !strings.Contains(f.Sel.Name, "Var") {
+					at := 0 // Func and its kin have the name first, Var behind where the value goes
+					if strings.Contains(f.Sel.Name, "Var") {
+						at = 1
+					} else if !strings.Contains(f.Sel.Name, "Func") {
 						break
 					}
-					if flag, is := call.Args[1].(*ast.BasicLit); is && flag.Kind == token.STRING {
+					if len(call.Args) <= at {
+						break
+					}
+					if flag, is := call.Args[at].(*ast.BasicLit); is && flag.Kind == token.STRING {
 						text, _ := strconv.Unquote(flag.Value)
 						declared[name] = append(declared[name], text)
 					}
@@ -205,6 +212,9 @@ func flagsBeside(offer string) (map[string]bool, error) {
 		}
 		if slices.Contains(called, offer) {
 			beside = append(append(beside, name), called...)
+			for _, function := range called {
+				beside = append(beside, calls[function]...)
+			}
 		}
 		for _, function := range beside {
 			if slices.Contains(calls[function], "Lookup") {
