@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/api"
@@ -75,28 +75,21 @@ func (j *Job) lockAccount(ctx context.Context) error {
 	}
 	name := sha256.Sum256([]byte(storeOf(j.target.Server) + "\n" + j.target.Account))
 	path := filepath.Join(folder, fmt.Sprintf("account-%x.lock", name[:8]))
-	for told := false; ; {
-		lock := flock.New(path, flock.SetPermissions(0o600))
-		locked, err := lock.TryLock()
-		if err != nil {
-			return nil //nolint:nilerr // as above
-		}
-		if locked && stillAt(path, lock) {
+	for told := false; ; told = true {
+		lock, err := hold(path)
+		if err == nil {
 			_ = os.WriteFile(path, fmt.Appendf(nil, "process %d, which registers %s", os.Getpid(), j.input.Name), 0o600)
 			j.unlock = func() {
 				_ = os.Remove(path)
 				_ = lock.Unlock()
 			}
+		}
+		if !errors.Is(err, ErrLocked) {
 			return nil
 		}
-		_ = lock.Unlock() // what another run just removed
-		if !told && !locked {
-			told = true
+		if !told {
 			who, _ := os.ReadFile(path)
-			if len(who) == 0 {
-				who = []byte("another run")
-			}
-			j.notice("waiting for %s for the same account", clip(string(who), 300))
+			j.notice("waiting for %s for the same account", clip(cmp.Or(string(who), "another run"), 300))
 			j.progress(Progress{Stage: StageAccount, Wait: "another run for this account"})
 		}
 		if !sleep(ctx, 200*time.Millisecond) {

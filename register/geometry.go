@@ -88,6 +88,10 @@ func boxOf(s *ledger.Shape) box {
 	return box{float32(b.West), float32(b.South), float32(b.East), float32(b.North)}
 }
 
+func (b box) wide() ledger.Box {
+	return ledger.Box{West: float64(b[0]), South: float64(b[1]), East: float64(b[2]), North: float64(b[3])}
+}
+
 // like reports whether two boxes may be those of one boundary, rounded.
 func (b box) like(o box) bool {
 	for i := range b {

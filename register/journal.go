@@ -26,12 +26,8 @@ var (
 	ErrJournal = errors.New("the journal cannot be used")
 )
 
-// journalHead is the first line of every journal; oldHead that of versions that
-// were never released.
-const (
-	journalHead = "meti journal 2\n"
-	oldHead     = "meti journal 1\n"
-)
+// journalHead is the first line of every journal.
+const journalHead = "meti journal 2\n"
 
 // record is one line of a journal. It is of one of five kinds, by what it has.
 type record struct {
@@ -85,57 +81,55 @@ type journal struct {
 }
 
 // openJournal opens and locks a journal, and makes it if it is missing; it calls
-// do with its records. The lock is the operating system's and ends with the
-// process. It is on the file itself, so that no second name of it escapes; only
-// Windows, where a lock keeps its owner's other handles out, needs a file beside.
+// do with its records.
 func openJournal(path string, do func(record) error) (*journal, error) {
-	for {
-		_, missing := os.Stat(path)
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real
-		}
-		j := &journal{path: path, file: file}
-		if j.lock, err = lockFile(path, os.O_RDWR); err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-		if !stillAt(path, file) { // whoever had it before removed it
-			if err := j.close(); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		j.created = missing != nil
-		if err := j.begin(do); err != nil {
-			return nil, errors.Join(err, j.close())
-		}
-		return j, nil
+	_, missing := os.Stat(path)
+	lock, err := hold(lockPath(path))
+	if err != nil {
+		return nil, err
 	}
+	j := &journal{path: path, lock: lock, created: missing != nil}
+	if j.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		j.path = real
+	}
+	if err := j.begin(do); err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	return j, nil
 }
 
-// stillAt reports whether a path leads to an open file.
-func stillAt(path string, file interface{ Stat() (os.FileInfo, error) }) bool {
-	opened, err1 := file.Stat()
-	now, err2 := os.Stat(path)
-	return err1 == nil && err2 == nil && os.SameFile(opened, now)
-}
-
-func lockFile(path string, flag int) (*flock.Flock, error) {
+// lockPath is the file whose lock keeps a journal to one process: the journal
+// itself, so that no second name of it escapes; only on Windows, where a lock keeps
+// its owner's other handles out, one beside.
+func lockPath(path string) string {
 	if runtime.GOOS == "windows" {
-		path, flag = path+".lock", os.O_CREATE|os.O_RDWR
+		return path + ".lock"
 	}
-	lock := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(flag))
-	locked, err := lock.TryLock()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("locking the journal %s: %w", path, err)
-	case !locked:
-		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+	return path
+}
+
+// hold locks a file, and makes it if it is missing. The lock is the operating
+// system's and ends with the process.
+func hold(path string) (*flock.Flock, error) {
+	for {
+		lock := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+		locked, err := lock.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		if !locked {
+			return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+		}
+		held, err1 := lock.Stat()
+		now, err2 := os.Stat(path)
+		if err1 == nil && err2 == nil && os.SameFile(held, now) {
+			return lock, nil
+		}
+		_ = lock.Unlock() // whoever had it before removed it
 	}
-	return lock, nil
 }
 
 // readJournal calls do with the records of a journal that is not to be changed,
@@ -149,11 +143,11 @@ func readJournal(path string, do func(record) error) (busy bool, err error) {
 		return false, err
 	}
 	defer file.Close()
-	if lock, err := lockFile(path, os.O_RDONLY); err == nil {
+	lock, err := hold(lockPath(path))
+	if err == nil {
 		defer func() { _ = lock.Unlock() }()
-	} else if busy = errors.Is(err, ErrLocked); !busy {
-		return false, err
 	}
+	busy = errors.Is(err, ErrLocked)
 	j := &journal{path: path, file: file}
 	whole, err := j.head()
 	if err == nil && whole {
@@ -174,10 +168,8 @@ func (j *journal) head() (whole bool, err error) {
 		return true, nil
 	case n < len(journalHead) && (strings.HasPrefix(journalHead, string(head)) || len(bytes.Trim(head, "\x00")) == 0):
 		return false, nil // new, or its very first write was cut off
-	case string(head) == oldHead:
-		return false, fmt.Errorf("%w: %s was written by an unreleased version, whose journals are not read; move it away: what it registered is found in the account", ErrJournal, j.path)
 	}
-	return false, fmt.Errorf("%w: %s is no journal; nothing was written to it", ErrJournal, j.path)
+	return false, fmt.Errorf("%w: %s is no journal of this version; nothing was written to it", ErrJournal, j.path)
 }
 
 // begin reads a journal to its end, and cuts a torn last line off.

@@ -149,7 +149,7 @@ func (j *Job) pairable(r *reading, s *api.Source, group []int) (some bool) {
 	k := j.put(s)
 	j.sources[k].reading, j.sources[k].entry = r.number, int32(group[0])
 	raw := s.Boundary()
-	j.shapeless, j.shaped = j.shapeless || raw == nil, j.shaped || raw != nil
+	j.shapeless = j.shapeless || raw == nil
 	shape, err := ledger.ParseGeometry(raw)
 	if err != nil && raw != nil {
 		return false // a boundary that nobody can read is none of ours

@@ -86,66 +86,58 @@ func (j *Job) findClashes(ctx context.Context) error {
 		return fmt.Errorf("keeping the boundaries of the account in a temporary file: %w", err)
 	}
 	var batch ledger.Batch
-	var open, stored []int // entries
-	add := func(to func(ledger.Entry) int, b box, p ledger.Period) {
-		area := ledger.Box{West: float64(b[0]), South: float64(b[1]), East: float64(b[2]), North: float64(b[3])}
-		to(ledger.Entry{Box: area, Period: p})
-	}
+	var open, stored []int // entries; behind stored ones the neighbours are
 	for i := range j.entries[:j.features] {
 		e := &j.entries[i]
 		switch {
 		case e.send || e.state == Unknown:
+			batch.Add(ledger.Entry{Box: e.box.wide(), Period: e.period})
 			open = append(open, i)
-			add(batch.Add, e.box, e.period)
 		case j.has(i):
+			batch.AddStored(ledger.Entry{Box: e.box.wide(), Period: e.period})
 			stored = append(stored, i)
 		}
 	}
 	if len(open) == 0 {
 		return nil
 	}
-	for _, i := range stored {
-		add(batch.AddStored, j.entries[i].box, j.entries[i].period)
-	}
 	for _, n := range j.neighbours.list {
-		add(batch.AddStored, n.box, n.period)
+		batch.AddStored(ledger.Entry{Box: n.box.wide(), Period: n.period})
+	}
+	entryOf := func(r ledger.Ref) int {
+		switch {
+		case !r.Stored:
+			return open[r.Index]
+		case int(r.Index) < len(stored):
+			return stored[r.Index]
+		}
+		return -1
 	}
 	load := func(r ledger.Ref) (*ledger.Shape, error) {
-		if k := int(r.Index) - len(stored); r.Stored && k >= 0 {
-			return j.neighbours.shape(k)
+		if i := entryOf(r); i >= 0 {
+			f, err := j.load(i)
+			return f.shape, err
 		}
-		list := open
-		if r.Stored {
-			list = stored
-		}
-		f, err := j.load(list[r.Index])
-		return f.shape, err
+		return j.neighbours.shape(int(r.Index) - len(stored))
 	}
 	j.progress(Progress{Stage: StageConflicts})
 	var mu sync.Mutex
 	return batch.EachNear(ctx, load, func(n int, self *ledger.Shape, before ledger.Ref, other *ledger.Shape) (bool, error) {
+		i, k := open[n], entryOf(before)
 		// The order does not depend on a table of countries, which may differ from METI's.
-		const everywhere = "-"
-		one, two := ledger.Source{Shape: self, Country: everywhere}, ledger.Source{Shape: other, Country: everywhere}
-		one.Period = j.entries[open[n]].period
-		two.Period = one.Period // they meet
-		clash := !before.Stored && (ledger.NearConflict(one, two) || ledger.NearConflict(two, one))
-		conflict := ledger.Conflict(one, two)
-		i, k, theirs := open[n], -1, Party{}
-		switch at := int(before.Index) - len(stored); {
-		case !before.Stored:
-			k = open[before.Index]
-		case at < 0:
-			k = stored[before.Index]
-		default:
-			source := j.neighbours.list[at]
-			theirs = Party{ID: source.id, AltID: source.altID}
-			conflict = conflict && !j.replaces(i, source.id) && (j.CountryOf == nil || j.sameCountry(self, source.country))
+		of := func(s *ledger.Shape) ledger.Source {
+			return ledger.Source{Shape: s, Period: j.entries[i].period, Country: "-"}
 		}
+		conflict, theirs := ledger.Conflict(of(self), of(other)), Party{}
 		if k >= 0 {
 			theirs = j.party(k)
-			conflict = conflict && (j.CountryOf == nil || j.sameCountry(self, j.CountryOf(other)))
+			conflict = conflict && j.inOneCountry(self, func() string { return j.CountryOf(other) })
+		} else {
+			source := j.neighbours.list[int(before.Index)-len(stored)]
+			theirs = Party{ID: source.id, AltID: source.altID}
+			conflict = conflict && !j.replaces(i, source.id) && j.inOneCountry(self, func() string { return source.country })
 		}
+		clash := !before.Stored && (ledger.NearConflict(of(self), of(other)) || ledger.NearConflict(of(other), of(self)))
 		mu.Lock()
 		defer mu.Unlock()
 		if clash {
@@ -160,14 +152,19 @@ func (j *Job) findClashes(ctx context.Context) error {
 		}
 		if max(len(j.order.clash[i]), len(j.order.with[i])) >= mostClashes {
 			j.order.crowded[i] = true
-			return false, nil
 		}
-		return true, nil
+		return !j.order.crowded[i], nil
 	})
 }
 
-func (j *Job) sameCountry(self *ledger.Shape, country string) bool {
-	return country != "" && j.CountryOf(self) == country
+// inOneCountry reports whether a shape lies in the country of another source, as
+// far as is known.
+func (j *Job) inOneCountry(self *ledger.Shape, country func() string) bool {
+	if j.CountryOf == nil {
+		return true
+	}
+	ours := j.CountryOf(self)
+	return ours != "" && ours == country()
 }
 
 // replaces reports whether a source is the one that an entry replaces: it will

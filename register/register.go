@@ -305,7 +305,6 @@ type Job struct {
 	whole      bool      // the account was listed
 	unfiltered bool      // the server ignores the filter by alt_id
 	shapeless  bool      // it has hidden a boundary
-	shaped     bool      // it has told one
 	lacking    error     // ErrIncomplete: nothing may be sent
 	neighbours neighbours
 	order      order

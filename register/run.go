@@ -305,8 +305,8 @@ func (r *run) unsettled(i int) bool {
 // blocked reports whether an entry must not be sent yet: it would conflict with
 // one before it that is not settled, or with one whose outcome is not known; or
 // it has the id and the period of one. A batch is stored in its order, so that
-// what stands before it in the same batch does not block it, unless METI tells
-// no boundary by which the two could be told apart.
+// what stands before it in the same batch does not block it, but one of its group,
+// for METI may tell no boundary by which the two could be told apart.
 func (r *run) blocked(i int, batch map[int]bool) bool {
 	e := &r.entries[i]
 	if r.target.Sandbox {
@@ -326,7 +326,7 @@ func (r *run) blocked(i int, batch map[int]bool) bool {
 		return true
 	}
 	for o := range r.group(e.altID, e.period) {
-		if o != i && (blocks(o) || batch[o] && (r.shapeless || !r.shaped)) {
+		if o != i && (blocks(o) || batch[o]) {
 			return true
 		}
 	}
@@ -583,8 +583,6 @@ func (r *run) register(q *request, sources []*api.Source) bool {
 	replaces := false
 	for n, i := range q.entries {
 		replaces = replaces || q.marks[n].Replaces != ""
-		hidden := sources[n].Boundary() == nil
-		r.shapeless, r.shaped = r.shapeless || hidden, r.shaped || !hidden
 		k := r.put(sources[n])
 		if r.sources[k].conflict > 0 {
 			r.conflicts++
