@@ -123,6 +123,37 @@ func TestReplaceKilled(t *testing.T) {
 	}
 }
 
+// A boundary is corrected twice, and the first correction was killed before the
+// old source was deleted: in the end there is the last one alone.
+func TestReplacedTwice(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for _, method := range []string{http.MethodPost, http.MethodDelete} {
+			synctest.Test(t, func(t *testing.T) {
+				m := metisOf(t)
+				path := file(t, collection(square("a", 1), square("b", 2)))
+				o := register.Options{Input: path, Changed: register.Renew}
+				if got := m.run(t.Context(), t, o); got.err != nil {
+					t.Fatal(got.err)
+				}
+				time.Sleep(time.Hour)
+				write(t, path, collection(square("a", 10), square("b", 2)))
+				m.killing(t, o, method, 1, after)
+				write(t, path, collection(square("a", 20), square("b", 2)))
+				for range 2 {
+					if got := m.run(t.Context(), t, o); got.err != nil || got.outcomes() != "a registered, b registered" {
+						t.Fatal(got.outcomes(), got.err)
+					}
+					time.Sleep(time.Hour)
+				}
+				posts := len(m.posts)
+				if got := m.run(t.Context(), t, o); got.err != nil || len(m.posts) != posts || len(m.emulatorSources(t)) != 2 {
+					t.Errorf("%s, after: %v: %s %v, %d sources", method, after, got.outcomes(), got.err, len(m.emulatorSources(t)))
+				}
+			})
+		}
+	}
+}
+
 // What an answer that was lost made of a replacement is found, and the old
 // source deleted.
 func TestReplaceLost(t *testing.T) {

@@ -409,10 +409,10 @@ func (j *Job) decide(r *reading, entries []int) {
 	for _, k := range r.gone {
 		waits(int(j.sources[k].entry), j.visible(k))
 	}
-	nobodys := map[int]int32{} // a source of the group that is no feature's, by entry
+	nobodys := map[int]int32{} // a source of the group that is no feature's, and to stay, by entry
 	for k := range j.sources {
 		s := &j.sources[k]
-		if s.reading != r.number || s.paired && !j.former(int(s.entry)) {
+		if s.reading != r.number || s.paired && !j.former(int(s.entry)) || j.isReplaced(int32(k)) {
 			continue
 		}
 		for i := range j.group(j.entries[s.entry].altID, j.entries[s.entry].period) {

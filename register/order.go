@@ -128,7 +128,8 @@ func (j *Job) findClashes(ctx context.Context) error {
 		of := func(s *ledger.Shape) ledger.Source {
 			return ledger.Source{Shape: s, Period: j.entries[i].period, Country: "-"}
 		}
-		conflict, theirs := ledger.Conflict(of(self), of(other)), Party{}
+		conflict := ledger.Conflict(of(self), of(other))
+		var theirs Party
 		if k >= 0 {
 			theirs = j.party(k)
 			conflict = conflict && j.inOneCountry(self, func() string { return j.CountryOf(other) })

@@ -147,11 +147,16 @@ func (r *run) leave(q *request, ids []string) {
 	}
 }
 
+// isReplaced reports whether a source stands beside its successor.
+func (j *Job) isReplaced(k int32) bool {
+	i := j.sources[k].successor
+	return i >= 0 && j.entries[i].source >= 0 && j.entries[i].source != k
+}
+
 // replaced gives the sources that METI has beside their successors.
 func (j *Job) replaced() (list []int32) {
 	for k := range j.sources {
-		s := &j.sources[k]
-		if i := s.successor; i >= 0 && s.reading > 0 && j.has(int(i)) && j.entries[i].source != int32(k) {
+		if s := &j.sources[k]; s.reading > 0 && j.isReplaced(int32(k)) && j.has(int(s.successor)) {
 			list = append(list, int32(k))
 		}
 	}
