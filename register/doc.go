@@ -114,5 +114,5 @@
 //
 // Geometry is never kept: the input is read again, feature by feature, and
 // boundaries of the account that are needed are put into a temporary file. Some
-// two hundred bytes a feature remain, whatever its geometry.
+// three hundred bytes a feature and its source remain, whatever their geometry.
 package register

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/ledger"
 	"github.com/meti-go/meti/wire"
 )
 
@@ -56,9 +57,9 @@ type request struct {
 // answer is what came of a request.
 type answer struct {
 	*request
-	features []loaded
-	sources  []*api.Source
-	err      error
+	shapes  []*ledger.Shape // of the features
+	sources []*api.Source
+	err     error
 }
 
 // Run registers what the plan says, in the input's order. The package
@@ -361,18 +362,7 @@ func (r *run) post(q *request) {
 	}
 	r.requests = append(r.requests, q)
 	r.underWay++
-	go func() {
-		a := answer{request: q, features: make([]loaded, len(q.entries))}
-		for k, i := range q.entries {
-			if a.features[k], a.err = r.load(i); a.err != nil {
-				break
-			}
-		}
-		if a.err == nil {
-			a.sources, a.err = r.create(q.entries, a.features)
-		}
-		r.answers <- a
-	}()
+	go func() { r.answers <- r.send(q) }()
 }
 
 // write appends a record behind one that says whose it is.
@@ -386,24 +376,28 @@ func (j *Job) write(rec record) error {
 	return j.journal.append(rec)
 }
 
-// create makes the request. It outlives an interruption for a while.
-func (r *run) create(entries []int, list []loaded) ([]*api.Source, error) {
+// send makes a request. It outlives an interruption for a while.
+func (r *run) send(q *request) (a answer) {
+	a.request = q
+	body := r.Attributes
+	body.FeatureCollection.Features = make([]api.Feature, len(q.entries))
+	for n, i := range q.entries {
+		f, err := r.load(i)
+		if err != nil {
+			a.err = err
+			return a
+		}
+		a.shapes = append(a.shapes, f.shape)
+		e := &r.entries[i]
+		body.FeatureCollection.Features[n] = api.Feature{ID: e.altID, Geometry: f.geometry, Properties: api.FeatureProperties{
+			StartAt: wire.TimeFromText(e.period.Start.String()),
+			EndAt:   wire.TimeFromText(e.period.End.String()),
+		}}
+	}
 	ctx, cancel := context.WithTimeout(r.hard, longestRequest)
 	defer cancel()
-	body := r.Attributes
-	body.FeatureCollection.Features = make([]api.Feature, len(list))
-	for k, i := range entries {
-		e := &r.entries[i]
-		body.FeatureCollection.Features[k] = api.Feature{
-			ID:       e.altID,
-			Geometry: list[k].geometry,
-			Properties: api.FeatureProperties{
-				StartAt: wire.TimeFromText(e.period.Start.String()),
-				EndAt:   wire.TimeFromText(e.period.End.String()),
-			},
-		}
-	}
-	return r.Client.Sources.Create(ctx, body)
+	a.sources, a.err = r.Client.Sources.Create(ctx, body)
+	return a
 }
 
 // take takes in what came of a request: the table of the package documentation,
@@ -564,7 +558,7 @@ func (r *run) accept(a answer, sources []*api.Source) {
 	}
 	if !r.proven && !r.target.Sandbox {
 		r.proven = true
-		r.stop(r.readBack(a.entries[0], a.features[0], sources[0]))
+		r.stop(r.readBack(a.entries[0], a.shapes[0], sources[0]))
 	}
 }
 
@@ -628,7 +622,7 @@ func (r *run) fit(a answer) (paired []*api.Source, err error) {
 	for n, i := range a.entries {
 		e := &r.entries[i]
 		is := func(s *api.Source) bool {
-			return free[s.ID] && together(e.period, periodOf(s)) && sameBoundary(a.features[n].shape, s)
+			return free[s.ID] && together(e.period, periodOf(s)) && sameBoundary(a.shapes[n], s)
 		}
 		k := slices.IndexFunc(a.sources, func(s *api.Source) bool { return s.AltID == e.altID && is(s) })
 		if there := a.sources[n]; k < 0 && there.AltID != "" && is(there) {
@@ -645,7 +639,7 @@ func (r *run) fit(a answer) (paired []*api.Source, err error) {
 
 // readBack reads the first success again, as the next run would: by its alt_id.
 // It must be there when the settling time has passed, and be what was sent.
-func (r *run) readBack(i int, f loaded, sent *api.Source) error {
+func (r *run) readBack(i int, shape *ledger.Shape, sent *api.Source) error {
 	e := &r.entries[i]
 	deadline, pause := time.Now().Add(r.Settle), r.Settle/100
 	for {
@@ -662,7 +656,7 @@ func (r *run) readBack(i int, f loaded, sent *api.Source) error {
 		case err != nil || there == nil && !last:
 		case there == nil:
 			return fmt.Errorf("%w: %s is not found by %q, under which it was registered; nothing more was sent", ErrAltered, sent.ID, e.altID)
-		case !together(e.period, periodOf(there)) || !sameBoundary(f.shape, there):
+		case !together(e.period, periodOf(there)) || !sameBoundary(shape, there):
 			return fmt.Errorf("%w: %q has another period or boundary than it was sent with; nothing more was sent", ErrAltered, e.altID)
 		default:
 			return nil
