@@ -31,13 +31,15 @@ func (r *run) settle() {
 	if len(entries) == 0 {
 		return
 	}
-	err := r.compare(r.ctx, entries)
-	if err != nil && !errors.Is(err, ErrIncomplete) {
+	defer r.postpone()
+	if err := r.compare(r.ctx, entries); err != nil {
 		r.notRead(err)
 		return
 	}
-	r.stop(err)
 	r.unread = 0
+	if r.closing {
+		return
+	}
 	open := r.open()
 	for _, i := range entries {
 		e := &r.entries[i]
@@ -45,29 +47,34 @@ func (r *run) settle() {
 		case open[i] && r.has(i) && !r.former(i) && r.sources[e.source].successor != int32(i):
 			r.became(i, e.source)
 			r.lost, r.proven = 0, true // it was read
-		case e.state != Unknown && !r.closing:
+		case e.state != Unknown:
 			r.choose(i)
 			r.first = min(r.first, i)
 		}
 	}
 	r.closeRequests()
 	r.removeReplaced()
-	r.postpone()
 }
 
-// notRead notes that nothing could be looked up.
+// notRead notes that nothing could be looked up. What is asked for in vain too
+// often, or will not be told, stays unknown.
 func (r *run) notRead(err error) {
 	if r.ctx.Err() != nil {
 		return
 	}
-	r.unread++
-	if errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden) || errors.Is(err, ErrAltered) || r.unread >= unreadInARow && r.nextDue().IsZero() {
-		r.stop(fmt.Errorf("what became of requests cannot be looked up: %w", err))
-		for i := range r.entries {
-			r.entries[i].await = false // they stay unknown
+	final := slices.ContainsFunc([]error{api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, ErrAltered, ErrIncomplete},
+		func(class error) bool { return errors.Is(err, class) })
+	if r.unread++; !final && (r.unread < unreadInARow || !r.nextDue().IsZero()) {
+		return
+	}
+	r.stop(fmt.Errorf("what METI has cannot be read again: %w", err))
+	open := r.open()
+	for i := range r.entries {
+		e := &r.entries[i]
+		if e.await = false; open[i] && !r.has(i) {
+			e.state = Unknown
 		}
 	}
-	r.postpone()
 }
 
 // postpone says when what is unknown is looked for again: sooner at first, and
