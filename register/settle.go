@@ -1,6 +1,7 @@
 package register
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -194,7 +195,9 @@ func (r *run) removeReplaced() {
 	group.SetLimit(atOnce)
 	for n, k := range list {
 		group.Go(func() error {
-			failed[n] = r.Client.Sources.Delete(r.hard, r.sources[k].id)
+			ctx, cancel := context.WithTimeout(r.hard, longestRequest)
+			defer cancel()
+			failed[n] = r.Client.Sources.Delete(ctx, r.sources[k].id)
 			return nil
 		})
 	}
