@@ -607,7 +607,7 @@ func TestAMissingScopeIsNotSent(t *testing.T) {
 		for name, call := range map[string]func(context.Context, *Client) error{"write:sources": create, "delete:sources": del} {
 			err := call(t.Context(), c)
 			var scope *authn.ScopeError
-			if !errors.Is(err, ErrForbidden) || !errors.As(err, &scope) || !slices.Equal(scope.Missing(), []string{name}) ||
+			if !errors.Is(err, ErrForbidden) || !errors.As(err, &scope) || !slices.Equal(scope.Need, []string{name}) || !slices.Equal(scope.Have, []string{"read:sources"}) ||
 				!strings.Contains(err.Error(), "needs the scope "+name+", the token has read:sources: ask your Auth0 administrator for "+name) {
 				t.Error(err)
 			}

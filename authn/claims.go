@@ -105,3 +105,8 @@ func claimTime(raw json.RawMessage) time.Time {
 	}
 	return time.Unix(int64(seconds), 0).UTC()
 }
+
+// headerSafe reports whether token can stand in a header: visible ASCII.
+func headerSafe(token string) bool {
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}

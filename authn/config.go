@@ -2,6 +2,7 @@ package authn
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,15 +22,8 @@ const (
 	DefaultAudience = "https://api.meti.millpont.com"
 )
 
-const (
-	// tokenPath is where Auth0 answers token requests [A].
-	tokenPath = "/oauth/token"
-	// fetchCap is the longest that one fetch takes, repeats and waits included.
-	fetchCap = 30 * time.Second
-)
-
-// defaultScopes are METI's three [A].
-var defaultScopes = []string{"read:sources", "write:sources", "delete:sources"}
+// tokenPath is where Auth0 answers token requests [A].
+const tokenPath = "/oauth/token"
 
 // Config says which tokens a [Source] gets, and from where. Domain, ClientID
 // and ClientSecret are required; white space around them is taken off.
@@ -55,7 +49,6 @@ type Config struct {
 	Lazy bool
 	// Store shares tokens with other processes or machines; nil shares none.
 	Store Store `json:"-"`
-
 	// Transport sends the token requests; nil means one that respects the
 	// proxy variables and the system's roots.
 	Transport http.RoundTripper `json:"-"`
@@ -65,6 +58,38 @@ type Config struct {
 
 	variables map[string]string // that fill the fields, nil where none were read
 }
+
+// Store keeps tokens where other processes, or other machines, find them: a
+// fleet then spends one token where it would spend one each. Package
+// authn/filestore is one for the processes of a machine.
+//
+// Keys are 64 hexadecimal digits: a hash of domain, client, audience, scopes
+// and secret, so that no configuration finds another's token. Values hold an
+// access token: keep them as safe as the secret itself.
+//
+// A store that fails is told of once, by [Config.Warn], and never stops a
+// token: the source then gets its own. All methods must be safe for concurrent
+// use and return when ctx ends.
+type Store interface {
+	// Load returns what was saved last under key; nil where nothing is.
+	Load(ctx context.Context, key string) ([]byte, error)
+	// Save keeps value under key; it is of no use after expires.
+	Save(ctx context.Context, key string, value []byte, expires time.Time) error
+	// Lock waits until nobody else holds the lock of key. It may end by itself,
+	// after 45 seconds or more, so that a holder which died stops nobody: two
+	// that hold it spend a token too many, and no more.
+	Lock(ctx context.Context, key string) (unlock func(), err error)
+}
+
+// ConfigError says what is wrong with a [Config], or with the environment that
+// it is read from. It never repeats the value.
+type ConfigError struct {
+	Name    string // of the environment variable, or of the field, as in Config.Domain
+	Problem string // what is wrong
+}
+
+// Error names what is wrong, and the problem.
+func (e *ConfigError) Error() string { return "authn: " + e.Name + " " + e.Problem }
 
 // FromEnv reads a Config from the environment:
 //
@@ -93,12 +118,12 @@ func FromEnv() (Config, error) {
 	c.Audience = read("Audience", "AUTH0_AUDIENCE")
 	c.BaseURL = read("BaseURL", "METI_BASE_URL")
 	c.ClientID = read("ClientID", "METI_CLIENT_ID", "CLIENT_ID")
+	file := read("ClientSecret", "METI_CLIENT_SECRET_FILE")
 	c.ClientSecret = Secret(read("ClientSecret", "METI_CLIENT_SECRET", "METI_CLIENT_SECRET_FILE", "CLIENT_SECRET"))
-	switch file := strings.TrimSpace(os.Getenv("METI_CLIENT_SECRET_FILE")); {
-	case file == "":
-	case c.variables["ClientSecret"] == "METI_CLIENT_SECRET":
+	if file != "" && c.variables["ClientSecret"] == "METI_CLIENT_SECRET" {
 		return Config{}, c.wrong("ClientSecret", "is set beside METI_CLIENT_SECRET_FILE: unset one of them")
-	default:
+	}
+	if file != "" {
 		var err error
 		if c.ClientSecret, err = readSecret(file); err != nil {
 			return Config{}, c.wrong("ClientSecret", "cannot be used: "+err.Error())
@@ -122,15 +147,14 @@ func readSecret(name string) (Secret, error) {
 	text := trim(string(raw))
 	switch {
 	case err != nil:
-		return "", err
 	case len(raw) > most:
-		return "", fmt.Errorf("%s is larger than %d bytes", name, most)
+		err = fmt.Errorf("%s is larger than %d bytes", name, most)
 	case text == "":
-		return "", errors.New(name + " is empty")
+		err = errors.New(name + " is empty")
 	case strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff"):
-		return "", errors.New(name + " is written in UTF-16: save it as UTF-8")
+		err = errors.New(name + " is written in UTF-16: save it as UTF-8")
 	}
-	return Secret(text), nil
+	return Secret(text), err
 }
 
 // trim takes off white space, and the byte order mark that editors on Windows
@@ -142,23 +166,23 @@ func trim(text string) string {
 // complete trims and fills in c, and says all that is wrong with it.
 func (c *Config) complete() error {
 	var errs []error
-	wrong := func(field, problem string) {
-		if problem != "" {
-			errs = append(errs, c.wrong(field, problem))
-		}
-	}
-	var err error
-	if c.Domain, err = parseDomain(c.Domain); err != nil {
+	wrong := func(field, problem string) { errs = append(errs, c.wrong(field, problem)) }
+	domain, err := parseDomain(c.Domain)
+	if err != nil {
 		wrong("Domain", err.Error())
 	}
-	c.ClientID, c.ClientSecret = trim(c.ClientID), Secret(trim(string(c.ClientSecret)))
-	wrong("ClientID", credentialProblem(c.ClientID))
-	wrong("ClientSecret", credentialProblem(string(c.ClientSecret)))
-
+	c.Domain, c.ClientID, c.ClientSecret = domain, trim(c.ClientID), Secret(trim(string(c.ClientSecret)))
+	for _, field := range [][2]string{{"ClientID", c.ClientID}, {"ClientSecret", string(c.ClientSecret)}} {
+		if name, text := field[0], field[1]; text == "" {
+			wrong(name, "is missing")
+		} else if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			wrong(name, "has a control character inside, such as a line break: was more pasted than one line?")
+		}
+	}
 	// Trailing slashes are kept: to Auth0 that is another audience.
 	c.Audience = cmp.Or(strings.TrimSpace(c.Audience), DefaultAudience)
-	if c.Scopes == nil {
-		c.Scopes = defaultScopes
+	if c.Scopes == nil { // METI's three [A]
+		c.Scopes = []string{"read:sources", "write:sources", "delete:sources"}
 	}
 	c.Scopes = slices.Clone(c.Scopes)
 	for _, scope := range c.Scopes {
@@ -178,17 +202,6 @@ func (c *Config) complete() error {
 		c.Warn = func(err error) { slog.Warn(err.Error()) }
 	}
 	return errors.Join(errs...)
-}
-
-// credentialProblem says what is wrong with a client ID or secret.
-func credentialProblem(text string) string {
-	switch {
-	case text == "":
-		return "is missing"
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "has a control character inside, such as a line break: was more pasted than one line?"
-	}
-	return ""
 }
 
 // parseDomain reads an Auth0 domain as people paste it (a host, or a URL with
@@ -218,18 +231,5 @@ func parseDomain(text string) (string, error) {
 func (c *Config) name(field string) string { return cmp.Or(c.variables[field], "Config."+field) }
 
 func (c *Config) wrong(field, problem string) *ConfigError {
-	return &ConfigError{Field: field, Variable: c.variables[field], Problem: problem}
-}
-
-// ConfigError says what is wrong with a [Config], or with the environment that
-// it is read from. It never repeats the value.
-type ConfigError struct {
-	Field    string // of Config, such as ClientID
-	Variable string // the environment variable that fills it, "" where the environment was not read
-	Problem  string // what is wrong
-}
-
-// Error names the field, its variable and the problem.
-func (e *ConfigError) Error() string {
-	return "authn: " + cmp.Or(e.Variable, "Config."+e.Field) + " " + e.Problem
+	return &ConfigError{c.name(field), problem}
 }

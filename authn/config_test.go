@@ -106,7 +106,7 @@ func TestNewSaysAllThatIsWrong(t *testing.T) {
 			t.Errorf("%s is not named: %v", want, err)
 		}
 	}
-	if e, ok := errors.AsType[*ConfigError](err); !ok || e.Field != "Domain" {
+	if e, ok := errors.AsType[*ConfigError](err); !ok || e.Name != "Config.Domain" {
 		t.Errorf("%#v", e)
 	}
 	for _, secret := range []Secret{"two\nlines", "a\x00b"} {

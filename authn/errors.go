@@ -52,18 +52,14 @@ func (e *FetchError) Refused() bool { return e.class == refused }
 
 // Error says what happened and what to do.
 func (e *FetchError) Error() string {
-	text := "authn: no token from " + e.Domain
+	parts := []string{"authn: no token from " + e.Domain, e.Code, e.Description}
 	if e.Status != 0 {
-		text += ": " + strings.TrimSpace(strconv.Itoa(e.Status)+" "+http.StatusText(e.Status))
-	}
-	for _, part := range []string{e.Code, e.Description} {
-		if part != "" {
-			text += ": " + part
-		}
+		parts[0] += ": " + strings.TrimSpace(strconv.Itoa(e.Status)+" "+http.StatusText(e.Status))
 	}
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		parts = append(parts, e.Err.Error())
 	}
+	text := strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ": ")
 	if e.RetryAfter > 0 {
 		text += "; asked to wait " + e.RetryAfter.Round(time.Second).String()
 	}
@@ -102,13 +98,9 @@ type ScopeError struct {
 	Have      []string // the scopes that were granted
 }
 
-// Missing returns the scopes in Need that are not in Have.
-func (e *ScopeError) Missing() []string {
-	return slices.DeleteFunc(slices.Clone(e.Need), func(scope string) bool { return slices.Contains(e.Have, scope) })
-}
-
 // Error names what is needed, what there is, and whom to ask.
 func (e *ScopeError) Error() string {
+	missing := slices.DeleteFunc(slices.Clone(e.Need), func(scope string) bool { return slices.Contains(e.Have, scope) })
 	return fmt.Sprintf("%s needs the scope %s, the token has %s: ask your Auth0 administrator for %s",
-		e.Operation, strings.Join(e.Need, " "), cmp.Or(strings.Join(e.Have, " "), "none"), strings.Join(e.Missing(), " "))
+		e.Operation, strings.Join(e.Need, " "), cmp.Or(strings.Join(e.Have, " "), "none"), strings.Join(missing, " "))
 }

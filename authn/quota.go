@@ -30,35 +30,30 @@ var bucket = regexp.MustCompile(`\bb=([a-z_]{1,24});\s*q=(\d{1,9});\s*r=(\d{1,9}
 // Retry-After and the resets of what is used up; 0 when no header says.
 func readQuota(header http.Header, status int, now time.Time) (quota []Quota, wait time.Duration) {
 	wait = safehttp.RetryAfter(header, now)
-	add := func(name string, limit, remaining int64, left time.Duration) {
+	add := func(name string, limit, remaining int64, left time.Duration, usedUp bool) {
 		q := Quota{Name: name, Limit: int(limit), Remaining: int(remaining)}
 		if left > 0 {
 			q.Reset = now.Add(left)
 		}
-		quota = append(quota, q)
-	}
-	buckets := strings.Join(header.Values("Auth0-Client-Quota-Limit"), ",")
-	for _, b := range bucket.FindAllStringSubmatch(buckets, 16) {
-		remaining, left := number(b[3]), safehttp.Seconds(number(b[4]))
-		add(b[1], number(b[2]), remaining, left)
-		if remaining == 0 {
+		if limit >= 0 && remaining >= 0 {
+			quota = append(quota, q)
+		}
+		if usedUp {
 			wait = max(wait, left)
 		}
 	}
-	limit, remaining := number(header.Get("X-Ratelimit-Limit")), number(header.Get("X-Ratelimit-Remaining"))
-	reset := number(header.Get("X-Ratelimit-Reset"))
+	buckets := strings.Join(header.Values("Auth0-Client-Quota-Limit"), ",")
+	for _, b := range bucket.FindAllStringSubmatch(buckets, 16) {
+		remaining := number(b[3])
+		add(b[1], number(b[2]), remaining, safehttp.Seconds(number(b[4])), remaining == 0)
+	}
+	remaining, reset := number(header.Get("X-Ratelimit-Remaining")), number(header.Get("X-Ratelimit-Reset"))
 	if reset >= 1e8 { // Auth0 sends seconds since 1970, others what is left
 		reset -= safehttp.ServerTime(header, now).Unix()
 	}
-	left := safehttp.Seconds(reset)
-	if limit >= 0 && remaining >= 0 {
-		add("requests", limit, remaining, left)
-	}
 	// Every answer has these headers, whatever its status: the reset is a
 	// reason to wait only where it says that nothing is left.
-	if status == http.StatusTooManyRequests || remaining == 0 {
-		wait = max(wait, left)
-	}
+	add("requests", number(header.Get("X-Ratelimit-Limit")), remaining, safehttp.Seconds(reset), status == http.StatusTooManyRequests || remaining == 0)
 	return quota, wait
 }
 

@@ -47,12 +47,12 @@ func askBy(t testing.TB, domain string, transport http.RoundTripper, token strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.current.Store(&held{grant: newGrant(token, time.Time{}, 0, nil, false)})
+	s.current.Store(newGrant(entry{AccessToken: token}, time.Now()))
 	h, failure := s.request(context.Background())
 	if failure != nil {
 		return nil, failure
 	}
-	return h.grant, nil
+	return h, nil
 }
 
 // classOf is the class of a failure, and gaveUp, which none of these is, where
@@ -352,8 +352,8 @@ func TestRecordedAnswers(t *testing.T) {
 			if class, ok := want[filepath.Base(file)]; !ok || classOf(err) != class {
 				t.Fatalf("want %v: %v", class, err)
 			}
-			if err == nil && g.life != 3600e9 && g.life != 86400e9 {
-				t.Error(g.life)
+			if err == nil && safehttp.Seconds(g.entry.Life) != 3600e9 && safehttp.Seconds(g.entry.Life) != 86400e9 {
+				t.Error(safehttp.Seconds(g.entry.Life))
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package authn
 import (
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/meti-go/meti/internal/safehttp"
 )
@@ -28,8 +27,5 @@ func (s Secret) String() string {
 // would otherwise show the text.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText writes what [Secret.String] returns; encoding/json uses it too.
+// MarshalText writes what [Secret.String] returns, for encoding/json and slog.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue logs what [Secret.String] returns.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

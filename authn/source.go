@@ -26,8 +26,8 @@
 // A token is renewed early by the smaller of 30 seconds and a quarter of its
 // lifetime, less a random part so that many processes do not ask in step. A
 // call that comes then starts the renewal in the background and goes on with
-// the old token; with [Config.Lazy] it waits for the new one. A token lives as
-// long as the answer says, or else its own exp, or else for an hour.
+// the old token. A token lives as long as the answer says, or else its own exp,
+// or else for an hour.
 //
 // # When it fails
 //
@@ -35,52 +35,28 @@
 // proxy's page) are repeated with growing delays inside the fetch, a 429 never
 // before the reset that the server named. Permanent ones are remembered for 10
 // seconds, and a wait that the server asked for until it is over: calls
-// meanwhile fail with the same error and ask nobody. While the old token is
-// valid, a failed renewal is no error, and is tried again later.
+// meanwhile fail with the same error. While the old token is valid, a failed
+// renewal is no error, and is tried again later.
 package authn
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
-const (
-	// maxMargin is how early a token is renewed, at most [A].
-	maxMargin = 30 * time.Second
-	// permanentFor is how long a permanent failure is remembered.
-	permanentFor = 10 * time.Second
-	// maxWaitKept bounds the same for a wait that the server asked for: Auth0's
-	// longest bucket is a day.
-	maxWaitKept = 24 * time.Hour
-	// maxRefusals is how many tokens [Source.Invalidate] drops at once.
-	maxRefusals = 100
-)
-
-// before reports whether now comes before t on the monotonic clock and on the
-// wall clock: one stands still while a machine sleeps, and the other can be set
-// back.
-func before(now, t time.Time) bool { return now.Before(t) && now.Round(0).Before(t) }
-
-// held is a grant while it is kept.
-type held struct {
-	grant *Grant
-	renew time.Time // from here on calls renew it
-	end   time.Time // from here on no call uses it
-}
-
-// fetch is one fetch under way, whoever waits for it.
-type fetch struct {
-	old     *held // to be replaced, or nil
-	done    chan struct{}
-	last    atomic.Pointer[FetchError] // of the newest attempt that failed
-	grant   *Grant                     // once done
-	failure *FetchError                // once done
-}
+// maxRefusals is how many tokens [Source.Invalidate] drops at once.
+const maxRefusals = 100
 
 // Source gets and keeps the tokens of one [Config]. It is safe for concurrent
 // use, has nothing to close, and prints without secrets.
@@ -89,7 +65,7 @@ type Source struct {
 	secret  func() string    // a func, so that nothing prints it
 	key     string           // in the store
 	now     func() time.Time // time.Now
-	current atomic.Pointer[held]
+	current atomic.Pointer[Grant]
 	quota   atomic.Pointer[[]Quota]
 
 	opaqueWarning, storeWarning sync.Once
@@ -103,7 +79,14 @@ type Source struct {
 	counted  time.Time // when refusals were counted last
 }
 
-var _ oauth2.TokenSource = (*Source)(nil)
+// fetch is one fetch under way, whoever waits for it.
+type fetch struct {
+	old     *Grant // to be replaced, or nil
+	done    chan struct{}
+	last    atomic.Pointer[FetchError] // of the newest attempt that failed
+	grant   *Grant                     // once done
+	failure *FetchError                // once done
+}
 
 // New returns a Source for c. It makes no request. What is wrong with c is
 // said by [ConfigError].
@@ -111,10 +94,15 @@ func New(c Config) (*Source, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	key, secret := storeKey(c), string(c.ClientSecret)
+	secret := string(c.ClientSecret)
 	c.ClientSecret = ""
-	return &Source{config: c, secret: func() string { return secret }, key: key, now: time.Now}, nil
+	// JSON, so that no two configurations make the same bytes.
+	text, _ := json.Marshal([]string{c.Domain, c.ClientID, secret, c.Audience, strings.Join(c.Scopes, " ")})
+	sum := sha256.Sum256(text)
+	return &Source{config: c, secret: func() string { return secret }, key: hex.EncodeToString(sum[:]), now: time.Now}, nil
 }
+
+var _ oauth2.TokenSource = (*Source)(nil)
 
 // Quota returns what Auth0's latest answer, refusals included, said of how
 // many tokens are left; nil where it said nothing.
@@ -133,22 +121,59 @@ func (s *Source) String() string {
 	return fmt.Sprintf("tokens from %s for %s", s.config.Domain, s.config.Audience)
 }
 
-// hold decides how long g is used, which has left to live from a moment on.
-func (s *Source) hold(g *Grant, from time.Time, left time.Duration) *held {
-	end := from.Add(left - slack(g.life))
-	return &held{grant: g, end: end, renew: end.Add(-margin(g.life))}
+// Invalidate drops the cached token if it is still this one: call it with the
+// token that the service refused with 401. A late refusal of an older token
+// changes nothing, so any number of refusals costs one new token. A service that
+// refuses every token cannot use up a month's quota: after 100 dropped tokens,
+// one a minute is dropped.
+func (s *Source) Invalidate(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.current.Load()
+	if g == nil || g.AccessToken() != token {
+		return
+	}
+	now := s.now()
+	s.refusals = max(0, s.refusals-now.Sub(s.counted).Minutes())
+	s.counted = now
+	if s.refusals <= maxRefusals-1 {
+		s.refusals++
+		s.refused = g
+		s.current.Store(nil)
+	}
 }
 
-// valid reports whether h may still be used.
-func (s *Source) valid(h *held) bool { return h != nil && before(s.now(), h.end) }
+// before reports whether now comes before t on the monotonic clock and on the
+// wall clock: one stands still while a machine sleeps, and the other can be set
+// back.
+func (s *Source) before(t time.Time) bool {
+	now := s.now()
+	return now.Before(t) && now.Round(0).Before(t)
+}
 
-// slack is how long before its stated end a token is no longer used. A JWT's
-// times are whole seconds: the service may end it a second before expires_in
-// says.
-func slack(life time.Duration) time.Duration { return min(time.Second, life/4) }
+// valid reports whether g may still be used.
+func (s *Source) valid(g *Grant) bool { return g != nil && s.before(g.end) }
 
-// margin is how early a token of that lifetime is renewed.
-func margin(life time.Duration) time.Duration {
-	most := min(maxMargin, life/4)
-	return most - rand.N(most/3+1)
+// secrets are the texts that no error may show.
+func (s *Source) secrets() safehttp.Secrets {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	secrets := safehttp.Secrets{s.secret()}
+	for _, g := range []*Grant{s.refused, s.current.Load()} {
+		if g != nil {
+			secrets.Add(g.AccessToken())
+		}
+	}
+	return secrets
+}
+
+// failure makes the error of a request, without secrets: the standard library
+// quotes what a server sent.
+func (s *Source) failure(c class, err error, hint string) *FetchError {
+	if err != nil {
+		if text := safehttp.Line(s.secrets().Redact(err.Error()), 500); text != err.Error() {
+			err = errors.New(text)
+		}
+	}
+	return &FetchError{Domain: s.config.Domain, Err: err, Hint: hint, class: c}
 }
