@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -48,15 +49,13 @@ func proxy(r *http.Request) (*url.URL, error) {
 	if address == "" {
 		address = os.Getenv("https_proxy")
 	}
-	if r.URL.Scheme == "https" && address != "" && !readable(address) && !readable("http://"+address) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	if u, err := url.Parse(address); r.URL.Scheme == "https" && address != "http://" && (err != nil || u.Scheme == "" || u.Host == "") {
 		return nil, proxyError("the address of the proxy is not a URL") // and may hold a password
 	}
 	return http.ProxyFromEnvironment(r)
-}
-
-func readable(address string) bool {
-	u, err := url.Parse(address)
-	return err == nil && u.Scheme != "" && u.Host != ""
 }
 
 func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
