@@ -56,61 +56,50 @@ func (s *Source) Polygons() ([]Polygon, error) {
 	if text == nil {
 		return nil, nil
 	}
-	polygons, err := decodePolygons(text)
+	// Nearly all are written like this, and need not be walked over twice.
+	for i, begins := range []string{`{"type":"Polygon","coordinates":`, `{"type":"MultiPolygon","coordinates":`} {
+		if len(text) > len(begins) && string(text[:len(begins)]) == begins {
+			if polygons, err := decodeCoordinates(text[len(begins):], i+1, "}"); err == nil {
+				return polygons, nil
+			}
+		}
+	}
+	var geometry struct {
+		Type        string          `json:"type"`
+		Coordinates json.RawMessage `json:"coordinates"`
+	}
+	err := json.Unmarshal(text, &geometry)
+	depth := map[string]int{"Polygon": 1, "MultiPolygon": 2}[geometry.Type]
+	var polygons []Polygon
+	switch {
+	case err != nil:
+	case depth == 0:
+		err = fmt.Errorf("the type is %.40q, not Polygon or MultiPolygon", geometry.Type)
+	case geometry.Coordinates == nil:
+		err = errors.New("no coordinates")
+	default:
+		polygons, err = decodeCoordinates(geometry.Coordinates, depth, "")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("source %s: geometry: %w", s.ID, err)
 	}
 	return polygons, nil
 }
 
-func decodePolygons(text []byte) ([]Polygon, error) {
-	// Nearly all are written like this, and need not be walked over first.
-	for _, kind := range []string{`"Polygon"`, `"MultiPolygon"`} {
-		start := len(`{"type":`) + len(kind) + len(`,"coordinates":`)
-		if len(text) > start && string(text[:start]) == `{"type":`+kind+`,"coordinates":` {
-			if polygons, end, err := decodeCoordinates(text, start, kind); err == nil && string(text[end:]) == "}" {
-				return polygons, nil
-			}
-		}
-	}
-	var kind string
-	start := -1
-	end, ok := scan.Members(text, func(name, value []byte) bool {
-		switch string(name) {
-		case "type":
-			kind = string(value)
-		case "coordinates":
-			start = cap(text) - cap(value)
-		}
-		return true
-	})
-	if ok {
-		end = scan.SkipSpace(text, end)
-	}
-	switch {
-	case !ok || end < len(text):
-		return nil, unexpected(text, end, "a GeoJSON object")
-	case start < 0:
-		return nil, errors.New("no coordinates")
-	}
-	polygons, _, err := decodeCoordinates(text, start, kind)
-	return polygons, err
-}
-
-// decodeCoordinates decodes the coordinates at text[i] of a geometry of this
-// kind, a JSON string.
-func decodeCoordinates(text []byte, i int, kind string) (polygons []Polygon, end int, err error) {
-	depth := map[string]int{`"Polygon"`: 1, `"MultiPolygon"`: 2}[kind]
-	if depth == 0 {
-		return nil, i, fmt.Errorf("the type is %s, not Polygon or MultiPolygon", kind)
-	}
+// decodeCoordinates decodes the coordinates of a Polygon, of depth 1, or of a
+// MultiPolygon, of depth 2, behind which that much text has to follow.
+func decodeCoordinates(text []byte, depth int, rest string) ([]Polygon, error) {
 	// There are at most as many positions as brackets, so that the array is
 	// never moved.
-	c := coordinates{text: text, positions: make([][2]float64, 0, bytes.Count(text[i:], []byte{'['}))}
-	if end, err = c.list(i, depth); err != nil {
-		return nil, end, err
+	c := coordinates{text: text, positions: make([][2]float64, 0, bytes.Count(text, []byte{'['}))}
+	end, err := c.list(0, depth)
+	if err == nil && string(text[end:]) != rest {
+		err = c.unexpected(end, "the end")
 	}
-	return c.polygons, end, nil
+	if err != nil {
+		return nil, err
+	}
+	return c.polygons, nil
 }
 
 // coordinates are what is decoded of a text so far.
@@ -124,31 +113,33 @@ type coordinates struct {
 // list decodes the list at text[i]: of polygons at depth 2, of rings at depth 1,
 // of positions at depth 0.
 func (c *coordinates) list(i, depth int) (end int, err error) {
+	b := c.text
 	if depth == 0 {
-		start, want := len(c.positions), ""
-		if c.positions, end, want = scan.Positions(c.text, i, c.positions); want != "" {
-			return end, unexpected(c.text, end, want)
+		start := len(c.positions)
+		positions, end, want := scan.Positions(b, i, c.positions)
+		if want != "" {
+			return end, c.unexpected(end, want)
 		}
-		c.polygon = append(c.polygon, c.positions[start:len(c.positions):len(c.positions)])
+		c.positions, c.polygon = positions, append(c.polygon, positions[start:len(positions):len(positions)])
 		return end, nil
 	}
-	if i >= len(c.text) || c.text[i] != '[' {
-		return i, unexpected(c.text, i, "a list")
+	if i >= len(b) || b[i] != '[' {
+		return i, c.unexpected(i, "a list")
 	}
-	if i = scan.SkipSpace(c.text, i+1); i < len(c.text) && c.text[i] == ']' {
+	if i = scan.SkipSpace(b, i+1); i < len(b) && b[i] == ']' {
 		return i + 1, nil
 	}
 	for {
 		if i, err = c.list(i, depth-1); err != nil {
 			return i, err
 		}
-		if i = scan.SkipSpace(c.text, i); i >= len(c.text) || c.text[i] != ',' {
+		if i = scan.SkipSpace(b, i); i >= len(b) || b[i] != ',' {
 			break
 		}
-		i = scan.SkipSpace(c.text, i+1)
+		i = scan.SkipSpace(b, i+1)
 	}
-	if i >= len(c.text) || c.text[i] != ']' {
-		return i, unexpected(c.text, i, "a comma or a list's end")
+	if i >= len(b) || b[i] != ']' {
+		return i, c.unexpected(i, "a comma or a list's end")
 	}
 	if depth == 1 {
 		c.polygons, c.polygon = append(c.polygons, c.polygon), nil
@@ -157,9 +148,9 @@ func (c *coordinates) list(i, depth int) (end int, err error) {
 }
 
 // unexpected says that something else should stand at text[i].
-func unexpected(text []byte, i int, want string) error {
-	if i >= len(text) {
-		return fmt.Errorf("cut short after %d bytes, before %s", len(text), want)
+func (c *coordinates) unexpected(i int, want string) error {
+	if i >= len(c.text) {
+		return fmt.Errorf("the coordinates are cut short, before %s", want)
 	}
-	return fmt.Errorf("unexpected %q at byte %d instead of %s", text[i], i, want)
+	return fmt.Errorf("unexpected %q at byte %d of the coordinates instead of %s", c.text[i], i, want)
 }
