@@ -68,19 +68,20 @@ func (c *call) attempt(ctx context.Context, a *Attempt) (e *Error) {
 	response, unclear, err := c.send(ctx, cancel, t)
 	a.Duration = time.Since(start)
 	if err != nil {
-		e = c.broken(ctx, nil, err)
+		e = c.broken(ctx, false, err)
 		e.unclear = unclear
-	} else {
-		defer response.Body.Close()
-		answer := newAnswer(response, c.most, cancel)
-		e = c.judge(ctx, answer, t)
-		a.Status, a.Received = response.StatusCode, answer.wire.n
-		a.Duration += answer.wire.waited
+		return c.settle(e)
 	}
-	if e != nil {
-		c.settle(e)
+	defer response.Body.Close()
+	answer := newAnswer(response, c.most, cancel)
+	e = c.judge(ctx, answer, t)
+	a.Status, a.Received = response.StatusCode, answer.wire.n
+	a.Duration += answer.wire.waited
+	if e == nil {
+		return nil
 	}
-	return e
+	e.Status, e.RequestID = a.Status, requestID(response.Header, c.secrets)
+	return c.settle(e)
 }
 
 // unsent is the error of an attempt that was not made: the newest failure, if
@@ -100,25 +101,23 @@ func (c *call) unsent(e *Error) *Error {
 
 // settle says what a failed attempt means for the call: what may have been
 // carried out, and is not to be carried out twice, is not repeated.
-func (c *call) settle(e *Error) {
+func (c *call) settle(e *Error) *Error {
 	e.Attempts = c.sent
 	c.last = e
 	c.unclear = c.unclear || e.unclear
 	if c.operation.Repeatable {
-		return
+		return e
 	}
-	if c.unknown {
-		e.repeat = false
-	}
-	if e.unclear && c.operation.Method != http.MethodGet {
-		e.repeat = false
+	outcomeUnknown := e.unclear && c.operation.Method != http.MethodGet
+	e.repeat = e.repeat && !outcomeUnknown && !c.unknown
+	if outcomeUnknown {
 		e.classes = append(e.classes, ErrOutcomeUnknown)
-		hint := "it may have been carried out"
+		e.hint("it may have been carried out")
 		if !c.unknown {
-			hint += ": look its alt_ids up before sending it again"
+			e.Hint += ": look its alt_ids up before sending it again"
 		}
-		e.hint(hint)
 	}
+	return e
 }
 
 // answerOf carries out a call, and reads its answer.

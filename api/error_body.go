@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -33,27 +34,24 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 		return clean(string(body)), nil // plain text, or JSON that is cut short
 	}
 	members, _ := value.(map[string]any)
+	text := func(name string) string { return plain(members[name]) }
 	fields = fieldErrors(members["detail"], clean)
 	switch {
-	case plain(members["detail"]) != "":
-		message = plain(members["detail"])
+	case text("detail") != "":
+		message = text("detail")
 	case len(fields) > 0:
 		message = strings.Join(texts(fields[:min(3, len(fields))]), "; ")
 		if more := len(fields) - 3; more > 0 {
 			message += fmt.Sprintf("; and %d more", more)
 		}
-	case plain(members["message"]) != "":
+	case text("message") != "":
 		// The database's own shape has more to tell.
-		message = join(join(plain(members["message"]), plain(members["details"])), plain(members["hint"]))
-		if code := plain(members["code"]); code != "" {
+		message = join(join(text("message"), text("details")), text("hint"))
+		if code := text("code"); code != "" {
 			message += " (code " + code + ")"
 		}
 	default:
-		for _, value := range []any{members["error_description"], members["error"], members["title"], value, string(body)} {
-			if message = plain(value); message != "" {
-				break
-			}
-		}
+		message = cmp.Or(text("error_description"), text("error"), text("title"), plain(value), string(body))
 	}
 	return clean(message), fields
 }
@@ -61,11 +59,9 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 // fieldErrors reads the framework's list of what is wrong, or one of its
 // items; nil where it is none.
 func fieldErrors(detail any, clean func(string) string) (fields []FieldError) {
-	list, isList := detail.([]any)
+	list, _ := detail.([]any)
 	if _, isObject := detail.(map[string]any); isObject {
 		list = []any{detail}
-	} else if !isList {
-		return nil
 	}
 	for _, item := range list {
 		members, _ := item.(map[string]any)

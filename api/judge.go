@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,43 +13,17 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// meaning is what a status says that is no success.
-type meaning struct {
-	class   error
-	repeat  bool // another attempt may help
-	unclear bool // the request may have been carried out all the same
-	hint    string
-}
-
-var meanings = map[int]meaning{
-	400: {class: ErrInvalid},
-	401: {class: ErrUnauthorized},
-	403: {class: ErrForbidden},
-	404: {class: ErrNotFound},
-	407: {hint: safehttp.ProxyAdvice},
-	408: {unclear: true},
-	413: {class: ErrTooLarge, hint: "send fewer sources at once"},
-	422: {class: ErrInvalid},
-	429: {class: ErrRateLimited, repeat: true},
-	500: {class: ErrServer, repeat: true, unclear: true},
-	502: {class: ErrServer, repeat: true, unclear: true},
-	503: {class: ErrServer, repeat: true, unclear: true}, // an overloaded server may say so after it began
-	504: {class: ErrServer, repeat: true, unclear: true},
-}
-
-func meaningOf(status int) meaning {
-	m, known := meanings[status]
-	switch {
-	case known:
-	case status >= 500:
-		return meaning{class: ErrServer, unclear: true}
-	case status >= 300 && status < 400:
-		return meaning{class: ErrRedirect}
-	case status < 200:
-		return meaning{class: ErrBadAnswer, unclear: true}
+// What the statuses mean that are no success, some by themselves, and the
+// others by their hundreds.
+var (
+	classes = map[int]error{
+		400: ErrInvalid, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound,
+		413: ErrTooLarge, 422: ErrInvalid, 429: ErrRateLimited,
 	}
-	return m
-}
+	classesOfHundreds = map[int]error{1: ErrBadAnswer, 3: ErrRedirect, 5: ErrServer}
+	repeated          = map[int]bool{429: true, 500: true, 502: true, 503: true, 504: true}
+	hints             = map[int]string{407: safehttp.ProxyAdvice, 413: "send fewer sources at once"}
+)
 
 // judge says what an answer means: nil where the call has succeeded.
 func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
@@ -60,7 +35,7 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 		return nil
 	case c.read == nil || !a.isJSON():
 		// A page with status 200 is a proxy's or a portal's.
-		e := c.unreadable(a, errors.New("it is "+a.kind+", not JSON"))
+		e := c.unreadable(errors.New("it is " + a.kind + ", not JSON"))
 		c.keepBody(e, a)
 		e.hint("is " + c.client.Server() + " the METI API?")
 		return e
@@ -70,12 +45,10 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 	case err == nil:
 		a.drain()
 		return nil
-	case ctx.Err() != nil:
-		return c.broken(ctx, a, err)
-	case broken != nil:
-		return c.broken(ctx, a, broken)
+	case ctx.Err() != nil || broken != nil:
+		return c.broken(ctx, true, cmp.Or(broken, err))
 	}
-	e := c.unreadable(a, err)
+	e := c.unreadable(err)
 	e.repeat = errors.Is(err, io.ErrUnexpectedEOF)
 	return e
 }
@@ -88,17 +61,18 @@ func (c *call) refusal(a *answer, t token) *Error {
 		a.drain()
 		return nil
 	}
-	m := meaningOf(status)
 	e := newError(c.operation, "", nil)
-	if m.class != nil {
-		e.classes = []error{m.class}
+	if class := cmp.Or(classes[status], classesOfHundreds[min(status/100, 5)]); class != nil {
+		e.classes = []error{class}
 	}
-	e.Status, e.Hint, e.repeat, e.unclear = status, m.hint, m.repeat, m.unclear
-	e.RequestID, e.RetryAfter = requestID(a.Header, c.secrets), safehttp.RetryAfter(a.Header, time.Now())
+	e.Hint, e.repeat = hints[status], repeated[status]
+	// Also after 503: an overloaded server may say so after it began.
+	e.unclear = status < 200 || status == http.StatusRequestTimeout || status >= 500
+	e.RetryAfter = safehttp.RetryAfter(a.Header, time.Now())
 	c.keepBody(e, a)
 	need := strings.Join(c.operation.Scopes, " ")
 	switch {
-	case m.class == ErrRedirect:
+	case status/100 == 3:
 		// By its origin alone: what follows the host can hold anything.
 		redirect := &authn.RedirectError{Method: e.Method, Status: status, From: safehttp.Origin(c.client.base), To: safehttp.RedirectTarget(c.client.base, a.Header.Get("Location"), c.secrets)}
 		e.Message, e.cause = redirect.Error(), redirect
@@ -116,16 +90,14 @@ func (c *call) refusal(a *answer, t token) *Error {
 }
 
 // unreadable is a success whose content cannot be read.
-func (c *call) unreadable(a *answer, err error) *Error {
+func (c *call) unreadable(err error) *Error {
 	e := c.fail(err, ErrBadAnswer)
-	e.Message = safehttp.Line("unreadable answer: "+e.cause.Error(), maxMessage)
-	e.Status, e.RequestID, e.unclear = a.StatusCode, requestID(a.Header, c.secrets), true
+	e.Message, e.unclear = safehttp.Line("unreadable answer: "+e.cause.Error(), maxMessage), true
 	return e
 }
 
-// broken is an attempt that ended without an answer, which is nil then, or
-// within one.
-func (c *call) broken(ctx context.Context, a *answer, err error) *Error {
+// broken is an attempt that ended before an answer began, or within one.
+func (c *call) broken(ctx context.Context, begun bool, err error) *Error {
 	var e *Error
 	var limit limitError
 	cause := context.Cause(ctx)
@@ -144,12 +116,9 @@ func (c *call) broken(ctx context.Context, a *answer, err error) *Error {
 		}
 		e.Hint, e.repeat = advice, !final
 	}
-	if a != nil {
-		e.Status, e.unclear = a.StatusCode, true
-		if cause == nil || ours {
-			e.classes = append(e.classes, ErrBadAnswer)
-			e.Message = "the answer broke off: " + e.Message
-		}
+	if e.unclear = begun; begun && (cause == nil || ours) {
+		e.classes = append(e.classes, ErrBadAnswer)
+		e.Message = "the answer broke off: " + e.Message
 	}
 	return e
 }
