@@ -21,11 +21,10 @@ type AllParams struct {
 }
 
 // Drift is a sign that the account changed while it was listed, or that the
-// server contradicts itself. Nothing needs to be done about it: All mends it,
-// or fails.
+// server contradicts itself: "shrunk" where sources before the page are gone,
+// "reordered" where they come in another order, and "repeated" where one came
+// twice on the page. Nothing needs to be done about it: All mends it, or fails.
 type Drift struct {
-	// Kind is "shrunk" where sources before the page are gone, "reordered" where
-	// they come in another order, and "repeated" where one came twice on the page.
 	Kind   string
 	ID     SSID // the source that came twice
 	Offset int  // where the page began
@@ -52,16 +51,15 @@ const (
 // only if another change hides that.
 //
 // Where it begins anew three times without finding more, or makes too many
-// requests, All asks for everything at once, without limit. If that leaves it in doubt too, it fails with
-// [ErrIncomplete], after the sources that it did get: so it may where the account
-// changes with every request, or the server obeys neither offset nor limit. It
+// requests, All asks for everything at once, without limit. If that leaves it in
+// doubt too, it fails with [ErrIncomplete], after the sources that it did get. It
 // never makes more than 16 requests for each page that the listed sources fill,
 // and 50, and 5 for each of InFlight, apart from attempts that are repeated.
 //
 // InFlight pages are fetched ahead and held in memory, 8 MiB of each at most, so
 // the loop may take its time, whatever the timeout of an http.Client. A larger
 // page is read as it is consumed, and then nothing is fetched ahead: choose a
-// smaller PageSize. Nor is anything fetched ahead with one request in flight.
+// smaller PageSize.
 //
 // Ranging over the result again lists again. Leaving the loop ends the requests
 // under way. An error is yielded once, as the last thing, with a nil source.

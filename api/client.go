@@ -70,18 +70,18 @@ func New(options ...Option) (*Client, error) {
 			return nil, err
 		}
 		config.Transport = c.http.Transport
-		if c.tokens.auth0, err = authn.New(config); err != nil {
+		source, err := authn.New(config)
+		if err != nil {
 			return nil, err
 		}
+		c.tokens = &tokens{auth0: source}
 	}
 	if c.base == nil {
-		base := Production
+		server := Production
 		if c.tokens.auth0 != nil {
-			base = c.tokens.auth0.BaseURL()
+			server = c.tokens.auth0.BaseURL()
 		}
-		if err := WithBaseURL(base)(c); err != nil {
-			return nil, err
-		}
+		c.base, _ = safehttp.Base(server) // it has been checked
 	}
 	c.http.Transport = readableRedirects{c.http.Transport}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -113,17 +113,13 @@ func WithBaseURL(base string) Option {
 	}
 }
 
-// WithAuth authenticates by an Auth0 source. On a 401 its token is dropped and
-// the call repeated once with a new one; a call whose scope was not granted
-// fails before it is sent. Unless [WithBaseURL] is given, the client calls the
-// source's own [authn.Source.BaseURL].
+// WithAuth authenticates by an Auth0 source. Unless [WithBaseURL] is given, the
+// client calls the source's own [authn.Source.BaseURL].
 func WithAuth(source *authn.Source) Option {
-	return func(c *Client) error {
-		if source == nil {
-			return errors.New("api: WithAuth(nil)")
-		}
-		return c.authenticate(&tokens{auth0: source})
+	if source == nil {
+		return refuse("WithAuth(nil)")
 	}
+	return authenticate(&tokens{auth0: source})
 }
 
 // WithTokenSource authenticates by the caller's own source of tokens. It
@@ -132,29 +128,32 @@ func WithAuth(source *authn.Source) Option {
 // before each attempt: wrap it in oauth2.ReuseTokenSource if it does not keep its
 // token.
 func WithTokenSource(source oauth2.TokenSource) Option {
-	return func(c *Client) error {
-		if source == nil {
-			return errors.New("api: WithTokenSource(nil)")
-		}
-		if own, ok := source.(*authn.Source); ok {
-			return WithAuth(own)(c)
-		}
-		return c.authenticate(&tokens{own: source.Token})
+	if source == nil {
+		return refuse("WithTokenSource(nil)")
 	}
+	if own, ok := source.(*authn.Source); ok {
+		return WithAuth(own)
+	}
+	return authenticate(&tokens{own: source.Token})
 }
 
 // FromEnv takes the credentials and the base URL from the environment, as
 // [authn.FromEnv] reads them. [WithBaseURL] goes before METI_BASE_URL.
-func FromEnv() Option {
-	return func(c *Client) error { return c.authenticate(&tokens{env: true}) }
+func FromEnv() Option { return authenticate(&tokens{env: true}) }
+
+func authenticate(by *tokens) Option {
+	return func(c *Client) error {
+		if c.tokens != nil {
+			return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
+		}
+		c.tokens = by
+		return nil
+	}
 }
 
-func (c *Client) authenticate(by *tokens) error {
-	if c.tokens != nil {
-		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
-	}
-	c.tokens = by
-	return nil
+// refuse is an option that cannot be used.
+func refuse(format string, args ...any) Option {
+	return func(*Client) error { return fmt.Errorf("api: "+format, args...) }
 }
 
 // WithHTTPClient sends through a copy of the caller's client: its transport, its
@@ -163,10 +162,10 @@ func (c *Client) authenticate(by *tokens) error {
 // [FromEnv] the token requests go through its transport too; the source that is
 // given to [WithAuth] or [WithTokenSource] has its own.
 func WithHTTPClient(own *http.Client) Option {
+	if own == nil {
+		return refuse("WithHTTPClient(nil)")
+	}
 	return func(c *Client) error {
-		if own == nil {
-			return errors.New("api: WithHTTPClient(nil)")
-		}
 		mine := *own
 		mine.Transport = cmp.Or(mine.Transport, http.DefaultTransport)
 		c.http = &mine
@@ -177,10 +176,10 @@ func WithHTTPClient(own *http.Client) Option {
 // WithUserAgent puts the calling program before the SDK in the User-Agent:
 // "harvest/2.1 meti-go/0.1.0".
 func WithUserAgent(product string) Option {
+	if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return refuse("user agent %q must be a product name, as in harvest/2.1", product)
+	}
 	return func(c *Client) error {
-		if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return fmt.Errorf("api: user agent %q must be a product name, as in harvest/2.1", product)
-		}
 		c.userAgent = []string{product + " meti-go/" + Version}
 		return nil
 	}
@@ -188,10 +187,10 @@ func WithUserAgent(product string) Option {
 
 // WithRetryPolicy replaces the bounds of repeats; the one after a 401 has none.
 func WithRetryPolicy(policy RetryPolicy) Option {
+	if policy.Attempts < 0 || policy.Within < 0 {
+		return refuse("retry policy %+v: nothing may be negative", policy)
+	}
 	return func(c *Client) error {
-		if policy.Attempts < 0 || policy.Within < 0 {
-			return fmt.Errorf("api: retry policy %+v: nothing may be negative", policy)
-		}
 		c.retries = newRetries(policy)
 		return nil
 	}
@@ -202,10 +201,10 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 // that is missing and a token that is not to be had are told as attempts too, with
 // nothing sent.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
+	if hook == nil {
+		return refuse("WithHook(nil)")
+	}
 	return func(c *Client) error {
-		if hook == nil {
-			return errors.New("api: WithHook(nil)")
-		}
 		c.hooks = append(c.hooks, hook)
 		return nil
 	}
@@ -224,10 +223,10 @@ func (c *Client) Server() string { return c.base.String() }
 // what the source of tokens said where there is no token.
 func (c *Client) Account(ctx context.Context) (string, error) {
 	t, err := c.tokens.get(ctx)
-	var claims authn.UnverifiedClaims
-	if err == nil {
-		claims, err = authn.ParseUnverifiedClaims(t.text)
+	if err != nil {
+		return "", fmt.Errorf("api: whose account is it? %w", err)
 	}
+	claims, err := authn.ParseUnverifiedClaims(t.text)
 	if err != nil {
 		return "", fmt.Errorf("api: whose account is it? %w", err)
 	}

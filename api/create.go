@@ -11,16 +11,12 @@ import (
 	"github.com/meti-go/meti/wire"
 )
 
-// METI takes a registration in three forms [E][L][S]: a bare
-// FeatureCollection, a FeatureCollection beside the attributes that its
-// features share, and one source, flat. The first two are written from a
-// SourceCreateFeatures, the third from a SourceCreate.
-//
-// What cannot be a request at all is refused here: what is missing, and what is
-// not JSON. Whether a boundary, a period or an id is good is for the ledger.
+// METI takes a registration in three forms [E][L][S]: a bare FeatureCollection,
+// one beside the attributes that its features share, and one source, flat. What
+// cannot be a request at all is refused here: what is missing, and what is not
+// JSON. Whether a boundary, a period or an id is good is for the ledger.
 
-// encodeFeatures writes features beside the attributes that they share, or the
-// bare collection where they share none. Geometry goes as the bytes it is.
+// encodeFeatures writes the first two forms. Geometry goes as the bytes it is.
 func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 	collection := request.FeatureCollection
 	if len(collection.Features) == 0 {
@@ -55,9 +51,9 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 // nothingShared is how encoding/json writes no features that share nothing.
 var nothingShared, _ = json.Marshal(SourceCreateFeatures{})
 
-// put gives the member of an object that encoding/json wrote, and that is empty,
-// a value, which encoding/json would write in its own way. No text in the object
-// can look like the member, for its quotes are escaped.
+// put gives a member that encoding/json wrote as empty its value, which that would
+// write in its own way. No text in the object can look like the member, for its
+// quotes are escaped.
 func put(object []byte, empty, name string, value []byte) []byte {
 	return bytes.Replace(object, []byte(empty), append([]byte(`"`+name+`":`), value...), 1)
 }
@@ -118,8 +114,7 @@ func appendDate(to []byte, name string, date wire.Time) ([]byte, error) {
 	return append(to, text...), nil
 }
 
-// appendGeometry writes a GeoJSON object as it is, once it has been checked to
-// be JSON.
+// appendGeometry writes a GeoJSON object as it is, if it is JSON.
 func appendGeometry(to []byte, geometry json.RawMessage) ([]byte, error) {
 	if i := scan.SkipSpace(geometry, 0); i == len(geometry) || string(geometry[i:]) == "null" {
 		return nil, errors.New("geometry is missing")

@@ -27,28 +27,17 @@ type Attempt struct {
 func LogAttempts(logger *slog.Logger) func(context.Context, Attempt) {
 	return func(ctx context.Context, attempt Attempt) {
 		level := slog.LevelDebug
-		switch {
-		case attempt.Repeat:
-			level = slog.LevelInfo
-		case attempt.Err != nil:
-			level = slog.LevelWarn
-		}
-		if !logger.Enabled(ctx, level) {
-			return
-		}
 		attributes := []slog.Attr{
-			slog.String("operation", attempt.Operation),
-			slog.Int("attempt", attempt.Number),
-			slog.Int("status", attempt.Status),
-			slog.Duration("duration", attempt.Duration),
-			slog.Int64("sent", attempt.Sent),
-			slog.Int64("received", attempt.Received),
-		}
-		if attempt.Repeat {
-			attributes = append(attributes, slog.Duration("wait", attempt.Wait))
+			slog.String("operation", attempt.Operation), slog.Int("attempt", attempt.Number), slog.Int("status", attempt.Status),
+			slog.Duration("duration", attempt.Duration), slog.Int64("sent", attempt.Sent), slog.Int64("received", attempt.Received),
 		}
 		if attempt.Err != nil {
+			level = slog.LevelWarn
 			attributes = append(attributes, slog.String("error", attempt.Err.Error()))
+		}
+		if attempt.Repeat {
+			level = slog.LevelInfo
+			attributes = append(attributes, slog.Duration("wait", attempt.Wait))
 		}
 		logger.LogAttrs(ctx, level, "METI request", attributes...)
 	}

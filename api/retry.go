@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,14 +9,11 @@ import (
 	"time"
 )
 
-// RetryPolicy bounds the repeats of a call. A field that is zero means its
-// default. Which failures are repeated is not for a policy to say: see the
-// package documentation.
-//
-// The calls of one client together make 50 repeats at most until the service
-// answers again: 1,000 clients with 50 calls each send a dead server twice 50,000
-// requests rather than four times. A call that gets an answer, a 404 too, gives
-// back what its own repeats took.
+// RetryPolicy bounds the repeats of a call; what is zero means the default. The
+// calls of one client together make 50 repeats at most until the service answers
+// again: 1,000 clients with 50 calls each send a dead server twice 50,000 requests
+// rather than four times. A call that gets an answer, a 404 too, gives back what
+// its own repeats took.
 type RetryPolicy struct {
 	// Attempts is the most that one call makes, the first included: 4. One
 	// means that nothing is repeated.
@@ -33,20 +31,13 @@ const fullBudget = 50 // repeats
 // retries decides on the repeats of a client's calls.
 type retries struct {
 	RetryPolicy
-	// tenths of repeats that are left. While nothing gets an answer there are
-	// only fewer, so that a dead server is not asked many times more often than
-	// a live one, as in the AWS SDKs.
-	tenths int
+	tenths int // of repeats that are left; only fewer while nothing gets an answer
 	mu     sync.Mutex
 }
 
 func newRetries(policy RetryPolicy) *retries {
-	if policy.Attempts == 0 {
-		policy.Attempts = 4
-	}
-	if policy.Within == 0 {
-		policy.Within = 15 * time.Second
-	}
+	policy.Attempts = cmp.Or(policy.Attempts, 4)
+	policy.Within = cmp.Or(policy.Within, 15*time.Second)
 	return &retries{RetryPolicy: policy, tenths: 10 * fullBudget}
 }
 

@@ -52,9 +52,8 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 }
 
 // Create registers features, whole or not at all, and returns the sources in
-// their order. Without shared attributes the bare collection is sent.
-//
-// It is not repeated after an answer that was lost; see [ErrOutcomeUnknown].
+// their order. It is not repeated after an answer that was lost; see
+// [ErrOutcomeUnknown].
 func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
 	body, err := encodeFeatures(request)
 	if err != nil {
@@ -63,9 +62,7 @@ func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeature
 	return s.create(ctx, body, len(request.FeatureCollection.Features))
 }
 
-// CreateOne registers one source.
-//
-// It is not repeated after an answer that was lost; see [ErrOutcomeUnknown].
+// CreateOne is [SourcesService.Create] for one source.
 func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*Source, error) {
 	body, err := encodeOne(request)
 	if err != nil {
