@@ -66,7 +66,7 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts, and wi
 		}
 		// What is kept of each feature grows with the file; the garbage need not
 		// grow as much.
-		defer debug.SetGCPercent(debug.SetGCPercent(60))
+		defer debug.SetGCPercent(debug.SetGCPercent(50))
 		defer c.close()
 		if err := c.read(cmd.Context(), names, given, nil); err != nil {
 			return err
@@ -90,7 +90,7 @@ type checking struct {
 	options    fields.Options
 	all        bool
 	inputs     []*input
-	count      int        // features
+	count      int32      // of features
 	candidates []*feature // what may conflict, in the order of the files
 	known      knownSources
 }
@@ -186,11 +186,14 @@ func (o checkOther) String() string {
 // result is all that is known of one feature.
 func (c *checking) result(f *feature) checkResult {
 	r := checkResult{
-		File: f.in.Name, Line: f.Line, Index: f.Index, AltID: f.altID, Valid: !f.invalid,
-		Registered: f.registered, With: []checkOther{}, own: f.problems,
+		File: f.in.Name, Line: int(f.line), Index: int(f.index), AltID: f.altID, Valid: !f.invalid,
+		With: []checkOther{}, own: f.problems,
 	}
 	if r.Valid {
 		r.Hectares = &f.hectares
+	}
+	if f.registered != nil {
+		r.Registered = f.registered.id
 	}
 	if f.country != "" {
 		r.Country = &f.country
@@ -204,7 +207,7 @@ func (c *checking) result(f *feature) checkResult {
 				r.With = append(r.With, checkOther{ID: k.id, AltID: k.altID})
 			} else {
 				other := c.candidates[ref.Index]
-				r.With = append(r.With, checkOther{AltID: other.altID, File: other.in.Name, Line: other.Line, Index: &other.Index})
+				r.With = append(r.With, checkOther{AltID: other.altID, File: other.in.Name, Line: int(other.line), Index: new(int(other.index))})
 			}
 		}
 	}

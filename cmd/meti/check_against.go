@@ -101,7 +101,7 @@ func (s *knownSources) read(ctx context.Context, c *checking, against string) (e
 				return err
 			}
 			if same {
-				f.registered, k.ours = k.id, true
+				f.registered, k.ours = k, true
 				break
 			}
 		}

@@ -104,7 +104,7 @@ func (a *app) readRequest(ctx context.Context, name string, o fields.Options, gi
 	invalid := 0
 	for _, f := range in.features {
 		for _, p := range f.problems {
-			a.say("%s:%d: %s: %s", in.Name, f.Line, printable(f.altID), problemText(p))
+			a.say("%s:%d: %s: %s", in.Name, f.line, printable(f.altID), problemText(p))
 		}
 		if f.invalid {
 			invalid++

@@ -21,12 +21,15 @@ type input struct {
 	ended      *fields.InputError       // why the rest was not looked at
 }
 
-// feature is what is kept of a feature: a few hundred bytes. Its geometry is read
-// again where it is needed.
+// feature is what is kept of a feature: a hundred bytes. Its geometry is read again
+// where it is needed.
 type feature struct {
-	fields.Place
 	in         *input
-	number     int // among the features of all files, from 0
+	offset     int64
+	length     int32
+	line       int32 // from 1
+	index      int32 // among those of its file, from 0
+	number     int32 // among those of all files, from 0
 	kind       fields.Kind
 	broken     bool // it cannot be read again
 	invalid    bool
@@ -34,9 +37,8 @@ type feature struct {
 	problems   ledger.Problems // its own
 	country    string
 	hectares   float64
-	period     ledger.Period
 	entry      *ledger.Entry   // of what may conflict, until all of them are compared
-	registered string          // the SSID that it has already
+	registered *known          // what it is already
 	verdict    *ledger.Verdict // of what was compared
 }
 
@@ -63,7 +65,8 @@ func (a *app) read(ctx context.Context, name string, o fields.Options, given api
 	judgeOne := func(item fields.Item) (j judged) {
 		j.Judged = judge.Item(item)
 		j.feature = feature{
-			Place: item.Place, in: in, kind: item.Kind, broken: item.Err != nil, altID: j.AltID, problems: j.Problems, period: j.Period,
+			in: in, offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index),
+			kind: item.Kind, broken: item.Err != nil, altID: j.AltID, problems: j.Problems,
 		}
 		if f := &j.feature; j.Shape != nil {
 			f.country, j.form = o.Rules.Countries.Of(j.Shape), fields.FormOf(j.Shape)
@@ -126,11 +129,11 @@ func unreadable(file *fields.File, err error) error {
 
 // shape reads the shape of a feature again.
 func (f *feature) shape() (*ledger.Shape, error) {
-	raw, err := f.in.At(f.Place)
+	raw, err := f.in.At(fields.Place{Offset: f.offset, Length: f.length})
 	if err != nil {
 		return nil, err
 	}
-	shape, err := ledger.ParseGeometry(fields.GeometryOf(fields.Item{Place: f.Place, Kind: f.kind, Raw: raw}))
+	shape, err := ledger.ParseGeometry(fields.GeometryOf(fields.Item{Kind: f.kind, Raw: raw}))
 	if err != nil {
 		return nil, fmt.Errorf("%s changed while it was checked: %w", f.in.Name, err)
 	}

@@ -177,9 +177,10 @@ func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Opti
 	o.Bare = true
 	c := checking{app: r.app, options: o}
 	defer c.close()
-	var shapes []*ledger.Shape
+	var kept []ledger.Feature // with their shapes
 	if err := c.read(ctx, files, api.SourceCreateFeatures{}, func(_ fields.Item, j fields.Judged) error {
-		shapes = append(shapes, j.Shape)
+		j.Geometry = nil
+		kept = append(kept, j.Feature)
 		return nil
 	}); err != nil {
 		return err
@@ -195,7 +196,7 @@ func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Opti
 		titles = append(titles, filepath.Base(in.Name))
 		for i := range in.features {
 			f := &in.features[i]
-			r.add(c.fieldOf(f), shapes[f.number])
+			r.add(c.fieldOf(f, kept[f.number].Period), kept[f.number].Shape)
 		}
 	}
 	r.Title, r.From, r.Offline = strings.Join(titles, ", "), "Before registering, by the ledger's rules", true
@@ -203,15 +204,15 @@ func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Opti
 }
 
 // fieldOf is a feature as a field of a report.
-func (c *checking) fieldOf(f *feature) report.Field {
-	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.in.Name), f.Line) }
+func (c *checking) fieldOf(f *feature, period ledger.Period) report.Field {
+	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.in.Name), f.line) }
 	result := c.result(f)
 	field := report.Field{
 		ID: name(f), AltID: f.altID, Country: f.country, Hectares: result.Hectares, Invalid: f.invalid,
 		Conflict: result.Conflict, Share: result.Overlap,
 	}
 	if f.kind != fields.Geometry {
-		field.Start, field.End = day(f.period.Start.String()), day(f.period.End.String())
+		field.Start, field.End = day(period.Start.String()), day(period.End.String())
 	}
 	if methodology := f.in.attributes.Methodology; methodology != nil {
 		field.Methodology = string(*methodology)
@@ -225,7 +226,7 @@ func (c *checking) fieldOf(f *feature) report.Field {
 	if f.verdict != nil {
 		for _, ref := range f.verdict.With {
 			other := c.candidates[ref.Index]
-			field.With = append(field.With, report.Partner{Index: other.number, ID: name(other), AltID: other.altID, Own: true})
+			field.With = append(field.With, report.Partner{Index: int(other.number), ID: name(other), AltID: other.altID, Own: true})
 		}
 	}
 	return field
