@@ -44,7 +44,7 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts, and wi
 		Example: "  meti check fields.geojson --against account",
 		Args:    cobra.MinimumNArgs(1),
 	}
-	mapping, attributes, format := mappingFlags(cmd), attributeFlags(cmd), a.textFlag(cmd)
+	mapping, attributes, format := mappingFlags(cmd), attributeFlags(cmd), a.outputFlag(cmd, "text", "text", "json")
 	cmd.Flags().BoolVar(&c.all, "all", false, "a line for each feature, also for those that nothing is wrong with")
 	cmd.Flags().BoolVar(&fix, "fix", false, "write the file to stdout with what can be mended mended")
 	cmd.Flags().StringVar(&against, "against", "", `also look for conflicts with these sources: "account", or a file`)

@@ -54,9 +54,17 @@ Without credentials, "meti demo" shows everything on an emulator.`
 			root.AddCommand(cmd)
 		}
 	}
-	root.SetHelpCommand(helpCommand())
 	root.SetHelpCommandGroupID("More")
 	root.SetCompletionCommandGroupID("More")
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	help.Use, help.Short, help.Long, help.Example = "help [COMMAND]", "Tell more of a command", "", "  meti help exit-codes"
+	help.Args = func(_ *cobra.Command, args []string) error {
+		if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+			return fmt.Errorf("there is no help on %q", strings.Join(args, " "))
+		}
+		return nil
+	}
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
 	finish(root)
@@ -109,32 +117,6 @@ func versionText() string {
 		}
 	}
 	return fmt.Sprintf("meti %s%s %s %s/%s", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-// helpCommand is "meti help", which does not take an unknown topic for a reason
-// to show everything.
-func helpCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "help [COMMAND]",
-		Short:   "Tell more of a command",
-		Example: "  meti help exit-codes",
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			if found, _, err := cmd.Root().Find(args); err == nil {
-				for _, sub := range found.Commands() {
-					names = append(names, sub.Name()+"\t"+sub.Short)
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			found, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return usage("there is no help on %q", strings.Join(args, " "))
-			}
-			return found.Help()
-		},
-	}
 }
 
 // fileFlags take a path; the values of all other flags are not names of files.

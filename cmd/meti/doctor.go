@@ -37,7 +37,7 @@ itself.`,
 	}
 	cmd.Flags().BoolVar(&facts, "facts", false, "ask the sandbox whether the assumptions of this program hold")
 	cmd.Flags().StringVar(&record, "record", "", "keep what --facts was answered in this `folder`, made anonymous")
-	format := a.textFlag(cmd)
+	format := a.outputFlag(cmd, "text", "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if record != "" && !facts {
 			return usage("--record keeps what --facts asks: give both")

@@ -33,26 +33,27 @@ const (
 // exits says what the exit codes mean, and which errors end with one when
 // nothing else was said of them. The first that fits counts.
 var exits = []struct {
-	code   int
-	means  string
-	errors []func(error) bool
+	code  int
+	means string
+	fits  func(error) bool
 }{
 	{exitDone, "done", nil},
 	{exitFailed, "failed: a redirect, an unreadable answer, the network, a file", nil},
 	{exitUsage, "the command line is wrong", nil},
-	{exitNoToken, "no token to be had, for whatever reason, or 401 for good", []func(error) bool{
-		is(api.ErrNoToken), is(api.ErrUnauthorized), as[*authn.FetchError], as[*authn.ConfigError]}},
-	{exitForbidden, "not permitted: 403, or the token lacks a scope", []func(error) bool{is(api.ErrForbidden), as[*authn.ScopeError]}},
-	{exitNotFound, "not found", []func(error) bool{is(api.ErrNotFound)}},
-	{exitInvalid, "refused as invalid: 400, 422, or a failed check", []func(error) bool{is(api.ErrInvalid)}},
+	{exitNoToken, "no token to be had, for whatever reason, or 401 for good", func(err error) bool {
+		return errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrUnauthorized) || as[*authn.FetchError](err) || as[*authn.ConfigError](err)
+	}},
+	{exitForbidden, "not permitted: 403, or the token lacks a scope", func(err error) bool {
+		return errors.Is(err, api.ErrForbidden) || as[*authn.ScopeError](err)
+	}},
+	{exitNotFound, "not found", func(err error) bool { return errors.Is(err, api.ErrNotFound) }},
+	{exitInvalid, "refused as invalid: 400, 422, or a failed check", func(err error) bool { return errors.Is(err, api.ErrInvalid) }},
 	{exitConflict, "conflicts found", nil},
-	{exitUnknown, "outcome unknown: METI may have done it, or not", []func(error) bool{is(api.ErrOutcomeUnknown)}},
+	{exitUnknown, "outcome unknown: METI may have done it, or not", func(err error) bool { return errors.Is(err, api.ErrOutcomeUnknown) }},
 	{exitPartly, "partly done", nil},
 	{exitInterrupted, "interrupted (SIGINT)", nil},
 	{exitTerminated, "terminated (SIGTERM)", nil},
 }
-
-func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
 
 func as[E error](err error) bool { return errors.As(err, new(E)) }
 
@@ -125,10 +126,8 @@ func exitCode(ctx context.Context, err error) int {
 		return own.code
 	}
 	for _, e := range exits {
-		for _, fits := range e.errors {
-			if fits(err) {
-				return e.code
-			}
+		if e.fits != nil && e.fits(err) {
+			return e.code
 		}
 	}
 	return exitFailed

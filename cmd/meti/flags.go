@@ -23,24 +23,15 @@ var formats = []string{"table", "ndjson", "json", "csv", "geojson"}
 // outputFlag adds -o, which takes one of the formats: unless it is given, the first
 // on a terminal and the second elsewhere.
 func (a *app) outputFlag(cmd *cobra.Command, formats ...string) *string {
-	return a.formatFlag(cmd, formats[0], formats[1], formats)
-}
-
-// textFlag adds -o to a command that writes lines for people unless JSON is asked for.
-func (a *app) textFlag(cmd *cobra.Command) *string {
-	return a.formatFlag(cmd, "text", "text", []string{"text", "json"})
-}
-
-func (a *app) formatFlag(cmd *cobra.Command, format, elsewhere string, formats []string) *string {
-	last := len(formats) - 1
-	usage := "`format`: " + strings.Join(formats[:last], ", ") + " or " + formats[last]
-	if format != elsewhere {
-		usage += fmt.Sprintf(" (default: %s on a terminal, else %s)", format, elsewhere)
+	format, usage := formats[1], ""
+	if a.terminal {
+		format = formats[0]
 	}
-	if !a.terminal {
-		format = elsewhere
+	if formats[0] != formats[1] {
+		usage = fmt.Sprintf(" (default: %s on a terminal, else %s)", formats[0], formats[1])
 	}
-	cmd.Flags().FuncP("output", "o", usage, func(text string) error {
+	formats = slices.Compact(formats)
+	cmd.Flags().FuncP("output", "o", "`format`: "+strings.Join(formats, ", ")+usage, func(text string) error {
 		if !slices.Contains(formats, text) {
 			return fmt.Errorf("not one of %s", strings.Join(formats, ", "))
 		}
