@@ -14,8 +14,9 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing/fstest"
 	"time"
 )
 
@@ -92,65 +94,22 @@ func build(ctx context.Context, version, target string, at time.Time) (name stri
 		return "", nil, err
 	}
 	name = fmt.Sprintf("meti_%s_%s_%s", version, system, processor)
-	files := []string{path, "LICENSE", "README.md", "CHANGELOG.md"}
+	files := fstest.MapFS{name: {Mode: fs.ModeDir | 0o755, ModTime: at}}
+	for from, mode := range map[string]fs.FileMode{path: 0o755, "LICENSE": 0o644, "README.md": 0o644, "CHANGELOG.md": 0o644} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return "", nil, err
+		}
+		files[name+"/"+filepath.Base(from)] = &fstest.MapFile{Data: text, Mode: mode, ModTime: at}
+	}
+	var b bytes.Buffer
 	if system == "windows" {
-		archive, err = zipped(name, files, at)
-		return name + ".zip", archive, err
+		zipped := zip.NewWriter(&b)
+		err = errors.Join(zipped.AddFS(files), zipped.Close())
+		return name + ".zip", b.Bytes(), err
 	}
-	archive, err = tarred(name, files, at)
-	return name + ".tar.gz", archive, err
-}
-
-// mode is what a file may be used for.
-func mode(path string) int64 {
-	if strings.HasPrefix(filepath.Base(path), "meti") {
-		return 0o755
-	}
-	return 0o644
-}
-
-func tarred(folder string, files []string, at time.Time) ([]byte, error) {
-	var b bytes.Buffer
 	compressed, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a level that exists
-	archive := tar.NewWriter(compressed)
-	for _, path := range files {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		header := &tar.Header{Name: folder + "/" + filepath.Base(path), Mode: mode(path), Size: int64(len(text)), ModTime: at, Format: tar.FormatPAX}
-		if err := archive.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := archive.Write(text); err != nil {
-			return nil, err
-		}
-	}
-	if err := archive.Close(); err != nil {
-		return nil, err
-	}
-	err := compressed.Close()
-	return b.Bytes(), err
-}
-
-func zipped(folder string, files []string, at time.Time) ([]byte, error) {
-	var b bytes.Buffer
-	archive := zip.NewWriter(&b)
-	for _, path := range files {
-		header := &zip.FileHeader{Name: folder + "/" + filepath.Base(path), Method: zip.Deflate, Modified: at}
-		header.SetMode(os.FileMode(mode(path)))
-		to, err := archive.CreateHeader(header)
-		if err != nil {
-			return nil, err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := io.Copy(to, bytes.NewReader(text)); err != nil {
-			return nil, err
-		}
-	}
-	err := archive.Close()
-	return b.Bytes(), err
+	tarred := tar.NewWriter(compressed)
+	err = errors.Join(tarred.AddFS(files), tarred.Close(), compressed.Close())
+	return name + ".tar.gz", b.Bytes(), err
 }

@@ -62,9 +62,11 @@ func runs(t *testing.T, archive []byte) {
 		t.Fatal(err)
 	}
 	files := tar.NewReader(plain)
-	header, err := files.Next()
-	if err != nil {
-		t.Fatal(err)
+	var header *tar.Header
+	for header == nil || filepath.Base(header.Name) != "meti" || header.Typeflag != tar.TypeReg {
+		if header, err = files.Next(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	program := filepath.Join(t.TempDir(), "meti")
 	text, err := io.ReadAll(files)
