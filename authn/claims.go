@@ -16,18 +16,18 @@ const claimPrefix = "https://api.meti.millpont.com/"
 // nothing. Nothing here was checked, not even the signature: use it to show an
 // account to a person, never to decide what somebody may do.
 type UnverifiedClaims struct {
-	AccountID  string // https://api.meti.millpont.com/account_id
-	Role       string // https://api.meti.millpont.com/role
-	ClientName string // https://api.meti.millpont.com/client_name
-	V1ClientID string // https://api.meti.millpont.com/v1_client_id, not always a UUID
+	AccountID  string `json:"account_id,omitempty"`   // https://api.meti.millpont.com/account_id
+	Role       string `json:"role,omitempty"`         // https://api.meti.millpont.com/role
+	ClientName string `json:"client_name,omitempty"`  // https://api.meti.millpont.com/client_name
+	V1ClientID string `json:"v1_client_id,omitempty"` // https://api.meti.millpont.com/v1_client_id, not always a UUID
 
-	Issuer      string   // iss; a custom domain need not match AUTH0_DOMAIN
-	Subject     string   // sub
-	Audience    []string // aud
-	Scopes      []string // scope
-	Permissions []string // permissions, where Auth0's RBAC adds them
-	IssuedAt    time.Time
-	ExpiresAt   time.Time
+	Issuer      string    `json:"iss,omitempty"` // a custom domain need not match AUTH0_DOMAIN
+	Subject     string    `json:"sub,omitempty"`
+	Audience    []string  `json:"aud,omitempty"`
+	Scopes      []string  `json:"scope,omitempty"`
+	Permissions []string  `json:"permissions,omitempty"` // where Auth0's RBAC adds them
+	IssuedAt    time.Time `json:"iat,omitzero"`
+	ExpiresAt   time.Time `json:"exp,omitzero"`
 }
 
 // ParseUnverifiedClaims reads the claims of a JWT without verifying it. A

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/meti-go/meti/api"
@@ -27,27 +26,19 @@ const mostClashes = 64
 // neighbours are sources of the account that are no feature's: what is sent may
 // conflict with them. Their boundaries are in a temporary file.
 type neighbours struct {
-	file     *os.File
-	end      int64
+	shapes   fields.Shapes
 	list     []neighbour
 	unshown  int   // those without a boundary
-	unstored error // why a boundary is not in the file
+	unstored error // why a boundary is not among the shapes
 }
 
 type neighbour struct {
 	id, altID, country string
 	period             ledger.Period
 	box                box
-	offset             int64
-	length             int32
 }
 
-func (n *neighbours) close() {
-	if n.file != nil {
-		fields.DiscardFile(n.file)
-		n.file = nil
-	}
-}
+func (n *neighbours) close() { n.shapes.Close() }
 
 func (n *neighbours) add(s *api.Source) {
 	shape, err := ledger.ParseGeometry(s.Boundary())
@@ -55,28 +46,14 @@ func (n *neighbours) add(s *api.Source) {
 		n.unshown++
 		return
 	}
-	wkb, err := shape.MarshalBinary()
-	if err == nil && n.file == nil {
-		n.file, err = fields.TemporaryFile()
-	}
-	if err == nil {
-		_, err = n.file.WriteAt(wkb, n.end)
-	}
-	n.unstored = cmp.Or(n.unstored, err)
+	n.unstored = cmp.Or(n.unstored, n.shapes.Add(shape))
 	n.list = append(n.list, neighbour{
-		id: s.ID, altID: s.AltID, country: s.Country, box: boxOf(shape), offset: n.end, length: int32(len(wkb)),
+		id: s.ID, altID: s.AltID, country: s.Country, box: boxOf(shape),
 		period: ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)},
 	})
-	n.end += int64(len(wkb))
 }
 
-func (n *neighbours) shape(i int) (*ledger.Shape, error) {
-	wkb := make([]byte, n.list[i].length)
-	if _, err := n.file.ReadAt(wkb, n.list[i].offset); err != nil {
-		return nil, err
-	}
-	return ledger.ShapeFromBinary(wkb)
-}
+func (n *neighbours) shape(i int) (*ledger.Shape, error) { return n.shapes.At(i) }
 
 // findClashes finds what would conflict of what is to be sent: with others of
 // the input, and with what was read of the account.

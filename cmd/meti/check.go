@@ -71,7 +71,7 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts, and wi
 		if err := c.read(cmd.Context(), names, given, nil); err != nil {
 			return err
 		}
-		if against != "" {
+		if c.against = against != ""; c.against {
 			if err := c.known.read(cmd.Context(), c, against); err != nil {
 				return err
 			}
@@ -89,6 +89,7 @@ type checking struct {
 	app        *app
 	options    fields.Options
 	all        bool
+	against    bool // known sources were read
 	inputs     []*input
 	count      int32      // of features
 	candidates []*feature // what may conflict, in the order of the files
@@ -99,7 +100,7 @@ func (c *checking) close() {
 	for _, in := range c.inputs {
 		in.Close()
 	}
-	c.known.close()
+	c.known.shapes.Close()
 }
 
 // read reads and judges the files, and hands each feature to keep, which may be nil.
@@ -137,7 +138,7 @@ func (c *checking) compare(ctx context.Context) error {
 	}
 	verdicts, err := batch.Judge(ctx, func(ref ledger.Ref) (*ledger.Shape, error) {
 		if ref.Stored {
-			return c.known.shape(c.known.stored[ref.Index])
+			return c.known.shapes.At(c.known.stored[ref.Index].number)
 		}
 		return c.candidates[ref.Index].shape()
 	})
@@ -261,7 +262,7 @@ func (c *checking) report(format string) error {
 		}
 	}
 	text := plural(total, "feature", "features")
-	if c.known.file != nil {
+	if c.against {
 		text += fmt.Sprintf(", checked against %d", len(c.known.all))
 	}
 	text += fmt.Sprintf(": %d invalid, %d with warnings only, %d in conflict", invalid, warned, conflicts)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/meti-go/meti/api"
@@ -12,36 +11,20 @@ import (
 	"github.com/meti-go/meti/ledger"
 )
 
-// knownSources are those to check against. Their shapes are kept in a file.
+// knownSources are those to check against.
 type knownSources struct {
 	all    []*known
 	stored []*known // without those that a feature is registered as
 	left   []string // those that cannot be compared
-	file   *os.File
-	end    int64
+	shapes fields.Shapes
 }
 
 // known is a source to check against.
 type known struct {
 	id, altID string
 	entry     ledger.Entry
-	offset    int64
-	length    int32
+	number    int  // among all, and of its shape
 	ours      bool // a feature is registered as it
-}
-
-func (s *knownSources) close() {
-	if s.file != nil {
-		fields.DiscardFile(s.file)
-	}
-}
-
-func (s *knownSources) shape(k *known) (*ledger.Shape, error) {
-	wkb := make([]byte, k.length)
-	if _, err := s.file.ReadAt(wkb, k.offset); err != nil {
-		return nil, err
-	}
-	return ledger.ShapeFromBinary(wkb)
 }
 
 // add takes a source, unless it has no boundary that can be read. Its country is
@@ -51,15 +34,9 @@ func (s *knownSources) add(id, altID string, period ledger.Period, shape *ledger
 		s.left = append(s.left, nameOf(id, altID))
 		return nil
 	}
-	wkb, err := shape.MarshalBinary()
-	if err != nil {
-		return err
-	}
 	entry := ledger.EntryOf(ledger.Source{Shape: shape, Period: period, Country: countries.Of(shape)})
-	s.all = append(s.all, &known{id: id, altID: altID, entry: entry, offset: s.end, length: int32(len(wkb))})
-	n, err := s.file.WriteAt(wkb, s.end)
-	s.end += int64(n)
-	return err
+	s.all = append(s.all, &known{id: id, altID: altID, entry: entry, number: len(s.all)})
+	return s.shapes.Add(shape)
 }
 
 func nameOf(id, altID string) string { return strings.TrimSpace(id + " " + altID) }
@@ -68,9 +45,6 @@ func nameOf(id, altID string) string { return strings.TrimSpace(id + " " + altID
 // file. What a feature is registered as is not checked against: each would
 // conflict with itself.
 func (s *knownSources) read(ctx context.Context, c *checking, against string) (err error) {
-	if s.file, err = fields.TemporaryFile(); err != nil {
-		return err
-	}
 	if against == "account" {
 		against, err = "the account", s.readAccount(ctx, c)
 	} else if err = s.readFile(ctx, c, against); err != nil {
@@ -173,7 +147,7 @@ func (s *knownSources) same(k *known, f *feature) (bool, error) {
 		max(math.Abs(a.Box.West-b.Box.West), math.Abs(a.Box.South-b.Box.South), math.Abs(a.Box.East-b.Box.East), math.Abs(a.Box.North-b.Box.North)) >= near {
 		return false, nil
 	}
-	known, err := s.shape(k)
+	known, err := s.shapes.At(k.number)
 	if err != nil {
 		return false, err
 	}

@@ -43,17 +43,13 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err := os.WriteFile(file, testdata.Fields, 0o600); err != nil {
 		return err
 	}
-	ready := server.Ready()
-	for name, value := range map[string]string{
-		"METI_BASE_URL": ready.URL, "AUTH0_DOMAIN": ready.Domain, "AUTH0_AUDIENCE": ready.Audience,
-		"METI_CLIENT_ID": ready.ClientID, "METI_CLIENT_SECRET": ready.ClientSecret, "METI_CLIENT_SECRET_FILE": "",
-		"XDG_CACHE_HOME": folder,
-	} {
+	for _, variable := range append(server.Environ(), "METI_CLIENT_SECRET_FILE=", "XDG_CACHE_HOME="+folder) {
+		name, value, _ := strings.Cut(variable, "=")
 		if err := os.Setenv(name, value); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(a.stderr, "An emulator of METI and Auth0 runs at %s.\n", ready.URL)
+	fmt.Fprintf(a.stderr, "An emulator of METI and Auth0 runs at %s.\n", server.Ready().URL)
 
 	sys := a.system
 	sys.terminal = true // tables, which fit

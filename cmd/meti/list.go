@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meti-go/meti/api"
 )
@@ -33,16 +34,11 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 	}
 	filters := addSpecFlags(cmd, filterTable)
 	flags := cmd.Flags()
-	// METI has no filter for these; one of the contract with the same name takes over.
-	if flags.Lookup("conflict") == nil {
-		flags.BoolVar(&conflict, "conflict", false, "only those in conflict (chosen from what came)")
-	}
-	if flags.Lookup("country") == nil {
-		flags.StringVar(&country, "country", "", "only this country's, by its full English name (chosen from what came)")
-	}
-	if flags.Lookup("tag") == nil {
-		flags.StringArrayVar(&tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
-	}
+	own := pflag.NewFlagSet("", pflag.ContinueOnError) // what METI has no filter for
+	own.BoolVar(&conflict, "conflict", false, "only those in conflict (chosen from what came)")
+	own.StringVar(&country, "country", "", "only this country's, by its full English name (chosen from what came)")
+	own.StringArrayVar(&tags, "tag", nil, "only those with this tag; may be repeated (chosen from what came)")
+	flags.AddFlagSet(own) // but those that have a filter's name by now
 	flags.IntVar(&limit, "limit", 0, "stop after printing this many")
 	flags.IntVar(&pageSize, "page-size", 0, "sources a request (default 1000)")
 	flags.IntVar(&inFlight, "in-flight", 0, "requests under way at once (default 4)")

@@ -45,7 +45,7 @@ The token is shared between runs and renewed only when it must be.`,
 			if err != nil {
 				return err
 			}
-			return a.printJSON(tokenClaims(said))
+			return a.printJSON(said)
 		case status:
 			return a.printStatus(grant, source.Quota())
 		}
@@ -53,21 +53,6 @@ The token is shared between runs and renewed only when it must be.`,
 		return err
 	}
 	return cmd
-}
-
-// tokenClaims is what "meti token --claims" prints.
-type tokenClaims struct {
-	AccountID   string    `json:"account_id,omitempty"`
-	Role        string    `json:"role,omitempty"`
-	ClientName  string    `json:"client_name,omitempty"`
-	V1ClientID  string    `json:"v1_client_id,omitempty"`
-	Issuer      string    `json:"iss,omitempty"`
-	Subject     string    `json:"sub,omitempty"`
-	Audience    []string  `json:"aud,omitempty"`
-	Scopes      []string  `json:"scope,omitempty"`
-	Permissions []string  `json:"permissions,omitempty"`
-	IssuedAt    time.Time `json:"iat,omitzero"`
-	ExpiresAt   time.Time `json:"exp,omitzero"`
 }
 
 // tokenStatus is what "meti token --status" prints.

@@ -11,6 +11,7 @@
 //	forms.go    where each feature stands
 //	formats.go  what is no GeoJSON
 //	open.go     files, pipes, and reading again
+//	shapes.go   shapes that are kept outside of memory
 //	judge.go    what of a feature is sent, and what is wrong with it
 //	shared.go   attributes that stand beside the features
 //	repeats.go  features that say the same

@@ -75,7 +75,7 @@ func Open(ctx context.Context, path string, stdin io.Reader) (*File, error) {
 
 // copied is a File that is copied while it is read.
 func copied(ctx context.Context, name string, source io.ReadCloser) (*File, error) {
-	file, err := TemporaryFile()
+	file, err := temporaryFile()
 	if err != nil {
 		source.Close()
 		return nil, fmt.Errorf("%s has to be copied to a temporary file: %w", name, err)
@@ -84,7 +84,7 @@ func copied(ctx context.Context, name string, source io.ReadCloser) (*File, erro
 	return &File{Name: name, file: file, source: io.TeeReader(in, file), close: func() {
 		in.Close()
 		source.Close()
-		DiscardFile(file)
+		discardFile(file)
 	}}, nil
 }
 
@@ -109,9 +109,9 @@ func (f *File) Section(from, to int64) io.Reader {
 	return io.NewSectionReader(f.file, from, to-from)
 }
 
-// TemporaryFile makes a file that only this user can read, and that goes with
-// the process where the system allows it; see [DiscardFile].
-func TemporaryFile() (*os.File, error) {
+// temporaryFile makes a file that only this user can read, and that goes with
+// the process where the system allows it; see [discardFile].
+func temporaryFile() (*os.File, error) {
 	file, err := os.CreateTemp("", "meti-") // mode 0600
 	if err == nil && runtime.GOOS != "windows" {
 		_ = os.Remove(file.Name())
@@ -119,8 +119,8 @@ func TemporaryFile() (*os.File, error) {
 	return file, err
 }
 
-// DiscardFile closes and removes a temporary file.
-func DiscardFile(file *os.File) {
+// discardFile closes and removes a temporary file.
+func discardFile(file *os.File) {
 	_ = file.Close()
 	_ = os.Remove(file.Name()) // again, for Windows, where an open file stays
 }
