@@ -43,7 +43,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err := os.WriteFile(file, testdata.Fields, 0o600); err != nil {
 		return err
 	}
-	for _, variable := range append(server.Environ(), "METI_CLIENT_SECRET_FILE=", "XDG_CACHE_HOME="+folder) {
+	for _, variable := range append(server.Environ(), "XDG_CACHE_HOME="+folder) {
 		name, value, _ := strings.Cut(variable, "=")
 		if err := os.Setenv(name, value); err != nil {
 			return err
