@@ -241,12 +241,13 @@ func (sv *service) newcomer(f ledger.Feature, account string, attributes members
 	for name, value := range attributes {
 		document[name] = value
 	}
-	var text bytes.Buffer
+	var text, geometry bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // what was sent stays as it is
 	_ = encoder.Encode(document) // it is made of what can be written
 	n.document = bytes.TrimSpace(text.Bytes())
-	n.geometry = scan.AppendCompact(make([]byte, 0, len(f.Geometry)), f.Geometry)
+	_ = json.Compact(&geometry, f.Geometry) // it has been read before
+	n.geometry = geometry.Bytes()
 	return n
 }
 

@@ -229,30 +229,18 @@ func (d *Decoder) wrong(want string) {
 	d.to(start, false)
 }
 
-// next goes to the next item of a list or an object, which begins by open.
-func (d *Decoder) next(first bool, open, shut byte, what string) bool {
+// next goes to the next item of an array or an object, which begins by open, and
+// is called what in errors.
+func (d *Decoder) next(first bool, open, shut byte, what string) (more bool) {
 	if d.failed {
 		return false
 	}
-	i := SkipSpace(d.buf, d.i)
-	if d.i = i; i >= len(d.buf) {
-		return d.to(i, false)
-	}
-	switch c := d.buf[i]; {
-	case first && c != open:
+	if d.i = SkipSpace(d.buf, d.i); first && d.i < len(d.buf) && d.buf[d.i] != open {
 		d.wrong(what)
 		return false
-	case !first && c == shut:
-		d.i++
-		return false
-	case !first && c != ',':
-		return d.to(i, false)
 	}
-	if i = SkipSpace(d.buf, i+1); first && i < len(d.buf) && d.buf[i] == shut {
-		d.i = i + 1
-		return false
-	}
-	return d.to(i, i < len(d.buf))
+	i, more, ok := next(d.buf, d.i, first, shut)
+	return d.to(i, ok) && more
 }
 
 // Keys are the names of an object's members that have a field.
@@ -297,10 +285,7 @@ func (d *Decoder) Member(first bool, k *Keys) (index int, more bool) {
 		end := SkipSpace(d.buf, start+len(k.quoted[d.index]))
 		return d.index, d.to(end, end < len(d.buf))
 	}
-	if d.buf[start] != '"' {
-		return 0, d.to(start, false)
-	}
-	end, plain, ok := skipText(d.buf, start+1)
+	end, plain, ok := skipText(d.buf, start)
 	if !ok {
 		return 0, d.to(end, false)
 	}

@@ -17,10 +17,11 @@ func Members(text []byte, visit func(name, value []byte) bool) (end int, ok bool
 	if i >= len(text) || text[i] != '{' {
 		return i, false
 	}
-	if i = SkipSpace(text, i+1); i < len(text) && text[i] == '}' {
-		return i + 1, true
-	}
-	for {
+	for first := true; ; first = false {
+		var more bool
+		if i, more, ok = next(text, i, first, '}'); !more {
+			return i, ok
+		}
 		name := i
 		nameEnd, start, ok := skipName(text, name)
 		if !ok {
@@ -32,15 +33,7 @@ func Members(text []byte, visit func(name, value []byte) bool) (end int, ok bool
 		if !visit(unquote(text[name:nameEnd]), text[start:i]) {
 			return i, true
 		}
-		if i = SkipSpace(text, i); i >= len(text) || text[i] != ',' {
-			break
-		}
-		i = SkipSpace(text, i+1)
 	}
-	if i < len(text) && text[i] == '}' {
-		return i + 1, true
-	}
-	return i, false
 }
 
 // Elements visits the elements of the array that text begins with, as Members
@@ -50,10 +43,11 @@ func Elements(text []byte, visit func(i int, value []byte) bool) (end int, ok bo
 	if i >= len(text) || text[i] != '[' {
 		return i, false
 	}
-	if i = SkipSpace(text, i+1); i < len(text) && text[i] == ']' {
-		return i + 1, true
-	}
 	for n := 0; ; n++ {
+		var more bool
+		if i, more, ok = next(text, i, n == 0, ']'); !more {
+			return i, ok
+		}
 		start := i
 		if i, ok = skipValue(text, start, 1); !ok {
 			return i, false
@@ -61,15 +55,7 @@ func Elements(text []byte, visit func(i int, value []byte) bool) (end int, ok bo
 		if !visit(n, text[start:i]) {
 			return i, true
 		}
-		if i = SkipSpace(text, i); i >= len(text) || text[i] != ',' {
-			break
-		}
-		i = SkipSpace(text, i+1)
 	}
-	if i < len(text) && text[i] == ']' {
-		return i + 1, true
-	}
-	return i, false
 }
 
 // Cut takes the value of a member out of an object, the last of equal names.
@@ -87,22 +73,6 @@ func Cut(object []byte, member string) (value, rest []byte) {
 	}
 	from := cap(object) - cap(value)
 	return value, slices.Concat(object[:from], []byte("null"), object[from+len(value):])
-}
-
-// AppendCompact appends text, which must be JSON, without the white space
-// between its tokens.
-func AppendCompact(b, text []byte) []byte {
-	for i := SkipSpace(text, 0); i < len(text); i = SkipSpace(text, i) {
-		start := i
-		if end, ok := SkipText(text, i); ok {
-			i = end
-		} else {
-			for i++; i < len(text) && text[i] > ' ' && text[i] != '"'; i++ {
-			}
-		}
-		b = append(b, text[start:i]...)
-	}
-	return b
 }
 
 // Unquote gives the value of a JSON string, quotes and all.

@@ -172,7 +172,7 @@ func (d *Decoder) text() (value []byte, fits bool) {
 	start := d.i
 	switch c := d.buf[start]; {
 	case c == '"':
-		end, plain, ok := skipText(d.buf, start+1)
+		end, plain, ok := skipText(d.buf, start)
 		if !d.to(end, ok) {
 			return nil, false
 		}
@@ -181,7 +181,7 @@ func (d *Decoder) text() (value []byte, fits bool) {
 		}
 		return unquote(d.buf[start:end]), true
 	case c == '-' || c-'0' <= 9:
-		if !d.to(SkipNumber(d.buf, start)) {
+		if !d.to(skipNumber(d.buf, start)) {
 			return nil, false
 		}
 		return d.buf[start:d.i], true
@@ -199,7 +199,7 @@ func (d *Decoder) number() (value float64, fits bool) {
 	if d.failed || !fits {
 		return 0, false
 	}
-	end, fits := SkipNumber(text, 0)
+	end, fits := skipNumber(text, 0)
 	if fits = fits && end == len(text); fits {
 		var err error
 		value, err = strconv.ParseFloat(string(text), 64)

@@ -12,19 +12,14 @@
 package scan
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 )
 
 // The functions that walk take the text and the index to begin at, and return
 // the index behind what they walked over. Where that is not to be had, ok is
 // false and the index is that of the byte in the way; an index at the end of
 // the text says that the text is cut short.
-//
-// Digits and plain text go by eight bytes at a time, in one machine word: most
-// of METI's answers, for one, are coordinates.
 
 // MaxDepth is how deep arrays and objects may be nested, as in encoding/json.
 const MaxDepth = 10_000
@@ -52,75 +47,47 @@ func SkipSpace(b []byte, i int) int {
 	return i
 }
 
-// SkipText walks over a string whose opening quote stands at b[i].
-func SkipText(b []byte, i int) (end int, ok bool) {
-	if i >= len(b) || b[i] != '"' {
-		return i, false
-	}
-	end, _, ok = skipText(b, i+1)
-	return end, ok
-}
-
-// skipText walks over a string that begins behind its opening quote. plain says
-// that what stands between the quotes is ASCII without escapes, and so is its
-// own value.
+// skipText walks over a string that begins at b[i]. plain says that what stands
+// between the quotes is ASCII without escapes, and so is its own value.
 func skipText(b []byte, i int) (end int, plain, ok bool) {
+	if i >= len(b) || b[i] != '"' {
+		return i, false, false
+	}
 	plain = true
-	for {
-		for i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			quote, slash := w^'"'*everyByte, w^'\\'*everyByte
-			// The lowest mark is exact: a borrow runs upwards only.
-			m := ((quote-everyByte)&^quote | (slash-everyByte)&^slash | (w-' '*everyByte)&^w) & highBits
-			if w&highBits&(m&-m-1) != 0 {
-				plain = false
-			}
-			if m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
-			}
-			i += 8
-		}
-		for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
-			plain = plain && b[i] < 0x80
-			i++
-		}
-		switch {
-		case i >= len(b):
-			return i, plain, false
-		case b[i] == '"':
+	for i++; i < len(b) && b[i] >= ' '; i++ {
+		switch c := b[i]; {
+		case c == '"':
 			return i + 1, plain, true
-		case b[i] == '\\':
+		case c == '\\':
 			plain = false
 			if i, ok = skipEscape(b, i+1); !ok {
-				return i, plain, false
+				return i, false, false
 			}
-		case b[i] < ' ':
-			return i, plain, false
+		case c >= 0x80:
+			plain = false
 		}
 	}
+	return i, false, false
 }
 
-// skipEscape walks over what follows a backslash.
-func skipEscape(b []byte, i int) (end int, ok bool) {
+// skipEscape goes to the last byte of what follows a backslash.
+func skipEscape(b []byte, i int) (last int, ok bool) {
 	if i >= len(b) {
 		return i, false
 	}
 	switch b[i] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return i + 1, true
+		return i, true
 	case 'u':
 		for range 4 {
-			if i++; i >= len(b) || !isHex(b[i]) {
+			if i++; i >= len(b) || b[i]-'0' > 9 && (b[i]|0x20)-'a' > 5 {
 				return i, false
 			}
 		}
-		return i + 1, true
+		return i, true
 	}
 	return i, false
 }
-
-func isHex(c byte) bool { return c-'0' <= 9 || (c|0x20)-'a' <= 5 }
 
 // skipWord walks over true, false or null.
 func skipWord(b []byte, i int, want string) (end int, ok bool) {
@@ -146,10 +113,10 @@ func skipValue(b []byte, i, depth int) (end int, ok bool) {
 	case c == '{':
 		return skipObject(b, i, depth+1)
 	case c == '"':
-		end, _, ok = skipText(b, i+1)
+		end, _, ok = skipText(b, i)
 		return end, ok
 	case c == '-' || c-'0' <= 9:
-		return SkipNumber(b, i)
+		return skipNumber(b, i)
 	case c == 't':
 		return skipWord(b, i, "true")
 	case c == 'f':
@@ -160,85 +127,64 @@ func skipValue(b []byte, i, depth int) (end int, ok bool) {
 	return i, false
 }
 
+// next goes to the next item of an array or an object, which ends by shut: to the
+// first from the bracket at b[i], and to any other from behind the item before.
+// Without one it goes behind the end.
+func next(b []byte, i int, first bool, shut byte) (at int, more, ok bool) {
+	if i = SkipSpace(b, i); i >= len(b) {
+		return i, false, false
+	}
+	if !first && b[i] == shut {
+		return i + 1, false, true
+	}
+	if !first && b[i] != ',' {
+		return i, false, false
+	}
+	if i = SkipSpace(b, i+1); first && i < len(b) && b[i] == shut {
+		return i + 1, false, true
+	}
+	return i, i < len(b), i < len(b)
+}
+
 func skipArray(b []byte, i, depth int) (end int, ok bool) {
 	if depth > MaxDepth {
 		return i, false
 	}
-	if i = SkipSpace(b, i+1); i < len(b) && b[i] == ']' {
-		return i + 1, true
-	}
-	for {
+	for first := true; ; first = false {
+		var more bool
+		if i, more, ok = next(b, i, first, ']'); !more {
+			return i, ok
+		}
 		start := i
 		if i = skipPositions(b, i); i == start {
 			if i, ok = skipValue(b, i, depth); !ok {
 				return i, false
 			}
 		}
-		if i = SkipSpace(b, i); i >= len(b) || b[i] != ',' {
-			break
-		}
-		i = SkipSpace(b, i+1)
 	}
-	if i < len(b) && b[i] == ']' {
-		return i + 1, true
-	}
-	return i, false
-}
-
-// skipPositions walks over the positions of a ring, such as
-// [-93.6012,42.0301],[-93.5951,42.0301], up to the last that is whole and
-// plainly written; what else there is, is left to skipArray.
-func skipPositions(b []byte, i int) int {
-	var east, north series
-	for next := i; next < len(b) && b[next] == '['; {
-		j, ok := east.skip(b, next+1)
-		if !ok || j >= len(b) || b[j] != ',' {
-			return i
-		}
-		if j++; j < len(b) && b[j] == ' ' {
-			j++
-		}
-		if j, ok = north.skip(b, j); !ok || j >= len(b) || b[j] != ']' {
-			return i
-		}
-		if i = j + 1; i >= len(b) || b[i] != ',' {
-			return i
-		}
-		if next = i + 1; next < len(b) && b[next] == ' ' {
-			next++
-		}
-	}
-	return i
 }
 
 func skipObject(b []byte, i, depth int) (end int, ok bool) {
 	if depth > MaxDepth {
 		return i, false
 	}
-	if i = SkipSpace(b, i+1); i < len(b) && b[i] == '}' {
-		return i + 1, true
-	}
-	for {
+	for first := true; ; first = false {
+		var more bool
+		if i, more, ok = next(b, i, first, '}'); !more {
+			return i, ok
+		}
 		if _, i, ok = skipName(b, i); !ok {
 			return i, false
 		}
 		if i, ok = skipValue(b, i, depth); !ok {
 			return i, false
 		}
-		if i = SkipSpace(b, i); i >= len(b) || b[i] != ',' {
-			break
-		}
-		i = SkipSpace(b, i+1)
 	}
-	if i < len(b) && b[i] == '}' {
-		return i + 1, true
-	}
-	return i, false
 }
 
 // skipName walks over a member's name, to its value.
 func skipName(b []byte, i int) (end, value int, ok bool) {
-	if end, ok = SkipText(b, i); !ok {
+	if end, _, ok = skipText(b, i); !ok {
 		return end, end, false
 	}
 	if i = SkipSpace(b, end); i >= len(b) || b[i] != ':' {
