@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"io"
 	"math"
-	"sync"
 )
 
 // A Scanner reads itself from what a Decoder comes to next. Types of gen are:
@@ -28,15 +27,14 @@ type Decoder struct {
 	i       int
 	before  int64 // how many bytes of the body were forgotten
 	failed  bool
-	problem error // sound JSON that is not what it has to be
+	problem error // why JSON that may be sound is not what it has to be
 
 	keys  *Keys
 	index int       // of the member that is being read, in keys, or -1
 	name  []byte    // its name, where it is not in keys
 	after [65]uint8 // the member that followed each one last time
 
-	known [512]string // short texts, which tend to come again
-	list  []string    // the list that is being read
+	known []string // short texts, which tend to come again; none for a single value
 }
 
 const (
@@ -45,23 +43,7 @@ const (
 	valueDepth = 2
 )
 
-var (
-	decoders = sync.Pool{New: func() any { return &Decoder{buf: make([]byte, 0, bufferSize)} }}
-	hashSeed = maphash.MakeSeed()
-)
-
-func newDecoder(body io.Reader) *Decoder {
-	d := decoders.Get().(*Decoder)
-	d.body, d.readErr, d.buf, d.i, d.before, d.problem, d.keys = body, nil, d.buf[:0], 0, 0, nil, nil
-	return d
-}
-
-func (d *Decoder) release() {
-	if d.body = nil; cap(d.buf) <= bufferSize { // one huge value should not be remembered by its buffer
-		clear(d.list)
-		decoders.Put(d)
-	}
-}
+var hashSeed = maphash.MakeSeed()
 
 // Array decodes a JSON array, each element as soon as it has arrived: one
 // decodes it, and done takes it. The array may be null, which is empty. An
@@ -71,21 +53,17 @@ func (d *Decoder) release() {
 // JSON that is cut short is an error that wraps [io.ErrUnexpectedEOF]; the
 // errors of body and of done are handed back as they are.
 func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, name func(number int) string) error {
-	d := newDecoder(body)
-	defer d.release()
+	d := &Decoder{body: body, buf: make([]byte, 0, bufferSize), known: make([]string, 512)}
 	for number := 1; ; number++ {
-		more, inside := false, false
+		more := false
 		err := d.whole(limit, func() {
-			inside = false
-			if more = d.next(number == 1, '[', ']', "an array"); more {
-				inside = true
-				one(d)
-			} else if number == 1 && d.problem != nil && d.buf[d.i] == 'n' {
-				d.problem, d.failed = nil, false
+			if number == 1 && d.buf[d.i] == 'n' {
 				d.word("null")
+			} else if more = d.next(number == 1, '[', ']', "an array"); more {
+				one(d)
 			}
 		}, func() string {
-			if inside {
+			if more {
 				return name(number)
 			}
 			return "the answer"
@@ -105,13 +83,8 @@ func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, n
 // Value decodes the one JSON value of body, of which errors speak by this name.
 // Its errors are those of [Array].
 func Value(body io.Reader, limit int, to Scanner, name string) error {
-	d := newDecoder(body)
-	defer d.release()
-	err := d.whole(limit, func() { to.ScanJSON(d) }, func() string { return name })
-	if err != nil {
-		return err
-	}
-	return d.end()
+	d := &Decoder{body: body, buf: make([]byte, 0, bufferSize)}
+	return d.value(limit, to, name)
 }
 
 // Unmarshal is json.Unmarshal for a type that scans itself.
@@ -119,14 +92,23 @@ func Unmarshal(text []byte, to Scanner) error {
 	if string(text) == "null" {
 		return nil
 	}
-	return Value(bytes.NewReader(text), math.MaxInt, to, "the value")
+	d := &Decoder{buf: text, readErr: io.EOF}
+	return d.value(math.MaxInt, to, "the value")
+}
+
+func (d *Decoder) value(limit int, to Scanner, name string) error {
+	err := d.whole(limit, func() { to.ScanJSON(d) }, func() string { return name })
+	if err != nil {
+		return err
+	}
+	return d.end()
 }
 
 // whole takes a step, once enough has been read for it.
 func (d *Decoder) whole(limit int, step func(), name func() string) error {
 	for start := d.i; ; start = 0 {
+		d.failed, d.problem = false, nil
 		if d.i = SkipSpace(d.buf, d.i); d.i < len(d.buf) {
-			d.failed, d.problem = false, nil
 			step()
 		} else {
 			d.failed = true
@@ -137,14 +119,14 @@ func (d *Decoder) whole(limit int, step func(), name func() string) error {
 		case d.problem != nil:
 			return fmt.Errorf("%s: %w", name(), d.problem)
 		case d.i < len(d.buf):
-			return fmt.Errorf("%s: broken JSON: unexpected %q at byte %d", name(), d.buf[d.i], d.before+int64(d.i))
+			return d.broken(name())
 		case len(d.buf)-start > limit:
 			return fmt.Errorf("%s is larger than %d MiB", name(), limit>>20)
 		}
-		ended := d.readErr == io.EOF
+		ended := d.readErr == io.EOF // and so does a number
 		if err := d.fill(start); err == io.EOF && ended {
 			return fmt.Errorf("the JSON is cut short after %d bytes: %w", d.before+int64(len(d.buf)), io.ErrUnexpectedEOF)
-		} else if err != nil && err != io.EOF { // where the text ends, a number does
+		} else if err != nil && err != io.EOF {
 			return err
 		}
 	}
@@ -154,7 +136,7 @@ func (d *Decoder) whole(limit int, step func(), name func() string) error {
 func (d *Decoder) end() error {
 	for {
 		if d.i = SkipSpace(d.buf, d.i); d.i < len(d.buf) {
-			return fmt.Errorf("the answer: broken JSON: unexpected %q at byte %d", d.buf[d.i], d.before+int64(d.i))
+			return d.broken("the answer")
 		}
 		if err := d.fill(d.i); err == io.EOF {
 			return nil
@@ -164,16 +146,21 @@ func (d *Decoder) end() error {
 	}
 }
 
+// broken is an error at d.i.
+func (d *Decoder) broken(name string) error {
+	return fmt.Errorf("%s: broken JSON: unexpected %q at byte %d", name, d.buf[d.i], d.before+int64(d.i))
+}
+
 // fill forgets what stands before keep, and reads on.
 func (d *Decoder) fill(keep int) error {
+	if d.readErr != nil {
+		return d.readErr
+	}
 	d.before += int64(keep)
 	d.buf = d.buf[:copy(d.buf, d.buf[keep:])]
 	d.i = 0
 	had := len(d.buf)
-	if d.readErr == nil {
-		d.buf, d.readErr = Fill(d.body, d.buf, math.MaxInt)
-	}
-	if len(d.buf) > had {
+	if d.buf, d.readErr = Fill(d.body, d.buf, math.MaxInt); len(d.buf) > had {
 		return nil // what came before the error counts first
 	}
 	return d.readErr
@@ -213,22 +200,6 @@ func (d *Decoder) to(i int, ok bool) bool {
 // word reads true, false or null.
 func (d *Decoder) word(word string) { d.to(skipWord(d.buf, d.i, word)) }
 
-// wrong says what has to stand at d.i instead of what does, if that is JSON.
-func (d *Decoder) wrong(want string) {
-	start := d.i
-	end, ok := skipValue(d.buf, start, 0)
-	if !ok || end == len(d.buf) && d.readErr == nil { // a number may go on
-		d.to(end, false)
-		return
-	}
-	got := string(d.buf[start:min(end, start+40)])
-	if end > start+40 {
-		got += "…"
-	}
-	d.problem = fmt.Errorf("should be %s, and is %s", want, got)
-	d.to(start, false)
-}
-
 // next goes to the next item of an array or an object, which begins by open, and
 // is called what in errors.
 func (d *Decoder) next(first bool, open, shut byte, what string) (more bool) {
@@ -236,8 +207,8 @@ func (d *Decoder) next(first bool, open, shut byte, what string) (more bool) {
 		return false
 	}
 	if d.i = SkipSpace(d.buf, d.i); first && d.i < len(d.buf) && d.buf[d.i] != open {
-		d.wrong(what)
-		return false
+		d.problem = fmt.Errorf("should be %s, and begins with %q", what, d.buf[d.i])
+		return d.to(d.i, false)
 	}
 	i, more, ok := next(d.buf, d.i, first, shut)
 	return d.to(i, ok) && more

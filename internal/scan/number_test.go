@@ -22,21 +22,44 @@ func sameNumber(t *testing.T, text string) {
 	}
 }
 
-// sameSkip compares what is skipped, whichever number is the example, with
-// skipNumber. Text enough to be walked over by words follows.
-func sameSkip(t *testing.T, number string) {
+// seriesLike is a series that has learned from a number, if that is sound.
+func seriesLike(example string) *series {
+	a := new(series)
+	if _, ok := skipNumber([]byte(example), 0); ok {
+		a.learn([]byte(example), 0)
+	}
+	return a
+}
+
+// sameInSeries compares what a series makes of a number, whichever it has learned
+// from, with Number and skipNumber. Text enough to be read by words
+// follows.
+func sameInSeries(t *testing.T, number string) {
 	t.Helper()
-	for _, example := range []string{number, "-93.6", "-179.5", "42.25", "101.75", "7.5", "-0.5", "0.5", "1234.5", "12"} {
+	for _, example := range []string{number, "-93.6", "-179.5", "42.25", "101.75", "7.5", "-0.5", "0.5", "1234.5", "12", ""} {
 		for _, behind := range []string{",42.0300000000000011368683772161602973937988281", "]" + strings.Repeat("9", 40)} {
 			text := []byte(number + behind)
-			var s shape
-			if _, ok := skipNumber([]byte(example), 0); ok {
-				s = shapeOf([]byte(example), 0)
+			value, end, ok := seriesLike(example).decode(text, 0)
+			wantValue, wantEnd, wantOK := Number(text, 0)
+			if math.Float64bits(value) != math.Float64bits(wantValue) || end != wantEnd || ok != wantOK {
+				t.Errorf("%q after %q: %v %d %v, and alone %v %d %v", number, example, value, end, ok, wantValue, wantEnd, wantOK)
 			}
-			end, ok := s.skip(text, 0)
-			if wantEnd, wantOK := skipNumber(text, 0); end != wantEnd || ok != wantOK {
+			end, ok = seriesLike(example).skip(text, 0)
+			if wantEnd, wantOK = skipNumber(text, 0); end != wantEnd || ok != wantOK {
 				t.Errorf("%q after %q: to %d %v, and alone to %d %v", number, example, end, ok, wantEnd, wantOK)
 			}
+		}
+	}
+}
+
+// TestSeriesGoesByWords expects plain numbers to be like themselves: else all go
+// the slow way, and no other test can tell.
+func TestSeriesGoesByWords(t *testing.T) {
+	for _, number := range []string{"-93.60125", "-93.601234567", "42.0312345678901", "-179.99999999999997", "0.123456789012345", "7.5"} {
+		a := seriesLike(number)
+		text := number + "," + strings.Repeat(" ", seriesBytes)
+		if word, ok := a.begins((*[seriesBytes]byte)([]byte(text))); !ok {
+			t.Errorf("%s begins with %x, which is not like itself: %+v", number, word, a)
 		}
 	}
 }
@@ -49,7 +72,7 @@ func TestNumber(t *testing.T) {
 		"90071992547409.93", "900719925474099.3", "1.00000000000000011102230246251565", "4503599627370496.5", "4503599627370497.5", "45035996273704965e-1", "05.125", "-05.125", "00.125", "-00.0", "007.5", "0x1p5", "1_0", "inf", "NaN", "1 ",
 	} {
 		sameNumber(t, text)
-		sameSkip(t, text)
+		sameInSeries(t, text)
 		got, end, ok := Number([]byte("["+text+","), 1)
 		again, end2, ok2 := Number([]byte("["+text+",12345678"), 1) // with eight bytes to read at once
 		if got != again || end != end2 || ok != ok2 {
@@ -70,7 +93,7 @@ func TestNumber(t *testing.T) {
 			text = text[:point] + "." + text[point:]
 		}
 		sameNumber(t, text)
-		if sameSkip(t, text); t.Failed() {
+		if sameInSeries(t, text); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
@@ -82,6 +105,6 @@ func FuzzNumber(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		sameNumber(t, text)
-		sameSkip(t, text)
+		sameInSeries(t, text)
 	})
 }

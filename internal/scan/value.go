@@ -65,18 +65,14 @@ func Texts[T ~string](d *Decoder, to *[]T) (fits bool) {
 	if d.buf[start] != '[' {
 		return d.null()
 	}
-	d.list = d.list[:0]
+	*to = []T{}
 	for first := true; d.next(first, '[', ']', "a list"); first = false {
 		value, fits := d.text()
 		if !fits && !d.failed {
-			d.i = start
+			*to, d.i = nil, start
 			return false
 		}
-		d.list = append(d.list, d.intern(value))
-	}
-	*to = make([]T, len(d.list))
-	for i, value := range d.list {
-		(*to)[i] = T(value)
+		*to = append(*to, T(d.intern(value)))
 	}
 	return true
 }
@@ -212,10 +208,10 @@ func (d *Decoder) number() (value float64, fits bool) {
 	return value, true
 }
 
-// intern gives a text as a string, the same one where it came before: the
-// names of countries, methodologies and accounts come with every source.
+// intern gives a text as a string, the same one where it came before: the names
+// of countries, methodologies and accounts come with every source.
 func (d *Decoder) intern(value []byte) string {
-	if len(value) > 64 {
+	if len(d.known) == 0 || len(value) > 64 {
 		return string(value)
 	}
 	known := &d.known[maphash.Bytes(hashSeed, value)%uint64(len(d.known))]
