@@ -207,6 +207,9 @@ func (d *Decoder) next(first bool, open, shut byte, what string) (more bool) {
 		return false
 	}
 	if d.i = SkipSpace(d.buf, d.i); first && d.i < len(d.buf) && d.buf[d.i] != open {
+		if end, ok := skipValue(d.buf, d.i, 0); !ok {
+			return d.to(end, false) // broken, or cut short
+		}
 		d.problem = fmt.Errorf("should be %s, and begins with %q", what, d.buf[d.i])
 		return d.to(d.i, false)
 	}
