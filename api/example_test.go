@@ -15,6 +15,8 @@ import (
 
 	"github.com/peterstace/simplefeatures/geom"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/api"
@@ -447,23 +449,36 @@ type tokenSource func() (*oauth2.Token, error)
 
 func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
 
-// OpenTelemetry: otelhttp makes a span for each attempt, and puts the trace's
-// context into each request.
+// OpenTelemetry: otelhttp makes a span for each attempt, of the provider that your
+// program has set, and gives the trace of the context to METI.
 func ExampleWithHTTPClient_openTelemetry() {
-	defer emulate().Close()
+	defer emulated.Start(emulator.Options{Middleware: showTrace}).Close()
 
-	traced := &http.Client{Transport: otelhttp.NewTransport(http.DefaultTransport)}
+	traced := &http.Client{Transport: otelhttp.NewTransport(http.DefaultTransport,
+		otelhttp.WithPropagators(propagation.TraceContext{}))}
 	client, err := api.New(api.FromEnv(), api.WithHTTPClient(traced))
 	if err != nil {
 		log.Fatal(err)
 	}
-	sources, err := client.Sources.List(context.Background(), api.ListParams{})
-	if err != nil {
+	// The span of whoever calls; a program has it in its context already.
+	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{0x4b, 0xf9}, SpanID: trace.SpanID{0xf0}, TraceFlags: trace.FlagsSampled,
+	}))
+	if _, err := client.Sources.List(ctx, api.ListParams{}); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(sources), "sources")
 	// Output:
-	// 3 sources
+	// GET /sources of trace 00-4bf90000000000000000000000000000-f000000000000000-01
+}
+
+// showTrace prints the trace that a request for sources is a part of.
+func showTrace(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sources" {
+			fmt.Println(r.Method, r.URL.Path, "of trace", r.Header.Get("Traceparent"))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // A service that stumbles is asked again.
