@@ -102,8 +102,8 @@ type storedSource struct {
 }
 
 // knownDifferences are the cases of validity.json on which this package
-// disagrees with the ledger, each with its reason.
-// No API passes any of them on.
+// disagrees with the ledger, each with its reason; database_test.go lists other
+// texts. No API passes any of them on.
 var knownDifferences = map[string]string{
 	"v154": "a number beyond those of floating point",
 	"v166": "a coordinate as text",
