@@ -190,7 +190,7 @@ func (r *region) measure(sources []*stored, gone func(id int64) bool) {
 		}
 		var shapes []*ledger.Shape
 		for _, o := range r.get(under) {
-			if gone == nil || len(ledger.Neighbours(s.Source, []ledger.Source{o.Source})) > 0 {
+			if gone == nil || ledger.Neighbours(s.Source, o.Source) {
 				shapes = append(shapes, o.Shape)
 			}
 		}
@@ -232,7 +232,7 @@ func (r *region) repair(ids []int64) map[int64]*stored {
 			others = append(others, r.near(box)...)
 		}
 		for _, o := range r.get(slices.DeleteFunc(others, gone)) {
-			if len(o.others) > 0 && (slices.Contains(o.others, x.id) || len(ledger.Neighbours(x.Source, []ledger.Source{o.Source})) > 0) {
+			if len(o.others) > 0 && (slices.Contains(o.others, x.id) || ledger.Neighbours(x.Source, o.Source)) {
 				changed[o.id] = o
 			}
 		}

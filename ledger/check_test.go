@@ -46,7 +46,7 @@ func TestCheckAgreesWithInserting(t *testing.T) {
 		return "c" + strconv.Itoa(int(r.Index))
 	}
 	insert := func(id string, s Source) {
-		for _, i := range Conflicts(s, l.sources) {
+		for _, i := range those(l.sources, func(o Source) bool { return Conflict(s, o) }) {
 			l.with[id] = append(l.with[id], l.ids[i])
 			l.with[l.ids[i]] = append(l.with[l.ids[i]], id)
 		}

@@ -24,25 +24,12 @@ func (s Source) Meets(o Source) bool {
 	return s.Country != "" && s.Country == o.Country && s.Period.Overlaps(o.Period)
 }
 
-// Conflicts judges a newcomer against the stored sources that the caller
-// gives, and returns the indexes of those it conflicts with, in order: same
-// known country, overlapping time, and the stored shape intersects the
-// newcomer's less 9 metres [D]. Each of them then gets the reciprocal entry.
+// Conflict judges a newcomer against a stored source: same known country,
+// overlapping time, and the stored shape intersects the newcomer's less 9
+// metres [D]. Both then have a conflict.
 //
-// Only the newcomer is shrunk, so the order of registration matters. All
-// candidates whose box intersects [Shape.SearchBox] must be among those given;
-// others do no harm.
-func Conflicts(newcomer Source, stored []Source) []int {
-	var hits []int
-	for i, s := range stored {
-		if Conflict(newcomer, s) {
-			hits = append(hits, i)
-		}
-	}
-	return hits
-}
-
-// Conflict judges a newcomer against one stored source, as [Conflicts] does.
+// Only the newcomer is shrunk, so the order of registration matters. A stored
+// source whose box does not intersect [Shape.SearchBox] needs no judging.
 func Conflict(newcomer, stored Source) bool {
 	return newcomer.Meets(stored) && newcomer.Shape.shrinkIntersects(stored.Shape)
 }
@@ -59,21 +46,12 @@ func NearConflict(newcomer, stored Source) bool {
 	return less.Intersects(o)
 }
 
-// Neighbours gives the indexes of the sources that intersect s, in the same
-// known country at the same time, without the 9 metres. It is the rule after a
-// deletion [D]: when X is deleted, percent_overlap is computed anew for each of
-// X's neighbours that still has a conflict, over all of that one's neighbours,
-// and is null for those that have none left. s itself must not be among the
-// others.
-func Neighbours(s Source, others []Source) []int {
-	var hits []int
-	for i, o := range others {
-		if s.Meets(o) && s.Shape.Intersects(o.Shape) {
-			hits = append(hits, i)
-		}
-	}
-	return hits
-}
+// Neighbours reports whether sources intersect, in the same known country at the
+// same time, without the 9 metres. It is the rule after a deletion [D]: when X is
+// deleted, percent_overlap is computed anew for each of X's neighbours that still
+// has a conflict, over all of that one's neighbours, and is null for those that
+// have none left.
+func Neighbours(a, b Source) bool { return a.Meets(b) && a.Shape.Intersects(b.Shape) }
 
 // Intersects reports whether the shapes share a point, in the plane of
 // degrees; touching counts. The answer is exact.

@@ -24,15 +24,15 @@
 // # How it is used
 //
 // [ParseFeature] judges one GeoJSON Feature and gives its [Shape], with all
-// problems found, not the first. [Conflicts] judges a newcomer against
-// candidates that the caller found, for instance in a spatial index, with the
-// box from [Shape.SearchBox]. [Overlap] gives the share that is covered.
+// problems found, not the first. [Conflict] judges a newcomer against a source
+// that the caller found, for instance in a spatial index, with the box from
+// [Shape.SearchBox]. [Overlap] gives the share that is covered.
 // [Check] does all of it for a list in memory, and [Batch] for one that does
 // not fit there.
 //
 // Every value is safe for use by many goroutines at once, unless its comment
 // says otherwise. The package reads no clock, opens no file and starts
-// goroutines nowhere but in [Check] and [Batch.Judge], which wait for them.
+// goroutines nowhere but in [Check] and the methods of [Batch], which wait for them.
 //
 // # How it is laid out
 //

@@ -200,6 +200,16 @@ type shadow struct {
 	share     map[string]*float64
 }
 
+// those gives the indexes of what holds.
+func those(list []Source, holds func(Source) bool) (indexes []int) {
+	for i, s := range list {
+		if holds(s) {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
 func (l *shadow) shapes(ids []string) []*Shape {
 	var out []*Shape
 	for i, id := range l.ids {
@@ -222,7 +232,7 @@ func (l *shadow) measure(id string, others []*Shape) {
 
 func (l *shadow) insert(f Feature) {
 	n := Source{Shape: f.Shape, Period: f.Period, Country: l.countries.Of(f.Shape)}
-	hits := Conflicts(n, l.sources)
+	hits := those(l.sources, func(s Source) bool { return Conflict(n, s) })
 	l.ids, l.sources = append(l.ids, f.AltID), append(l.sources, n)
 	touched := []string{f.AltID}
 	for _, i := range hits {
@@ -244,10 +254,10 @@ func (l *shadow) remove(id string) {
 	}
 	delete(l.with, id)
 	delete(l.share, id)
-	for _, k := range Neighbours(x, l.sources) {
+	for _, k := range those(l.sources, func(s Source) bool { return Neighbours(x, s) }) {
 		var shapes []*Shape
 		others := slices.Concat(l.sources[:k], l.sources[k+1:])
-		for _, o := range Neighbours(l.sources[k], others) {
+		for _, o := range those(others, func(s Source) bool { return Neighbours(l.sources[k], s) }) {
 			shapes = append(shapes, others[o].Shape)
 		}
 		l.measure(l.ids[k], shapes)

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"encoding/json"
-	"fmt"
 	"math"
 	"regexp"
 	"strconv"
@@ -33,21 +31,13 @@ func (t Time) Std() time.Time {
 // String gives RFC 3339 in UTC with as many digits as are needed.
 func (t Time) String() string { return t.Std().Format("2006-01-02T15:04:05.999999Z07:00") }
 
-// MarshalJSON writes what [Time.String] gives.
-func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+// MarshalText writes what [Time.String] gives.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalJSON reads a string as [ParseTime] does.
-func (t *Time) UnmarshalJSON(text []byte) error {
-	var s string
-	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("a time must be a string: %w", err)
-	}
-	parsed, err := ParseTime(s)
-	if err != nil {
-		return err
-	}
-	*t = parsed
-	return nil
+// UnmarshalText reads what [ParseTime] does.
+func (t *Time) UnmarshalText(text []byte) (err error) {
+	*t, err = ParseTime(string(text))
+	return err
 }
 
 // Period is the range of time [Start, End) that a source is registered for.
