@@ -24,8 +24,8 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
-	"sync"
-	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/ledger"
 )
@@ -37,63 +37,48 @@ type whole struct {
 	repeated []string                   // members of a collection that stand twice
 }
 
-// Each calls do for each feature, in order, until do fails. An error that ends
-// the reading is an [*InputError] or a [*FormatError], which are [ErrInput], or
-// tells that the file cannot be read at all. It is called once.
-func (f *File) Each(do func(Item) error) error {
-	r := &reading{window: newWindow(f.Name, f.source), yield: do}
-	err := r.all()
-	f.whole = r.whole
-	return err
-}
-
 // Features are judged in blocks of this many, and of this many bytes.
 const (
 	blockFeatures = 512
 	blockBytes    = 4 << 20
 )
 
-// Judge reads and judges all features, on all cores, and hands them over in
-// their order. The errors are those of Each, those of take, and the end of ctx.
-func (f *File) Judge(ctx context.Context, j *Judge, take func(Item, Judged) error) error {
-	return Map(ctx, f, j.Item, take)
-}
-
-// Map is [File.Judge] with something else to do for each feature.
+// Map reads a file. It calls do for each feature, on all cores, and take with what
+// that gave, in the order of the file, until take fails or ctx ends. An error that
+// ends the reading is an [*InputError] or a [*FormatError], which are [ErrInput], or
+// tells that the file cannot be read at all. Map is called once.
 func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T) error) error {
-	type job struct {
-		item   Item
-		result T
-	}
-	var jobs []job
+	var block []Item
 	size := 0
 	flush := func() error {
-		var next atomic.Int64
-		var workers sync.WaitGroup
-		for range min(runtime.GOMAXPROCS(0), len(jobs)) {
-			workers.Go(func() {
-				for i := int(next.Add(1)) - 1; i < len(jobs) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-					jobs[i].result = do(jobs[i].item)
+		results := make([]T, len(block))
+		var workers errgroup.Group
+		workers.SetLimit(runtime.GOMAXPROCS(0))
+		for i, item := range block {
+			workers.Go(func() error {
+				if ctx.Err() == nil {
+					results[i] = do(item)
 				}
+				return nil
 			})
 		}
-		workers.Wait()
+		_ = workers.Wait()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		for i := range jobs {
-			if err := take(jobs[i].item, jobs[i].result); err != nil {
+		for i, item := range block {
+			if err := take(item, results[i]); err != nil {
 				return err
 			}
 		}
-		clear(jobs)
-		jobs, size = jobs[:0], 0
+		clear(block)
+		block, size = block[:0], 0
 		return nil
 	}
-	err := f.Each(func(item Item) error {
+	err := f.each(func(item Item) error {
 		item.Raw = bytes.Clone(item.Raw)
-		jobs = append(jobs, job{item: item})
-		if size += len(item.Raw); len(jobs) == blockFeatures || size >= blockBytes {
+		block = append(block, item)
+		if size += len(item.Raw); len(block) == blockFeatures || size >= blockBytes {
 			return flush()
 		}
 		return nil
@@ -106,6 +91,14 @@ func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	return err
+}
+
+// each calls do for each feature, in order, until do fails.
+func (f *File) each(do func(Item) error) error {
+	r := &reading{window: newWindow(f.Name, f.source), yield: do}
+	err := r.all()
+	f.whole = r.whole
 	return err
 }
 

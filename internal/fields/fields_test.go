@@ -36,7 +36,7 @@ func read(t *testing.T, text string) string {
 		}
 		defer f.Close()
 		var out []string
-		err = f.Each(func(item Item) error {
+		err = f.each(func(item Item) error {
 			what := string(item.Raw)
 			if item.Err != nil {
 				what = item.Err.Error()
@@ -131,7 +131,7 @@ func judged(t *testing.T, text string, o Options) (lines []string, f *File, j *J
 	}
 	var repeats Repeats
 	var found []Judged
-	err = f.Judge(t.Context(), j, func(item Item, one Judged) error {
+	err = Map(t.Context(), f, j.Item, func(item Item, one Judged) error {
 		repeats.Add(item.Line, &one, FormOf(one.Shape))
 		found = append(found, one)
 		return nil

@@ -64,7 +64,7 @@ func FuzzFile(f *testing.F) {
 			}
 			file.Name = "x"
 			var found []string
-			err = file.Judge(t.Context(), judge, func(item Item, one Judged) error {
+			err = Map(t.Context(), file, judge.Item, func(item Item, one Judged) error {
 				if item.Index != len(found) {
 					t.Errorf("feature %d comes as %d", item.Index, len(found))
 				}

@@ -76,18 +76,17 @@ type Judged struct {
 func (f *Judged) Invalid() bool { return f.Problems.Invalid() }
 
 // Item judges a feature. Its Geometry is a part of the item's text.
-func (j *Judge) Item(item Item) Judged {
-	if item.Err != nil {
+func (j *Judge) Item(item Item) (f Judged) {
+	rules := j.options.Rules
+	switch {
+	case item.Err != nil:
 		p := ledger.NewProblem(ledger.RuleJSON, "", item.Err.Error(), "write valid JSON (RFC 8259) in UTF-8")
-		return Judged{Problems: j.options.Rules.Apply(ledger.Problems{p})}
-	}
-	var f Judged
-	switch rules := j.options.Rules; {
+		f.Problems = rules.Apply(ledger.Problems{p})
 	case item.Kind == Geometry && j.options.Bare:
 		f.Geometry = item.Raw
 		f.Shape, f.Problems = ledger.JudgeGeometry(item.Raw, rules)
 	case item.Kind == Geometry:
-		f.Feature, f.Problems = ledger.JudgeValues(ledger.Values{Geometry: item.Raw}, rules)
+		f.judge(ledger.Values{Geometry: item.Raw}, rules, standard)
 	case item.Kind == Source:
 		values, problems := members(item.Raw, "", "alt_id", "start_at", "end_at")
 		if f.Problems = problems; item.Index > 0 {
@@ -97,14 +96,16 @@ func (j *Judge) Item(item Item) Judged {
 		f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: GeometryOf(item)}, rules,
 			[3]string{"/alt_id", "/start_at", "/end_at"})
 	default:
-		f = j.feature(item.Raw)
+		values := j.mapped(item.Raw, &f.Problems)
+		f.judge(values, rules, j.pointers)
 	}
 	return f
 }
 
-func (j *Judge) feature(raw []byte) (f Judged) {
-	values, problems := members(raw, "", "type", "id", "properties", "geometry", "crs")
-	kind, id, properties, geometry, crs := values[0], values[1], values[2], values[3], values[4]
+// mapped finds the values of a Feature, and what is wrong with it beside them.
+func (j *Judge) mapped(raw []byte, problems *ledger.Problems) ledger.Values {
+	own, found := members(raw, "", "type", "id", "properties", "geometry", "crs")
+	kind, id, properties, geometry, crs := own[0], own[1], own[2], own[3], own[4]
 	values, more := members(properties, "/properties", j.names[:]...)
 	for i, name := range j.names {
 		switch {
@@ -117,13 +118,12 @@ func (j *Judge) feature(raw []byte) (f Judged) {
 		}
 	}
 	j.note(properties, values)
-	f.Problems = append(problems, more...)
+	*problems = append(found, more...)
 	if string(kind) != `"Feature"` {
-		f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`, `write "Feature"`))
+		*problems = append(*problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`, `write "Feature"`))
 	}
-	f.Problems = append(f.Problems, ledger.CheckCRS(crs)...)
-	f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: geometry}, j.options.Rules, j.pointers)
-	return f
+	*problems = append(*problems, ledger.CheckCRS(crs)...)
+	return ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: geometry}
 }
 
 // judge judges the values, behind what was found before. The pointers are where
@@ -212,12 +212,12 @@ func (j *Judge) Missing() error {
 	var missing, flags []string
 	how := "name the property that holds it"
 	for i, flag := range []string{"--id-property", "--start", "--end"} {
-		if j.had[i] {
-			continue
-		}
 		what := "an id"
 		if j.names[i] != "" {
 			what = fmt.Sprintf("the property %q", j.names[i])
+		}
+		if j.had[i] {
+			continue
 		}
 		missing, flags = append(missing, what), append(flags, flag)
 		if i > 0 {
@@ -227,10 +227,7 @@ func (j *Judge) Missing() error {
 	if missing == nil {
 		return nil
 	}
-	have := "no properties"
-	if len(j.properties) > 0 {
-		have = strings.Join(slices.Sorted(maps.Keys(j.properties)), ", ")
-	}
+	have := cmp.Or(strings.Join(slices.Sorted(maps.Keys(j.properties)), ", "), "no properties")
 	return fmt.Errorf("no feature has %s; they have %s. With %s %s", strings.Join(missing, " or "), have, strings.Join(flags, ", "), how)
 }
 

@@ -46,7 +46,7 @@ func TestPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var found []string
-	err = file.Each(func(item Item) error {
+	err = file.each(func(item Item) error {
 		f := judge.Item(item)
 		if found = append(found, f.AltID); len(found) == 2 {
 			cancel(enough)

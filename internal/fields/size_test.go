@@ -13,7 +13,7 @@ import (
 // each reads all of in, without a copy on disk.
 func each(in io.Reader, do func(Item)) error {
 	file := &File{Name: "x", source: in}
-	return file.Each(func(item Item) error {
+	return file.each(func(item Item) error {
 		do(item)
 		return nil
 	})

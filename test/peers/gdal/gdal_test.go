@@ -158,7 +158,7 @@ func TestPrintedCommands(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = file.Each(func(fields.Item) error { return nil })
+			err = fields.Map(t.Context(), file, func(fields.Item) bool { return true }, func(fields.Item, bool) error { return nil })
 			file.Close()
 			var other *fields.FormatError
 			if !errors.As(err, &other) {
@@ -177,7 +177,7 @@ func TestPrintedCommands(t *testing.T) {
 			defer out.Close()
 			var ids []string
 			west := math.Inf(1)
-			err = out.Judge(t.Context(), judge, func(_ fields.Item, f fields.Judged) error {
+			err = fields.Map(t.Context(), out, judge.Item, func(_ fields.Item, f fields.Judged) error {
 				ids = append(ids, f.AltID)
 				if f.Invalid() {
 					if c.digits > 0 {
@@ -230,7 +230,7 @@ func TestForeignCRS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if err := file.Judge(t.Context(), judge, func(fields.Item, fields.Judged) error { return nil }); err != nil {
+	if err := fields.Map(t.Context(), file, judge.Item, func(fields.Item, fields.Judged) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	problems := file.Problems(fields.Options{}.Rules)
@@ -245,7 +245,7 @@ func TestForeignCRS(t *testing.T) {
 	}
 	defer out.Close()
 	n := 0
-	err = out.Judge(t.Context(), judge, func(_ fields.Item, f fields.Judged) error {
+	err = fields.Map(t.Context(), out, judge.Item, func(_ fields.Item, f fields.Judged) error {
 		n++
 		if f.Invalid() {
 			t.Errorf("%s: %v", f.AltID, f.Problems)
