@@ -118,40 +118,25 @@ func (s *Shape) shrinkIntersects(o *Shape) bool {
 }
 
 // SearchBox is where the candidates of a newcomer are: a stored source whose
-// [Shape.Box] does not intersect it cannot conflict with the shape. It is a
-// little smaller than the box, by 8 metres on each side, so that neighbours
-// along a straight boundary are not even found. ok is false when nothing can
-// conflict.
+// [Shape.Box] does not intersect it cannot conflict with the shape. Of a shape
+// below 2 km it is smaller than the box, by 8 metres on each side, so that
+// neighbours along a straight boundary are not even found. ok is false when
+// nothing can conflict.
 func (s *Shape) SearchBox() (box Box, ok bool) {
-	if s.Empty() {
+	if len(s.polys) == 0 {
 		return Box{}, false
 	}
-	if !s.plain() {
-		small, _ := s.shrink()
-		return small.box, !small.Empty()
-	}
 	// 8 metres, not 9: at 70 degrees 9 metres of the plane are 8.86 true ones,
-	// and an edge of 2 km bends by up to 0.2 m.
-	const metres = 8
-	const perDegree = 111700.0 // no degree of latitude or longitude is longer
-	box = s.box
-	equatorward := 0.0
-	if box.South > 0 {
-		equatorward = box.South
-	} else if box.North < 0 {
-		equatorward = box.North
-	}
-	lat := metres / perDegree
-	lon := lat / math.Cos(equatorward*proj.Rad)
-	box = Box{box.West + lon, box.South + lat, box.East - lon, box.North - lat}
-	return box, box.West <= box.East && box.South <= box.North
-}
-
-// plain reports whether the shape is small and away from the poles and the
-// antimeridian, so that its 9 metres can be bounded in degrees.
-func (s *Shape) plain() bool {
+	// and an edge of 2 km bends by up to 0.2 m. No degree of latitude or longitude
+	// is longer than 111.7 km.
+	const small, lat = 2.0 / 111.7, 0.008 / 111.7 // degrees
 	b := s.box
-	const small = 0.018 // degrees of latitude, 2 km
-	return s.polygonal && b.West >= -180 && b.East <= 180 && b.South > -85 && b.North < 85 &&
-		b.North-b.South < small && (b.East-b.West)*math.Cos(b.South*proj.Rad) < small
+	poleward := max(-b.South, b.North)
+	if !s.polygonal || b.West < -180 || b.East > 180 || poleward > 85 ||
+		b.North-b.South > small || (b.East-b.West)*math.Cos(poleward*proj.Rad) > small {
+		return b, true
+	}
+	lon := lat / math.Cos(max(b.South, -b.North, 0)*proj.Rad)
+	box = Box{b.West + lon, b.South + lat, b.East - lon, b.North - lat}
+	return box, box.West <= box.East && box.South <= box.North
 }

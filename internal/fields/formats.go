@@ -63,77 +63,64 @@ func fill(command, name string) string {
 // plainName is a name that a shell takes as it is.
 var plainName = regexp.MustCompile(`^[\w./:,@%+=-]+$`)
 
-// byMagic are the formats that tell themselves by their first bytes, byMark
-// those of XML, by what stands somewhere in the beginning; the first one counts.
-var (
-	byMagic = []struct {
-		magic string
-		format
-	}{
-		{"\x00\x00\x27\x0a", format{"a Shapefile", gdal + "FILE", ""}},
-		{"PK\x03\x04", format{"a zip archive", gdal + "/vsizip/FILE", ""}},
-		{"\x1f\x8b", format{"a gzip archive", "gunzip -c FILE", ""}},
-		{"SQLite format 3\x00", format{"a GeoPackage", gdal + "FILE", ""}},
-		{"fgb\x03", format{"a FlatGeobuf file", gdal + "FILE", ""}},
-		{"PAR1", format{"a GeoParquet file", gdal + "FILE", "GDAL reads it where it was built with Parquet"}},
-		{"\xff\xfe", format{"text in UTF-16", "iconv -f UTF-16 -t UTF-8 FILE", ""}},
-		{"\xfe\xff", format{"text in UTF-16", "iconv -f UTF-16 -t UTF-8 FILE", ""}},
-		{"{\x00", format{"text in UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE", ""}},
-		{"\x00{", format{"text in UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE", ""}},
-	}
-	byMark = []struct {
-		mark string
-		format
-	}{
-		{"<kml", format{"a KML file", gdal + "FILE", ""}},
-		{"<gpx", format{"a GPX file", gdal + "FILE tracks", ""}},
-		{"opengis.net/gml", format{"a GML file", gdal + "FILE", ""}},
-		{"<html", webPage},
-		{"<!doctype html", webPage},
-		{"<", format{"an XML file", gdal + "FILE", ""}},
-	}
-	webPage = format{"a web page (HTML)", "", "perhaps of a server that wanted a login; download the file again"}
-)
+// formats are told by how a file begins and by what stands somewhere in the
+// beginning, in lower case; the first one counts.
+var formats = []struct {
+	begins, holds string
+	format
+}{
+	{"\x00\x00\x27\x0a", "", format{"a Shapefile", gdal + "FILE", ""}},
+	{"PK\x03\x04", ".kml", format{"a KMZ file", gdal + "FILE", ""}},
+	{"PK\x03\x04", "", format{"a zip archive", gdal + "/vsizip/FILE", ""}},
+	{"\x1f\x8b", "", format{"a gzip archive", "gunzip -c FILE", ""}},
+	{"SQLite format 3\x00", "", format{"a GeoPackage", gdal + "FILE", ""}},
+	{"fgb\x03", "", format{"a FlatGeobuf file", gdal + "FILE", ""}},
+	{"PAR1", "", format{"a GeoParquet file", gdal + "FILE", "GDAL reads it where it was built with Parquet"}},
+	{"\xff\xfe", "", format{"text in UTF-16", "iconv -f UTF-16 -t UTF-8 FILE", ""}},
+	{"\xfe\xff", "", format{"text in UTF-16", "iconv -f UTF-16 -t UTF-8 FILE", ""}},
+	{"{\x00", "", format{"text in UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE", ""}},
+	{"\x00{", "", format{"text in UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE", ""}},
+	{"<", "<kml", format{"a KML file", gdal + "FILE", ""}},
+	{"<", "<gpx", format{"a GPX file", gdal + "FILE tracks", ""}},
+	{"<", "opengis.net/gml", format{"a GML file", gdal + "FILE", ""}},
+	{"<", "<html", webPage},
+	{"<", "<!doctype html", webPage},
+	{"<", "", format{"an XML file", gdal + "FILE", ""}},
+}
+
+var webPage = format{"a web page (HTML)", "", "perhaps of a server that wanted a login; download the file again"}
 
 // formatOf recognises other formats by how they begin.
 func formatOf(head []byte) *format {
-	for _, one := range byMagic {
-		if !bytes.HasPrefix(head, []byte(one.magic)) {
+	text := bytes.ToLower(head)
+	markup := bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n")
+	for _, one := range formats {
+		if begins := []byte(one.begins); !bytes.HasPrefix(head, begins) && !(one.begins == "<" && bytes.HasPrefix(markup, begins)) ||
+			!bytes.Contains(text, []byte(one.holds)) {
 			continue
 		}
-		switch f := one.format; {
-		case f.name == "a zip archive" && bytes.Contains(head, []byte(".kml")):
-			return &format{"a KMZ file", gdal + "FILE", ""}
-		case f.name == "a gzip archive":
-			return gzipped(head, f)
-		default:
-			return &f
+		f := one.format
+		if one.begins == "\x1f\x8b" {
+			f.lookInto(head)
 		}
-	}
-	text := bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n"))
-	if !bytes.HasPrefix(text, []byte("<")) {
-		return nil
-	}
-	for _, one := range byMark {
-		if bytes.Contains(text, []byte(one.mark)) {
-			return &one.format
-		}
+		return &f
 	}
 	return nil
 }
 
-// gzipped looks into what is compressed.
-func gzipped(head []byte, f format) *format {
-	if unpacked, err := gzip.NewReader(bytes.NewReader(head)); err == nil {
-		inside := make([]byte, 512)
-		n, _ := io.ReadFull(unpacked, inside)
-		if inside = inside[:n]; formatOf(inside) != nil && inside[0] != 0x1f {
-			f.command = gdal + "/vsigzip/FILE"
-		} else if n > 262 && string(inside[257:262]) == "ustar" {
-			f.command = gdal + "/vsitar/FILE"
-		}
+// lookInto has GDAL read a gzip archive whose content is for it.
+func (f *format) lookInto(head []byte) {
+	unpacked, err := gzip.NewReader(bytes.NewReader(head))
+	if err != nil {
+		return
 	}
-	return &f
+	inside := make([]byte, 512)
+	n, _ := io.ReadFull(unpacked, inside)
+	if inside = inside[:n]; n > 262 && string(inside[257:262]) == "ustar" {
+		f.command = gdal + "/vsitar/FILE"
+	} else if n > 0 && inside[0] != 0x1f && formatOf(inside) != nil {
+		f.command = gdal + "/vsigzip/FILE"
+	}
 }
 
 // jsonFormatOf recognises other formats that are JSON.
