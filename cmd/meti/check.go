@@ -79,7 +79,10 @@ It ends with 6 when a feature is invalid, else with 7 when one conflicts, and wi
 		if err := c.compare(cmd.Context()); err != nil {
 			return err
 		}
-		return c.report(*format)
+		if err := c.report(*format); err != nil {
+			return err
+		}
+		return c.summarise()
 	}
 	return cmd
 }
@@ -144,6 +147,8 @@ func (c *checking) compare(ctx context.Context) error {
 	})
 	for i, f := range c.candidates[:len(verdicts)] {
 		f.verdict = &verdicts[i]
+		f.problems = append(f.problems, c.options.Rules.Apply(f.verdict.Problems)...)
+		f.invalid = f.invalid || f.problems.Invalid()
 	}
 	return err
 }
@@ -163,7 +168,7 @@ type checkResult struct {
 	With       []checkOther    `json:"conflict_with"`
 	Overlap    *float64        `json:"percent_overlap"` // 0 to 1
 
-	own ledger.Problems // without those of all its file
+	feature *feature
 }
 
 // checkOther is what a feature conflicts with: a feature of the files, by file,
@@ -188,7 +193,7 @@ func (o checkOther) String() string {
 func (c *checking) result(f *feature) checkResult {
 	r := checkResult{
 		File: f.in.Name, Line: int(f.line), Index: int(f.index), AltID: f.altID, Valid: !f.invalid,
-		With: []checkOther{}, own: f.problems,
+		Problems: append(append(ledger.Problems{}, f.problems...), f.in.problems...), With: []checkOther{}, feature: f,
 	}
 	if r.Valid {
 		r.Hectares = &f.hectares
@@ -200,7 +205,6 @@ func (c *checking) result(f *feature) checkResult {
 		r.Country = &f.country
 	}
 	if v := f.verdict; v != nil {
-		r.own = slices.Concat(r.own, c.options.Rules.Apply(v.Problems))
 		r.Conflict, r.Overlap = v.Conflict(), v.PercentOverlap
 		for _, ref := range v.With {
 			if ref.Stored {
@@ -212,56 +216,52 @@ func (c *checking) result(f *feature) checkResult {
 			}
 		}
 	}
-	r.Problems = append(append(ledger.Problems{}, r.own...), f.in.problems...)
 	return r
 }
 
-// report prints what was found of each feature, in their order, and what they come
-// to. It fails when there was something to find.
+// report prints what was found of each feature, in their order.
 func (c *checking) report(format string) error {
 	out := newOutput(c.app, format, form[checkResult]{text: c.text})
-	var total, invalid, warned, conflicts, registered int
-	area, countries := 0.0, map[string]bool{}
 	for _, in := range c.inputs {
-		if format == "text" {
-			for _, p := range in.problems {
-				fmt.Fprintf(out.out, "%s: all features: %s\n", in.Name, problemText(p))
-			}
-		}
 		for i := range in.features {
-			f := &in.features[i]
-			r := c.result(f)
-			if err := out.add(r); err != nil {
+			if err := out.add(c.result(&in.features[i])); err != nil {
 				return err
 			}
-			total++
+		}
+	}
+	return out.end()
+}
+
+// summarise says what the features come to, and fails where there is something to
+// find.
+func (c *checking) summarise() error {
+	var invalid, warned, conflicts, registered int
+	area, countries := 0.0, map[string]bool{}
+	for _, in := range c.inputs {
+		for _, f := range in.features {
 			switch {
-			case !r.Valid:
+			case f.invalid:
 				invalid++
-			case len(r.Problems) > 0:
+			case len(f.problems)+len(in.problems) > 0:
 				warned++
 			}
-			if r.Conflict {
+			if f.verdict != nil && f.verdict.Conflict() {
 				conflicts++
 			}
-			if r.Registered != "" {
+			if f.registered != nil {
 				registered++
 			}
-			if r.Valid {
+			if !f.invalid {
 				area += f.hectares
 				countries[f.country] = true
 			}
 		}
-	}
-	if err := out.end(); err != nil {
-		return err
-	}
-	for _, in := range c.inputs {
 		if in.ended != nil && in.ended.Rest {
 			c.app.say("the reading of %s ended in line %d, and the rest was not looked at", in.Name, in.ended.Line)
 		}
 	}
-	text := plural(total, "feature", "features")
+	delete(countries, "") // none
+	text := plural(int(c.count), "feature", "features")
 	if c.against {
 		text += fmt.Sprintf(", checked against %d", len(c.known.all))
 	}
@@ -269,7 +269,6 @@ func (c *checking) report(format string) error {
 	if registered > 0 {
 		text += fmt.Sprintf(", %d registered already", registered)
 	}
-	delete(countries, "")
 	c.app.say("%s; %.2f hectares, %s", text, area, plural(len(countries), "country", "countries"))
 	switch {
 	case invalid > 0:
@@ -283,10 +282,17 @@ func (c *checking) report(format string) error {
 }
 
 // text is a result for people: a line, where there is something to say, and one
-// below it for each thing that is wrong.
+// below it for each thing that is wrong. What is wrong with all of a file stands
+// before its first feature.
 func (c *checking) text(r checkResult) string {
-	if !c.all && len(r.own) == 0 && !r.Conflict && r.Registered == "" {
-		return ""
+	var b strings.Builder
+	if r.Index == 0 {
+		for _, p := range r.feature.in.problems {
+			fmt.Fprintf(&b, "%s: all features: %s\n", r.File, problemText(p))
+		}
+	}
+	if !c.all && len(r.feature.problems) == 0 && !r.Conflict && r.Registered == "" {
+		return b.String()
 	}
 	state := "ok"
 	switch {
@@ -295,21 +301,16 @@ func (c *checking) text(r checkResult) string {
 	case r.Conflict:
 		state = "conflict"
 	}
-	var b strings.Builder
 	who := cmp.Or(r.AltID, fmt.Sprintf("feature %d", r.Index))
 	fmt.Fprintf(&b, "%s:%d: %s: %s", r.File, r.Line, printable(who), state)
 	if r.Registered != "" {
 		b.WriteString(", registered already as " + printable(r.Registered))
 	}
-	if r.Hectares != nil {
-		country := "no country"
-		if r.Country != nil {
-			country = *r.Country
-		}
-		fmt.Fprintf(&b, ", %.4f ha, %s", *r.Hectares, printable(country))
+	if r.Valid {
+		fmt.Fprintf(&b, ", %.4f ha, %s", *r.Hectares, printable(cmp.Or(r.feature.country, "no country")))
 	}
 	b.WriteByte('\n')
-	for _, p := range r.own {
+	for _, p := range r.feature.problems {
 		b.WriteString("  " + problemText(p) + "\n")
 	}
 	if r.Conflict {

@@ -25,23 +25,21 @@ func (p *page) flags(cmd *cobra.Command) {
 
 // check refuses, before anything else is done, what cannot be written.
 func (p *page) check() error {
-	if p.path == "" {
-		if p.force {
-			return usage("--force is for --html")
-		}
+	there, err := os.Lstat(p.path)
+	folder, noFolder := os.Stat(filepath.Dir(p.path))
+	switch {
+	case p.path == "" && p.force:
+		return usage("--force is for --html")
+	case p.path == "":
 		return nil
-	}
-	switch info, err := os.Lstat(p.path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return withCode(exitUsage, err)
-	case !info.Mode().IsRegular():
-		return usage("%s is no regular file", p.path)
-	case !p.force:
-		return usage("%s exists; --force replaces it", p.path)
-	}
-	if info, err := os.Stat(filepath.Dir(p.path)); err != nil || !info.IsDir() {
+	case noFolder != nil || !folder.IsDir():
 		return usage("there is no folder %s", filepath.Dir(p.path))
+	case err == nil && !there.Mode().IsRegular():
+		return usage("%s is no regular file", p.path)
+	case err == nil && !p.force:
+		return usage("%s exists; --force replaces it", p.path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return withCode(exitUsage, err)
 	}
 	return nil
 }

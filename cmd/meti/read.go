@@ -31,7 +31,6 @@ type feature struct {
 	index      int32 // among those of its file, from 0
 	number     int32 // among those of all files, from 0
 	kind       fields.Kind
-	broken     bool // it cannot be read again
 	invalid    bool
 	altID      string
 	problems   ledger.Problems // its own
@@ -42,8 +41,8 @@ type feature struct {
 	verdict    *ledger.Verdict // of what was compared
 }
 
-// read reads and judges a file. Where it cannot be read to its end, the last
-// feature tells of that. Each feature is handed to keep, which may be nil.
+// read reads and judges a file. Each feature is handed to keep, which may be nil.
+// Where the file cannot be read to its end, one more feature tells of that.
 func (a *app) read(ctx context.Context, name string, o fields.Options, given api.SourceCreateFeatures, keep func(fields.Item, fields.Judged) error) (*input, error) {
 	if o.Rules.Countries == nil {
 		o.Rules.Countries = countries.World()
@@ -62,61 +61,66 @@ func (a *app) read(ctx context.Context, name string, o fields.Options, given api
 		feature feature
 		form    fields.Form
 	}
-	judgeOne := func(item fields.Item) (j judged) {
-		j.Judged = judge.Item(item)
-		j.feature = feature{
-			in: in, offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index),
-			kind: item.Kind, broken: item.Err != nil, altID: j.AltID, problems: j.Problems,
-		}
-		if f := &j.feature; j.Shape != nil {
-			f.country, j.form = o.Rules.Countries.Of(j.Shape), fields.FormOf(j.Shape)
-			if !j.Invalid() {
-				f.hectares = j.Shape.Hectares()
-				if f.kind != fields.Geometry {
-					f.entry = new(ledger.EntryOf(ledger.Source{Shape: j.Shape, Period: j.Period, Country: f.country}))
-				}
-			}
-		}
-		return j
+	judgeOne := func(item fields.Item) judged {
+		j := judge.Item(item)
+		return judged{j, in.featureOf(item, j, o.Rules.Countries), fields.FormOf(j.Shape)}
 	}
 	var repeats fields.Repeats
-	named := 0
+	mapped := false // a feature has what the flags name, or should have it
 	err = fields.Map(ctx, file, judgeOne, func(item fields.Item, j judged) error {
 		repeats.Add(item.Line, &j.Judged, j.form)
 		in.features = append(in.features, j.feature)
-		if item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !o.Bare) {
-			named++
-		}
+		mapped = mapped || item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !o.Bare)
 		if keep != nil {
 			return keep(item, j.Judged)
 		}
 		return nil
 	})
-	whole := len(in.features)
-	if errors.As(err, &in.ended) {
-		end := fields.Item{Place: fields.Place{Line: max(in.ended.Line, 1), Index: whole}, Err: in.ended}
-		in.features = append(in.features, judgeOne(end).feature)
-	} else if err != nil {
+	if err != nil && !errors.As(err, &in.ended) {
 		file.Close()
 		return nil, unreadable(file, err)
+	}
+	for i := range in.features {
+		f := &in.features[i]
+		f.problems = append(f.problems, repeats.Problems(i, o.Rules)...)
+	}
+	if in.ended != nil {
+		end := fields.Item{Place: fields.Place{Line: max(in.ended.Line, 1), Index: len(in.features)}, Err: in.ended}
+		in.features = append(in.features, judgeOne(end).feature)
 	}
 	if len(in.features) > 0 {
 		in.attributes, in.problems = fields.Share(file, given, o.Rules)
 		in.problems = append(file.Problems(o.Rules), in.problems...)
 	}
 	for i := range in.features {
-		f := &in.features[i]
-		if i < whole && !f.broken {
-			f.problems = append(f.problems, repeats.Problems(i, o.Rules)...)
-		}
-		if f.invalid = f.problems.Invalid() || in.problems.Invalid(); f.invalid {
-			f.entry = nil
+		if f := &in.features[i]; f.problems.Invalid() || in.problems.Invalid() {
+			f.invalid, f.entry = true, nil
 		}
 	}
-	if missing := judge.Missing(); missing != nil && named > 0 {
+	if missing := judge.Missing(); missing != nil && mapped {
 		a.say("%s: %s", file.Name, printable(missing.Error()))
 	}
 	return in, nil
+}
+
+// featureOf is what is kept of what was read and judged.
+func (in *input) featureOf(item fields.Item, j fields.Judged, countries *ledger.Countries) feature {
+	f := feature{
+		in: in, offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index),
+		kind: item.Kind, altID: j.AltID, problems: j.Problems,
+	}
+	if j.Shape == nil {
+		return f
+	}
+	f.country = countries.Of(j.Shape)
+	if j.Invalid() {
+		return f
+	}
+	f.hectares = j.Shape.Hectares()
+	if item.Kind != fields.Geometry {
+		f.entry = new(ledger.EntryOf(ledger.Source{Shape: j.Shape, Period: j.Period, Country: f.country}))
+	}
+	return f
 }
 
 // unreadable says which file could not be read, with the exit code that is due.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -299,27 +300,19 @@ func (r *reporting) printSummary() error {
 	}); err != nil {
 		return err
 	}
-	for _, one := range []struct {
-		head string
-		list []*report.Count
-	}{{"COUNTRY", s.Countries}, {"METHODOLOGY", s.Methodologies}} {
-		fmt.Fprintln(a.stdout)
-		out := newOutput(a, "table", form[*report.Count]{columns: []column[*report.Count]{
-			{head: one.head, cell: func(c *report.Count) string { return cmp.Or(c.Name, "not known") }, least: 12},
-			{head: "FIELDS", cell: func(c *report.Count) string { return strconv.Itoa(c.Fields) }, right: true},
-			{head: "HECTARES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Hectares) }, right: true},
-			{head: "ACRES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Acres) }, right: true},
-			{head: "IN CONFLICT", cell: func(c *report.Count) string { return strconv.Itoa(c.Conflict) }, right: true,
-				red: func(c *report.Count) bool { return c.Conflict > 0 }},
-		}})
-		for _, c := range one.list {
-			if err := out.add(c); err != nil {
-				return err
-			}
-		}
-		if err := out.end(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(a.printCounts("COUNTRY", s.Countries), a.printCounts("METHODOLOGY", s.Methodologies))
+}
+
+func (a *app) printCounts(head string, counts []*report.Count) error {
+	fmt.Fprintln(a.stdout)
+	out := newOutput(a, "table", form[*report.Count]{columns: []column[*report.Count]{
+		{head: head, cell: func(c *report.Count) string { return cmp.Or(c.Name, "not known") }, least: 12},
+		{head: "FIELDS", cell: func(c *report.Count) string { return strconv.Itoa(c.Fields) }, right: true},
+		{head: "HECTARES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Hectares) }, right: true},
+		{head: "ACRES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Acres) }, right: true},
+		{head: "IN CONFLICT", cell: func(c *report.Count) string { return strconv.Itoa(c.Conflict) }, right: true,
+			red: func(c *report.Count) bool { return c.Conflict > 0 }},
+	}})
+	out.rows = counts
+	return out.end()
 }

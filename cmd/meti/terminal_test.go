@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -47,23 +46,5 @@ func TestTerminal(t *testing.T) {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("token --status: %d, want %q in\n%s%s", code, want, stdout, stderr)
 		}
-	}
-}
-
-// A table that is written in parts stays a table, with one head.
-func TestTableInParts(t *testing.T) {
-	var out strings.Builder
-	cell := func(text string) func(int) string { return func(int) string { return text } }
-	r := newOutput(&app{system: system{stdout: &out}}, "table", form[int]{columns: []column[int]{{head: "A", cell: cell("x")}, {head: "B", cell: cell("y")}}})
-	for i := range 5 {
-		if err := errors.Join(r.add(i), r.flush()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := r.end(); err != nil {
-		t.Fatal(err)
-	}
-	if got := out.String(); got != "A  B\n"+strings.Repeat("x  y\n", 5) {
-		t.Errorf("it is\n%s", got)
 	}
 }
