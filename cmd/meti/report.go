@@ -36,20 +36,21 @@ and has a map in it. -o csv writes a row for each field.`,
 		Example: `  meti report --html account.html
   meti report fields.geojson -o csv > fields.csv`,
 	}
-	r, page := a.newReport(), new(page)
-	cmd.Flags().Float64Var(&r.Overlap, "overlap", r.Overlap, "count overlaps of this share of a field, or more")
+	page := new(page)
+	overlap := cmd.Flags().Float64("overlap", 0.02, "count overlaps of this share of a field, or more")
 	page.flags(cmd)
 	mapping := mappingFlags(cmd)
 	inGroup(cmd, "Flags for files", "id-property", "start", "end", "strict", "allow")
 	format := a.outputFlag(cmd, "table", "json", "csv")
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		if !(r.Overlap >= 0 && r.Overlap <= 1) {
+		if !(*overlap >= 0 && *overlap <= 1) {
 			return usage("--overlap is a share of a field, from 0 to 1")
 		}
 		err := page.check()
 		if err != nil {
 			return err
 		}
+		r := a.newReport(*overlap)
 		if len(files) > 0 {
 			err = r.readFiles(cmd.Context(), files, *mapping)
 		} else {
@@ -76,8 +77,8 @@ type reporting struct {
 	shapes []*ledger.Shape // of the fields in conflict, by their index
 }
 
-func (a *app) newReport() *reporting {
-	return &reporting{app: a, Document: report.Document{Made: a.now(), Overlap: 0.02, World: countries.World().All()}}
+func (a *app) newReport(overlap float64) *reporting {
+	return &reporting{app: a, Document: report.Document{Made: a.now(), Overlap: overlap, World: countries.World().All()}}
 }
 
 // readAccount fills in the sources of the account, or those that are chosen. It

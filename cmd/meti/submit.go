@@ -242,7 +242,7 @@ func (s *submitting) report(ctx context.Context, job *register.Job) error {
 		}
 		ids[row.ID] = row.ID != ""
 	}
-	r := s.app.newReport()
+	r := s.app.newReport(0.02)
 	if err := r.readAccount(ctx, s.options.Client, ids); err != nil {
 		return err
 	}
