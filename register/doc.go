@@ -18,7 +18,7 @@
 //
 //	event                                                     state       in
 //	read from the input
-//	  against the ledger's rules, no id, or there twice       invalid     readInput, judgeRepeats
+//	  against the ledger's rules, no id, or there twice       invalid     readInput, note
 //	read in the account                                                   match, decide
 //	  a source that is this feature's (see below)             registered
 //	  … and an attribute that was asked for is another one    differs
@@ -56,6 +56,10 @@
 // incomplete, and nothing is sent ([ErrIncomplete]). Up to ten alt_ids are looked
 // up by the filter, many by a listing.
 //
+// A feature that the journal has and the input has no more, but another of its
+// group, is matched as well: it is an entry behind those of the input. So a feature
+// that was edited waits for what became of its old boundary, and may replace it.
+//
 // # Order
 //
 // Only the newcomer of two is shrunk by 9 metres [D], so that the order decides
@@ -79,8 +83,8 @@
 // # The journal
 //
 // A journal is a text file: a head, and one line a record, each its CRC-32 and a
-// JSON object. It holds ids, boxes and times, no geometry and no secret. One file
-// may serve several accounts. An intent is on the disk before its request is
+// JSON object. It holds ids, periods, boxes and hashes of boundaries, no geometry and
+// no secret. One file may serve several accounts. An intent is on the disk before its request is
 // made, and a result before anything follows from it. A last line that is torn
 // was never acknowledged and is cut off; a damaged line before it is an error.
 // The lock is on the file itself and ends with its process; a second one, in the
@@ -115,4 +119,19 @@
 // Geometry is never kept: the input is read again, feature by feature, and
 // boundaries of the account that are needed are put into a temporary file. Some
 // three hundred bytes a feature and its source remain, whatever their geometry.
+//
+// # Layout
+//
+//	register    options, states, and the plan
+//	geometry    boundaries, boxes and periods that are the same
+//	attributes  those that are asked for, and others
+//	input       the features, read and judged
+//	journal     the file that keeps what is under way
+//	replay      what it knows
+//	account     where to register, and asking METI
+//	match       whose a source is, and where each feature stands
+//	order       what would conflict
+//	run         sending
+//	settle      looking for what is unknown, and reading again at the end
+//	report      counts and rows
 package register

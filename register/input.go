@@ -3,7 +3,6 @@ package register
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"iter"
@@ -46,8 +45,8 @@ type entry struct {
 const maxName = 255
 
 // readInput reads the whole input and judges it on all cores.
-func (j *Job) readInput(ctx context.Context) (err error) {
-	j.judge, err = fields.NewJudge(fields.Options{IDProperty: j.IDProperty, Start: j.StartProperty, End: j.EndProperty, Rules: j.Rules})
+func (j *Job) readInput(ctx context.Context) error {
+	judge, err := fields.NewJudge(fields.Options{IDProperty: j.IDProperty, Start: j.StartProperty, End: j.EndProperty, Rules: j.Rules})
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
@@ -61,7 +60,7 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 	}
 	var repeats fields.Repeats
 	err = fields.Map(ctx, j.input, func(read fields.Item) item {
-		f := j.judge.Item(read)
+		f := judge.Item(read)
 		e := entry{
 			altID: strings.Clone(f.AltID[:min(len(f.AltID), maxName)]), period: f.Period, kind: read.Kind,
 			text: maphash.Bytes(j.seed, read.Raw), offset: read.Offset, length: read.Length, line: int32(read.Line),
@@ -75,15 +74,8 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 		}
 		return item{e, f}
 	}, func(_ fields.Item, it item) error {
-		warned := map[ledger.Rule]bool{}
-		for _, p := range it.Problems {
-			if p.Severity == ledger.Warning && !warned[p.Rule] {
-				warned[p.Rule] = true
-				j.warned[string(p.Rule)]++
-			}
-		}
 		repeats.Add(int(it.line), &it.Judged, it.form)
-		j.add(it.entry)
+		j.note(j.add(it.entry), it.Problems)
 		if len(j.entries)%1000 == 0 {
 			j.progress(Progress{Stage: StageReading, Done: len(j.entries)})
 		}
@@ -103,13 +95,17 @@ func (j *Job) readInput(ctx context.Context) (err error) {
 	if err := j.ask(shared); err != nil {
 		return err
 	}
-	if j.problems = append(j.input.Problems(j.Rules), problems...); j.problems.Invalid() {
-		for i := range j.entries {
-			j.entries[i].state = Invalid
+	problems = append(j.input.Problems(j.Rules), problems...)
+	for i := range j.entries {
+		if problems.Invalid() {
+			j.note(i, problems)
+		}
+		if j.entries[i].state != Invalid {
+			// Of two that say the same nobody could tell which is which.
+			j.note(i, repeats.Problems(i, j.Rules))
 		}
 	}
-	j.judgeRepeats(&repeats)
-	if err := j.judge.Missing(); err != nil {
+	if err := judge.Missing(); err != nil {
 		j.notice("%v", err)
 	}
 	return nil
@@ -144,22 +140,18 @@ func (j *Job) group(altID string, period ledger.Period) iter.Seq[int] {
 // former reports whether an entry is none of the input's.
 func (j *Job) former(i int) bool { return i >= j.features }
 
-// judgeRepeats finds the features that say the same as another one: they are
-// invalid, for nobody could tell which is which. Those that differ in the
-// boundary alone are as the rules want them.
-func (j *Job) judgeRepeats(repeats *fields.Repeats) {
-	for i := range j.entries {
-		e := &j.entries[i]
-		if e.state == Invalid {
-			continue
-		}
-		for _, p := range repeats.Problems(i, j.Rules) {
-			if p.Severity != ledger.Error {
-				j.warned[string(p.Rule)]++
-				continue
-			}
-			e.state = Invalid
-			j.reasons[i] = p.String()
+// note counts what the rules warn of, and makes an entry invalid where there are
+// errors among its problems.
+func (j *Job) note(i int, problems ledger.Problems) {
+	warned := map[ledger.Rule]bool{}
+	for _, p := range problems {
+		switch {
+		case p.Severity == ledger.Error:
+			j.entries[i].state = Invalid
+			j.reasons[i] = strings.Trim(j.reasons[i]+"; "+clip(p.String(), 500), "; ")
+		case !warned[p.Rule]:
+			warned[p.Rule] = true
+			j.warned[string(p.Rule)]++
 		}
 	}
 }
@@ -193,26 +185,6 @@ func (j *Job) load(i int) (f loaded, err error) {
 	f.geometry = fields.GeometryOf(fields.Item{Kind: j.entries[i].kind, Raw: raw})
 	f.shape, err = ledger.ParseGeometry(f.geometry)
 	return f, err
-}
-
-// flawOf says why a feature is invalid. Most reasons are not kept: it is read
-// and judged again.
-func (j *Job) flawOf(i int) string {
-	if reason, repeated := j.reasons[i]; repeated {
-		return reason
-	}
-	e := &j.entries[i]
-	item := fields.Item{Place: fields.Place{Index: i}, Kind: e.kind}
-	if item.Raw, item.Err = j.readAgain(i); e.length == 0 {
-		item.Err = errors.New("it cannot be read")
-	}
-	var list []string
-	for _, p := range slices.Concat(j.judge.Item(item).Problems, j.problems) {
-		if p.Severity == ledger.Error {
-			list = append(list, p.String())
-		}
-	}
-	return strings.Join(list, "; ")
 }
 
 func clip(text string, n int) string {

@@ -3,7 +3,6 @@ package register
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -66,29 +65,6 @@ func (j *Job) put(s *api.Source) int32 {
 		j.differences[k] = text
 	}
 	return k
-}
-
-// difference says which attributes that were asked for a source has otherwise.
-// One that the answer lacks is no difference.
-func (j *Job) difference(s *api.Source) string {
-	if len(j.asked) == 0 {
-		return ""
-	}
-	bare := *s
-	bare.Geometry, bare.GeoJSON = nil, nil
-	text, err := json.Marshal(&bare)
-	var theirs map[string]json.RawMessage
-	if err != nil || json.Unmarshal(text, &theirs) != nil {
-		return ""
-	}
-	var list []string
-	for name, ours := range j.asked {
-		if have := theirs[name]; have != nil && string(have) != "null" && !sameValue(ours, have) {
-			list = append(list, fmt.Sprintf("%s is %s there and %s here", name, plain(have), plain(ours)))
-		}
-	}
-	slices.Sort(list)
-	return strings.Join(list, "; ")
 }
 
 // evidence is why a source is taken for a feature's, the best first.

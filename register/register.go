@@ -275,9 +275,7 @@ type Job struct {
 	unlock func() // gives the account back to other runs
 
 	input    *fields.File
-	judge    *fields.Judge
-	problems ledger.Problems // of all features
-	warned   map[string]int  // features, by rule
+	warned   map[string]int // features, by rule
 	seed     maphash.Seed
 	features int     // of the input
 	entries  []entry // these, and former ones

@@ -1,16 +1,13 @@
 package register
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 	"unique"
@@ -201,65 +198,6 @@ func (j *Job) willReplace(m mark, i int) {
 	if m.Replaces != "" {
 		j.sources[j.source(m.Replaces)].successor = int32(i)
 	}
-}
-
-// ask notes which attributes are asked for: those that a source has.
-func (j *Job) ask(shared any) error {
-	text, err := json.Marshal(shared)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &j.asked); err != nil {
-		return err
-	}
-	for _, name := range []string{"feature_collection", "account_id", "created_by", "updated_by"} {
-		delete(j.asked, name)
-	}
-	j.attributes, err = json.Marshal(j.asked) // in the order of their names
-	return err
-}
-
-// otherAttributes says in which attributes those of an earlier run differ.
-func (j *Job) otherAttributes(text string) string {
-	var before map[string]json.RawMessage
-	_ = json.Unmarshal([]byte(text), &before)
-	var list []string
-	for name, value := range before {
-		if ours := j.asked[name]; ours == nil || !sameValue(ours, value) {
-			list = append(list, fmt.Sprintf("%s %s, and this run has %s", name, plain(value), plain(ours)))
-		}
-	}
-	for name, value := range j.asked {
-		if before[name] == nil {
-			list = append(list, fmt.Sprintf("no %s, and this run has %s", name, plain(value)))
-		}
-	}
-	slices.Sort(list)
-	return strings.Join(list, "; ")
-}
-
-// plain writes a JSON value for people.
-func plain(value json.RawMessage) string {
-	var s string
-	if json.Unmarshal(value, &s) == nil {
-		return s
-	}
-	var list []string
-	if json.Unmarshal(value, &list) == nil {
-		return strings.Join(list, ", ")
-	}
-	return cmp.Or(clip(string(value), 100), "none")
-}
-
-// sameValue compares two JSON values, lists as sets.
-func sameValue(a, b json.RawMessage) bool {
-	var x, y []string
-	if json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil {
-		slices.Sort(x)
-		slices.Sort(y)
-		return slices.Equal(slices.Compact(x), slices.Compact(y))
-	}
-	return string(a) == string(b)
 }
 
 func features(n int) string {

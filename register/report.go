@@ -59,8 +59,6 @@ func (j *Job) row(i int) Row {
 	row := Row{AltID: e.altID, State: e.state, Reason: j.reasons[i], feature: func() (json.RawMessage, error) { return j.readAgain(i) }}
 	also := func(reason string) { row.Reason = strings.Trim(reason+"; "+row.Reason, "; ") }
 	switch e.state {
-	case Invalid:
-		row.Reason = j.flawOf(i)
 	case Registered, Differs:
 		j.fill(&row, e.source)
 		if e.state == Differs {

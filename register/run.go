@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -462,12 +461,11 @@ func (r *run) wait(fault *api.Error, err error) {
 	if fault.Status > 0 {
 		r.cause = fmt.Sprint(fault.Status)
 	}
-	most := min(500*time.Millisecond<<r.unsent, time.Minute)
-	wait := most/2 + rand.N(most/2+1)
+	wait := min(500*time.Millisecond<<r.unsent, time.Minute)
 	if fault.RetryAfter > 0 {
 		// A server that says an hour is asked again after five minutes: the run
 		// is not stopped by one answer.
-		wait = min(fault.RetryAfter, 5*time.Minute) + rand.N(time.Second)
+		wait = min(fault.RetryAfter, 5*time.Minute)
 	}
 	r.pause = time.Now().Add(wait)
 	if wait >= time.Second {
