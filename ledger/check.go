@@ -81,6 +81,12 @@ type Batch struct {
 	stored     []Entry
 }
 
+// Grow makes room for so many more: growing step by step takes twice the memory.
+func (b *Batch) Grow(candidates, stored int) {
+	b.candidates = slices.Grow(b.candidates, candidates)
+	b.stored = slices.Grow(b.stored, stored)
+}
+
 // Add adds a candidate and returns its index.
 func (b *Batch) Add(e Entry) int {
 	b.candidates = append(b.candidates, e)

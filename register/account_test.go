@@ -89,6 +89,20 @@ func TestGoneWithoutJournal(t *testing.T) {
 	}
 }
 
+// Interrupted while it waits for what an earlier run may have left, a run without a
+// journal has sent nothing, and says so.
+func TestInterruptedWithoutJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		ctx, stop := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("enough"))
+		defer stop()
+		got := m.run(ctx, t, register.Options{Input: file(t, collection(square("a", 1))), NoJournal: true})
+		if got.err == nil || got.outcomes() != "a pending" || !got.Interrupted || len(m.posts) != 0 {
+			t.Error(got.outcomes(), got.err, len(m.posts))
+		}
+	})
+}
+
 // Attributes that were asked for are compared, and no others; one that METI
 // does not tell is no difference, and lists are sets.
 func TestAttributes(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 
@@ -76,15 +77,23 @@ func (j *Job) readInput(ctx context.Context) error {
 	}, func(_ fields.Item, it item) error {
 		repeats.Add(int(it.line), &it.Judged, it.form)
 		j.note(j.add(it.entry), it.Problems)
-		if len(j.entries)%1000 == 0 {
-			j.progress(Progress{Stage: StageReading, Done: len(j.entries)})
+		switch n := len(j.entries); {
+		case n == 1000 && j.input.Regular:
+			// Growing step by step would take twice as much memory.
+			if info, err := os.Stat(j.Input); err == nil && it.offset > 0 {
+				j.entries = slices.Grow(j.entries, int(min(info.Size()/it.offset, 1000))*n)
+			}
+			fallthrough
+		case n%1000 == 0:
+			j.progress(Progress{Stage: StageReading, Done: n})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	j.features, j.entries = len(j.entries), slices.Clone(j.entries) // without the room that it grew by
+	j.features = len(j.entries)
+	j.sources = make([]source, 0, j.features)
 	shared, problems := fields.Share(j.input, j.Attributes, j.Rules)
 	for _, p := range problems {
 		if p.Severity == ledger.Warning {

@@ -450,7 +450,7 @@ func (j *Job) open() map[int]bool {
 // compareAll reads the account, and chooses what is to be sent.
 func (j *Job) compareAll(ctx context.Context) error {
 	j.stage = StageAccount
-	var entries []int
+	entries := make([]int, 0, len(j.entries))
 	for i := range j.entries {
 		if j.entries[i].state != Invalid {
 			entries = append(entries, i)

@@ -68,15 +68,20 @@ func (j *Job) findClashes(ctx context.Context) error {
 		e := &j.entries[i]
 		switch {
 		case e.send || e.state == Unknown:
-			batch.Add(ledger.Entry{Box: e.box.wide(), Period: e.period})
 			open = append(open, i)
 		case j.has(i):
-			batch.AddStored(ledger.Entry{Box: e.box.wide(), Period: e.period})
 			stored = append(stored, i)
 		}
 	}
 	if len(open) == 0 {
 		return nil
+	}
+	batch.Grow(len(open), len(stored)+len(j.neighbours.list))
+	for _, i := range open {
+		batch.Add(ledger.Entry{Box: j.entries[i].box.wide(), Period: j.entries[i].period})
+	}
+	for _, i := range stored {
+		batch.AddStored(ledger.Entry{Box: j.entries[i].box.wide(), Period: j.entries[i].period})
 	}
 	for _, n := range j.neighbours.list {
 		batch.AddStored(ledger.Entry{Box: n.box.wide(), Period: n.period})
