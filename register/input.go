@@ -93,7 +93,6 @@ func (j *Job) readInput(ctx context.Context) error {
 		return err
 	}
 	j.features = len(j.entries)
-	j.sources = make([]source, 0, j.features)
 	shared, problems := fields.Share(j.input, j.Attributes, j.Rules)
 	for _, p := range problems {
 		if p.Severity == ledger.Warning {

@@ -34,7 +34,9 @@ type source struct {
 func (j *Job) source(id string) int32 {
 	k, ok := j.bySSID[id]
 	if !ok {
-		k = int32(len(j.sources))
+		if k = int32(len(j.sources)); k == 0 {
+			j.sources = make([]source, 0, j.features)
+		}
 		id = strings.Clone(id)
 		j.bySSID[id] = k
 		j.sources = append(j.sources, source{id: id, hectares: math.NaN(), entry: -1, successor: -1, conflict: -1})
