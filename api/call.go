@@ -98,8 +98,11 @@ var (
 // send sends the request, and waits until the answer begins. Where it fails, it
 // tells whether the server may have carried the request out.
 func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token) (response *http.Response, unclear bool, err error) {
-	var trace connectionTrace
-	request, err := http.NewRequestWithContext(trace.on(ctx), c.operation.Method, c.address(), nil)
+	var traced, connected atomic.Bool
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { traced.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), c.operation.Method, c.address(), nil)
 	if err != nil {
 		return nil, false, err
 	}
@@ -115,8 +118,14 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 		request.Body, _ = request.GetBody()
 	}
 	c.sent++
-	response, err = c.client.http.Do(request)
-	return response, err != nil && trace.unclear(err), err
+	if response, err = c.client.http.Do(request); err == nil {
+		return response, false, nil
+	}
+	// The server did nothing if the request never had a connection. Nothing less
+	// is proof, for what was written before a connection broke cannot be known.
+	var op *net.OpError
+	refused := errors.As(err, &op) && op.Op == "dial"
+	return nil, connected.Load() || !traced.Load() && !refused, err
 }
 
 // address is where the call goes.
@@ -126,29 +135,4 @@ func (c *call) address() string {
 		address += "?" + query
 	}
 	return address
-}
-
-// connectionTrace is what was seen of a request on its way out.
-type connectionTrace struct {
-	asked     atomic.Bool // the transport reports connections
-	connected atomic.Bool // the request was given one
-}
-
-func (c *connectionTrace) on(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { c.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { c.connected.Store(true) },
-	})
-}
-
-// unclear reports whether the server may have carried out a request that ended
-// in err. It may not have if the request never had a connection: nothing less
-// is proof, for what was written before a connection broke cannot be known.
-func (c *connectionTrace) unclear(err error) bool {
-	if c.connected.Load() {
-		return true
-	}
-	var op *net.OpError
-	refused := errors.As(err, &op) && op.Op == "dial"
-	return !c.asked.Load() && !refused
 }
