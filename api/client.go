@@ -197,8 +197,8 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 }
 
 // WithHook calls hook after each attempt, before the wait that may follow, in
-// the goroutine and with the context of the call; calls may be concurrent. A scope
-// that is missing and a token that is not to be had are told as attempts too, with
+// the goroutine and with the context of the call; calls may be concurrent. An
+// attempt for which there was no token, no scope or no time is told too, with
 // nothing sent.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 	if hook == nil {

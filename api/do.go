@@ -27,7 +27,7 @@ func (c *Client) do(ctx context.Context, call call) error {
 		a := Attempt{Operation: call.operation.ID, Number: number}
 		e := call.attempt(ctx, &a)
 		spent += a.Duration
-		if e == nil || e.answered() {
+		if e == nil || a.Status != 0 && e.answered() {
 			c.retries.answered(repeats)
 		}
 		if e != nil {

@@ -11,28 +11,17 @@ import (
 
 // The types of openapi.yaml that callers meet, under this package's name.
 type (
-	// Time is a date and time as METI writes it.
-	Time = wire.Time
-	// SSID is a Secure Source ID.
-	SSID = gen.SSID
-	// Methodology is how an outcome is produced; an open set.
-	Methodology = gen.Methodology
-	// SourceType is what kind of source one is; an open set.
-	SourceType = gen.SourceType
-	// AttributeType is what kind of outcome is claimed; an open set.
-	AttributeType = gen.AttributeType
-	// GeometrySource is where a boundary comes from; an open set.
-	GeometrySource = gen.GeometrySource
-	// Feature is one boundary to register, with its period.
-	Feature = gen.Feature
-	// FeatureProperties is a feature's period.
-	FeatureProperties = gen.FeatureProperties
-	// FeatureCollection is the boundaries to register.
-	FeatureCollection = gen.FeatureCollection
-	// SourceCreateFeatures is features beside the attributes that they share.
-	SourceCreateFeatures = gen.SourceCreateFeatures
-	// SourceCreate is one source to register.
-	SourceCreate = gen.SourceCreate
+	Time                 = wire.Time                // a date and time as METI writes it
+	SSID                 = gen.SSID                 // a Secure Source ID
+	Methodology          = gen.Methodology          // how an outcome is produced; an open set
+	SourceType           = gen.SourceType           // what kind of source one is; an open set
+	AttributeType        = gen.AttributeType        // what kind of outcome is claimed; an open set
+	GeometrySource       = gen.GeometrySource       // where a boundary comes from; an open set
+	Feature              = gen.Feature              // one boundary to register, with its period
+	FeatureProperties    = gen.FeatureProperties    // a feature's period
+	FeatureCollection    = gen.FeatureCollection    // the boundaries to register
+	SourceCreateFeatures = gen.SourceCreateFeatures // features beside the attributes that they share
+	SourceCreate         = gen.SourceCreate         // one source to register
 )
 
 // Date is the start of a day in UTC: a short way to write a period's ends.
