@@ -25,11 +25,7 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 	if collection.Type != "" && collection.Type != gen.FeatureCollectionTypeFeatureCollection {
 		return nil, fmt.Errorf("feature_collection.type is %q, not FeatureCollection", collection.Type)
 	}
-	size := 64
-	for i := range collection.Features {
-		size += len(collection.Features[i].Geometry) + len(collection.Features[i].ID) + 180
-	}
-	body := append(make([]byte, 0, size), `{"type":"FeatureCollection","features":[`...)
+	body := []byte(`{"type":"FeatureCollection","features":[`)
 	var err error
 	for i, feature := range collection.Features {
 		if i > 0 {

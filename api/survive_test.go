@@ -18,7 +18,7 @@ func TestSurvivesABadService(t *testing.T) {
 	const sources, workers = 60, 8
 	server := emulated.Start(emulator.Options{})
 	defer server.Close()
-	client, err := api.New(api.FromEnv(), api.WithRetryPolicy(api.RetryPolicy{Attempts: 15, Within: 5 * time.Second}))
+	client, err := api.New(api.FromEnv(), api.WithRetryPolicy(api.RetryPolicy{Attempts: 15, Within: 20 * time.Second}))
 	if err != nil {
 		t.Fatal(err)
 	}
