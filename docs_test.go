@@ -1,6 +1,9 @@
 package meti_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path"
 	"path/filepath"
@@ -78,4 +81,45 @@ func TestContributingShowsTheTree(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The functions of docs/architecture.md's table "Where is it" stand in the files
+// that it names.
+func TestArchitectureNamesFunctions(t *testing.T) {
+	_, table, _ := strings.Cut(markdown(t)["docs/architecture.md"], "## Where is it\n")
+	rows := regexp.MustCompile("(?m)^\\| .* \\| `([\\w/]+\\.go)` \\| `([\\w.]+)` \\|$").FindAllStringSubmatch(table, -1)
+	if len(rows) < 10 {
+		t.Fatalf("the table has %d rows", len(rows))
+	}
+	for _, row := range rows {
+		file, err := parser.ParseFile(token.NewFileSet(), row[1], nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		found := false
+		for _, declaration := range file.Decls {
+			if function, ok := declaration.(*ast.FuncDecl); ok {
+				found = found || name(function) == row[2]
+			}
+		}
+		if !found {
+			t.Errorf("%s has no %s", row[1], row[2])
+		}
+	}
+}
+
+// name is that of a function, or of a method behind its type and a point.
+func name(function *ast.FuncDecl) string {
+	if function.Recv == nil {
+		return function.Name.Name
+	}
+	receiver := function.Recv.List[0].Type
+	if pointer, ok := receiver.(*ast.StarExpr); ok {
+		receiver = pointer.X
+	}
+	if generic, ok := receiver.(*ast.IndexExpr); ok {
+		receiver = generic.X
+	}
+	return receiver.(*ast.Ident).Name + "." + function.Name.Name
 }
