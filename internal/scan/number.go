@@ -214,7 +214,7 @@ func quotient(a, b uint64) float64 {
 
 // skipPositions walks over the positions of a ring, such as
 // [-93.6012,42.0301],[-93.5951,42.0301], up to the last that is whole and
-// plainly written; what else there is, is left to skipArray.
+// plainly written; what else there is, is left to array.
 func skipPositions(b []byte, i int) int {
 	var east, north series
 	for next := i; next < len(b) && b[next] == '['; {

@@ -17,23 +17,7 @@ func Members(text []byte, visit func(name, value []byte) bool) (end int, ok bool
 	if i >= len(text) || text[i] != '{' {
 		return i, false
 	}
-	for first := true; ; first = false {
-		var more bool
-		if i, more, ok = next(text, i, first, '}'); !more {
-			return i, ok
-		}
-		name := i
-		nameEnd, start, ok := skipName(text, name)
-		if !ok {
-			return start, false
-		}
-		if i, ok = skipValue(text, start, 1); !ok {
-			return i, false
-		}
-		if !visit(unquote(text[name:nameEnd]), text[start:i]) {
-			return i, true
-		}
-	}
+	return object(text, i, 1, visit)
 }
 
 // Elements visits the elements of the array that text begins with, as Members
@@ -43,19 +27,7 @@ func Elements(text []byte, visit func(i int, value []byte) bool) (end int, ok bo
 	if i >= len(text) || text[i] != '[' {
 		return i, false
 	}
-	for n := 0; ; n++ {
-		var more bool
-		if i, more, ok = next(text, i, n == 0, ']'); !more {
-			return i, ok
-		}
-		start := i
-		if i, ok = skipValue(text, start, 1); !ok {
-			return i, false
-		}
-		if !visit(n, text[start:i]) {
-			return i, true
-		}
-	}
+	return array(text, i, 1, visit)
 }
 
 // Cut takes the value of a member out of an object, the last of equal names.

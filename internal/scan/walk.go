@@ -109,9 +109,9 @@ func skipValue(b []byte, i, depth int) (end int, ok bool) {
 	}
 	switch c := b[i]; {
 	case c == '[':
-		return skipArray(b, i, depth+1)
+		return array(b, i, depth+1, nil)
 	case c == '{':
-		return skipObject(b, i, depth+1)
+		return object(b, i, depth+1, nil)
 	case c == '"':
 		end, _, ok = skipText(b, i)
 		return end, ok
@@ -146,25 +146,34 @@ func next(b []byte, i int, first bool, shut byte) (at int, more, ok bool) {
 	return i, i < len(b), i < len(b)
 }
 
-func skipArray(b []byte, i, depth int) (end int, ok bool) {
+// array walks over an array that begins at b[i], and has visit see its elements, if
+// it is not nil, until that returns false.
+func array(b []byte, i, depth int, visit func(n int, value []byte) bool) (end int, ok bool) {
 	if depth > MaxDepth {
 		return i, false
 	}
-	for first := true; ; first = false {
+	for n := 0; ; n++ {
 		var more bool
-		if i, more, ok = next(b, i, first, ']'); !more {
+		if i, more, ok = next(b, i, n == 0, ']'); !more {
 			return i, ok
 		}
 		start := i
-		if i = skipPositions(b, i); i == start {
+		if visit == nil {
+			i = skipPositions(b, i)
+		}
+		if i == start {
 			if i, ok = skipValue(b, i, depth); !ok {
 				return i, false
 			}
 		}
+		if visit != nil && !visit(n, b[start:i]) {
+			return i, true
+		}
 	}
 }
 
-func skipObject(b []byte, i, depth int) (end int, ok bool) {
+// object does the same for the members of an object.
+func object(b []byte, i, depth int, visit func(name, value []byte) bool) (end int, ok bool) {
 	if depth > MaxDepth {
 		return i, false
 	}
@@ -173,11 +182,16 @@ func skipObject(b []byte, i, depth int) (end int, ok bool) {
 		if i, more, ok = next(b, i, first, '}'); !more {
 			return i, ok
 		}
-		if _, i, ok = skipName(b, i); !ok {
+		name := i
+		nameEnd, value, ok := skipName(b, i)
+		if !ok {
+			return value, false
+		}
+		if i, ok = skipValue(b, value, depth); !ok {
 			return i, false
 		}
-		if i, ok = skipValue(b, i, depth); !ok {
-			return i, false
+		if visit != nil && !visit(unquote(b[name:nameEnd]), b[value:i]) {
+			return i, true
 		}
 	}
 }
