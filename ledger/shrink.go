@@ -62,7 +62,7 @@ func (s *Shape) bestPlane() proj.Plane {
 	case lat < -70 && height < 45:
 		return proj.LAEA(0, -90)
 	case width < 6:
-		return proj.UTM(1+int(min(59, math.Floor((lon+180)/6))), lat >= 0)
+		return proj.UTM(1 + int(min(59, math.Floor((lon+180)/6))))
 	case height < 25:
 		band := math.Floor(lat / 30) // from the equator on
 		wide := map[float64]float64{-3: 90, -2: 45, -1: 30, 0: 30, 1: 45, 2: 90}[band]

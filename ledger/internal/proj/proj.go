@@ -3,10 +3,9 @@
 package proj
 
 import (
-	"fmt"
 	"math"
+	"math/cmplx"
 
-	"github.com/peterstace/simplefeatures/carto"
 	"github.com/peterstace/simplefeatures/geom"
 )
 
@@ -32,35 +31,74 @@ type Plane interface {
 	Reverse(xy geom.XY) geom.XY
 }
 
-// utm is a UTM zone, without the library's bounds at 180 degrees of longitude.
-type utm struct {
-	zone     *carto.UTM
-	meridian float64
-}
+// UTM gives the plane of a UTM zone, 1 to 60, without its false origin: only
+// shapes and distances matter here.
+func UTM(zone int) Plane { return utm{float64(6*zone - 183)} }
 
-// UTM gives the plane of a UTM zone, 1 to 60, on one side of the equator. It is
-// true to a millimetre within the zone, and to some centimetres in the next one.
-func UTM(zone int, north bool) Plane {
-	side := 'S'
-	if north {
-		side = 'N'
+// utm is the transverse Mercator projection of a UTM zone by Krüger's series to
+// n^4 (Karney 2011, doi:10.1007/s00190-011-0445-3, equations 7 to 25 and 35, 36),
+// which is true to a micrometre.
+type utm struct{ meridian float64 }
+
+const (
+	n, n2, n3, n4 = flattening / (2 - flattening), n * n, n2 * n, n2 * n2
+	utmScale      = 0.9996 * semiMajor / (1 + n) * (1 + n2/4 + n4/64)
+)
+
+var (
+	forwards  = [...]float64{n/2 - 2*n2/3 + 5*n3/16 + 41*n4/180, 13*n2/48 - 3*n3/5 + 557*n4/1440, 61*n3/240 - 103*n4/140, 49561 * n4 / 161280}
+	backwards = [...]float64{n/2 - 2*n2/3 + 37*n3/96 - n4/360, n2/48 + n3/15 - 437*n4/1440, 17*n3/480 - 37*n4/840, 4397 * n4 / 161280}
+)
+
+func series(c [4]float64, zeta complex128) (sum complex128) {
+	for i, c := range c {
+		sum += complex(c, 0) * cmplx.Sin(complex(float64(2*i+2), 0)*zeta)
 	}
-	plane, err := carto.NewUTMFromCode(fmt.Sprintf("%02d%c", zone, side))
-	if err != nil {
-		panic(err)
-	}
-	return utm{plane, float64(6*zone - 183)}
+	return sum
 }
 
 func (p utm) Forward(lonlat geom.XY) geom.XY {
-	lonlat.X = p.meridian + normalLon(lonlat.X-p.meridian)
-	return p.zone.Forward(lonlat)
+	tan := math.Sinh(isometric(lonlat.Y)) // of the conformal latitude
+	sinLam, cosLam := math.Sincos(normalLon(lonlat.X-p.meridian) * Rad)
+	zeta := complex(math.Atan2(tan, cosLam), math.Asinh(sinLam/math.Hypot(tan, cosLam)))
+	zeta += series(forwards, zeta)
+	return geom.XY{X: utmScale * imag(zeta), Y: utmScale * real(zeta)}
 }
 
 func (p utm) Reverse(xy geom.XY) geom.XY {
-	lonlat := p.zone.Reverse(xy)
-	lonlat.X = normalLon(lonlat.X)
-	return lonlat
+	zeta := complex(xy.Y/utmScale, xy.X/utmScale)
+	zeta -= series(backwards, zeta)
+	sin, cos := math.Sincos(real(zeta))
+	sinh := math.Sinh(imag(zeta))
+	return geom.XY{X: normalLon(p.meridian + math.Atan2(sinh, cos)*Deg), Y: fromIsometric(math.Asinh(sin / math.Hypot(sinh, cos)))}
+}
+
+// isometric gives the isometric latitude (Snyder 1987, USGS Professional Paper
+// 1395, equation 3-7) of one in degrees.
+func isometric(lat float64) float64 {
+	sin := math.Sin(lat * Rad)
+	return math.Atanh(sin) - ecc*math.Atanh(ecc*sin)
+}
+
+func fromIsometric(psi float64) float64 {
+	sin := math.Tanh(psi)
+	for range 8 { // each step leaves less than a hundredth of the error
+		sin = math.Tanh(psi + ecc*math.Atanh(ecc*sin))
+	}
+	return math.Asin(sin) * Deg
+}
+
+// Mercator is the ellipsoidal Mercator projection (Snyder 1987, chapter 7).
+type Mercator struct{}
+
+// Forward projects degrees to metres.
+func (Mercator) Forward(lonlat geom.XY) geom.XY {
+	return geom.XY{X: semiMajor * lonlat.X * Rad, Y: semiMajor * isometric(lonlat.Y)}
+}
+
+// Reverse projects metres to degrees.
+func (Mercator) Reverse(xy geom.XY) geom.XY {
+	return geom.XY{X: normalLon(xy.X / semiMajor * Deg), Y: fromIsometric(xy.Y / semiMajor)}
 }
 
 // EqualArea projects to EPSG:6933, the cylindrical equal-area projection with a
@@ -71,7 +109,7 @@ func EqualArea(lon, lat float64) (x, y float64) {
 
 var scaleAt30 = math.Cos(30*Rad) / math.Sqrt(1-ecc2/4)
 
-// authalic is q of Snyder 1987 (USGS Professional Paper 1395), equation 3-12.
+// authalic is q of Snyder 1987, equation 3-12.
 func authalic(sin float64) float64 {
 	es := ecc * sin
 	return (1 - ecc2) * (sin/(1-es*es) + math.Atanh(es)/ecc)
@@ -79,13 +117,20 @@ func authalic(sin float64) float64 {
 
 var authalicPole = authalic(1)
 
-// fromAuthalic gives the latitude in degrees whose q is given, by equation 3-18
+// fromAuthalic gives the latitude in degrees whose q is given, by equation 3-16
 // of Snyder 1987.
 func fromAuthalic(q float64) float64 {
-	const e2, e4, e6 = ecc2, ecc2 * ecc2, ecc2 * ecc2 * ecc2
-	beta := math.Asin(min(max(q/authalicPole, -1), 1))
-	return Deg * (beta + (e2/3+31*e4/180+517*e6/5040)*math.Sin(2*beta) +
-		(23*e4/360+251*e6/3780)*math.Sin(4*beta) + 761*e6/45360*math.Sin(6*beta))
+	ratio := q / authalicPole
+	if ratio >= 1 || ratio <= -1 {
+		return math.Copysign(90, q)
+	}
+	phi := math.Asin(ratio) // near enough to start from
+	for range 6 {
+		sin, cos := math.Sincos(phi)
+		w := 1 - ecc2*sin*sin
+		phi += w * w / (2 * cos) * (q/(1-ecc2) - sin/w - math.Atanh(ecc*sin)/ecc)
+	}
+	return phi * Deg
 }
 
 // laea is Lambert's azimuthal equal-area projection (Snyder 1987, chapter 24).
@@ -135,24 +180,6 @@ func (p laea) Reverse(xy geom.XY) geom.XY {
 	sin, cos := math.Sincos(2 * math.Asin(min(1, rho/(2*p.radius))))
 	q := authalicPole * (cos*p.sin1 + y*sin*p.cos1/rho)
 	return geom.XY{X: normalLon(p.lon0 + math.Atan2(x*sin, rho*p.cos1*cos-y*p.sin1*sin)*Deg), Y: fromAuthalic(q)}
-}
-
-// Mercator is the ellipsoidal Mercator projection (Snyder 1987, chapter 7).
-type Mercator struct{}
-
-// Forward projects degrees to metres.
-func (Mercator) Forward(lonlat geom.XY) geom.XY {
-	sin := math.Sin(lonlat.Y * Rad)
-	return geom.XY{X: semiMajor * lonlat.X * Rad, Y: semiMajor * (math.Atanh(sin) - ecc*math.Atanh(ecc*sin))}
-}
-
-// Reverse projects metres to degrees.
-func (Mercator) Reverse(xy geom.XY) geom.XY {
-	sin := math.Tanh(xy.Y / semiMajor)
-	for range 8 { // each step leaves less than a hundredth of the error
-		sin = math.Tanh(xy.Y/semiMajor + ecc*math.Atanh(ecc*sin))
-	}
-	return geom.XY{X: normalLon(xy.X / semiMajor * Deg), Y: math.Asin(sin) * Deg}
 }
 
 // OnGlobe brings longitude and latitude into range as PostGIS does for a
