@@ -8,7 +8,6 @@ import (
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
-	"github.com/meti-go/meti/ledger/countries"
 )
 
 // input is a file that was read, and whose features were judged: by one function
@@ -44,9 +43,6 @@ type feature struct {
 // read reads and judges a file. Each feature is handed to keep, which may be nil.
 // Where the file cannot be read to its end, one more feature tells of that.
 func (a *app) read(ctx context.Context, name string, o fields.Options, given api.SourceCreateFeatures, keep func(fields.Item, fields.Judged) error) (*input, error) {
-	if o.Rules.Countries == nil {
-		o.Rules.Countries = countries.World()
-	}
 	judge, err := fields.NewJudge(o)
 	if err != nil {
 		return nil, err
@@ -103,13 +99,14 @@ func (a *app) read(ctx context.Context, name string, o fields.Options, given api
 	return in, nil
 }
 
-// featureOf is what is kept of what was read and judged.
+// featureOf is what is kept of what was read and judged. Without a table of
+// countries nothing is measured: nobody compares it.
 func (in *input) featureOf(item fields.Item, j fields.Judged, countries *ledger.Countries) feature {
 	f := feature{
 		in: in, offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index),
 		kind: item.Kind, altID: j.AltID, problems: j.Problems,
 	}
-	if j.Shape == nil {
+	if j.Shape == nil || countries == nil {
 		return f
 	}
 	f.country = countries.Of(j.Shape)

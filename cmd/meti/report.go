@@ -176,7 +176,7 @@ func (r *reporting) measure(ctx context.Context) error {
 
 // readFiles fills in the features of files, judged as check judges them.
 func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Options) error {
-	o.Bare = true
+	o.Bare, o.Rules.Countries = true, countries.World()
 	c := checking{app: r.app, options: o}
 	defer c.close()
 	var kept []ledger.Feature // with their shapes
