@@ -111,11 +111,10 @@ func fileCases() []fileCase {
 	}
 }
 
-// emulate starts an emulator for one test, and gives what lists the ids of its
-// sources.
-func emulate(t *testing.T) (sources func() []string) {
+// startServer starts an emulator for one test.
+func startServer(t *testing.T, o emulator.Options) *emulator.Server {
 	t.Helper()
-	server, err := emulator.Start(emulator.Options{})
+	server, err := emulator.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,13 +123,24 @@ func emulate(t *testing.T) (sources func() []string) {
 			t.Error(err)
 		}
 	})
-	ready := server.Ready()
-	for name, value := range map[string]string{
-		"METI_BASE_URL": ready.URL, "AUTH0_DOMAIN": ready.Domain, "METI_CLIENT_ID": ready.ClientID,
-		"METI_CLIENT_SECRET": ready.ClientSecret, "XDG_CACHE_HOME": t.TempDir(),
-	} {
+	return server
+}
+
+// emulate starts one that commands of this process call.
+func emulate(t *testing.T, o emulator.Options) *emulator.Server {
+	t.Helper()
+	server := startServer(t, o)
+	for _, variable := range append(server.Environ(), "XDG_CACHE_HOME="+t.TempDir()) {
+		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
+	return server
+}
+
+// sourcesOf starts an emulator, and gives what lists the ids of its sources.
+func sourcesOf(t *testing.T) (sources func() []string) {
+	t.Helper()
+	emulate(t, emulator.Options{})
 	return func() (altIDs []string) {
 		_, out, problems := command(t, "sources", "list", "-o", "ndjson")
 		for line := range strings.Lines(out) {
@@ -190,7 +200,7 @@ func TestOneVerdict(t *testing.T) {
 				}
 			}
 
-			sources := emulate(t)
+			sources := sourcesOf(t)
 			code, stdout, stderr = command(t, append([]string{"submit", path}, flags...)...)
 			all, of := want, sound
 			if c.partly {
@@ -202,7 +212,7 @@ func TestOneVerdict(t *testing.T) {
 				t.Errorf("submit: exit code %d, want %d, sources %v, want %v\n%s%s", code, all, got, of, stdout, stderr)
 			}
 
-			sources = emulate(t)
+			sources = sourcesOf(t)
 			code, stdout, stderr = command(t, append([]string{"sources", "create", path}, flags...)...)
 			if c.invalid > 0 {
 				sound = nil // all or nothing

@@ -64,20 +64,7 @@ func TestREADMEShowsCompiledGo(t *testing.T) {
 // points at it.
 func fresh(t *testing.T) []string {
 	t.Helper()
-	server, err := emulator.Start(emulator.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	ready := server.Ready()
-	return append(os.Environ(),
-		"METI_BASE_URL="+ready.URL, "AUTH0_DOMAIN="+ready.Domain, "AUTH0_AUDIENCE="+ready.Audience,
-		"METI_CLIENT_ID="+ready.ClientID, "METI_CLIENT_SECRET="+ready.ClientSecret,
-		"XDG_CACHE_HOME="+t.TempDir())
+	return append(os.Environ(), append(startServer(t, emulator.Options{}).Environ(), "XDG_CACHE_HOME="+t.TempDir())...)
 }
 
 // emulated is fresh with the example fields.

@@ -14,17 +14,7 @@ import (
 // A person is asked before anything is sent, and only then; nothing but y sends.
 // On a terminal only what needs a look is shown.
 func TestSubmitAsks(t *testing.T) {
-	server, err := emulator.Start(emulator.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	ready := server.Ready()
-	t.Setenv("METI_BASE_URL", ready.URL)
-	t.Setenv("AUTH0_DOMAIN", ready.Domain)
-	t.Setenv("METI_CLIENT_ID", ready.ClientID)
-	t.Setenv("METI_CLIENT_SECRET", ready.ClientSecret)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	server := emulate(t, emulator.Options{})
 	t.Setenv("CI", "")
 	t.Setenv("METI_YES", "")
 	feature := func(id string, lon float64) string {

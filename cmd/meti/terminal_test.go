@@ -21,18 +21,7 @@ func person(t *testing.T, stdin string, args ...string) (code int, stdout, stder
 
 // At a terminal the default is a table, and the token's status is in words.
 func TestTerminal(t *testing.T) {
-	server, err := emulator.Start(emulator.Options{TokensPerHour: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	ready := server.Ready()
-	t.Setenv("METI_BASE_URL", ready.URL)
-	t.Setenv("AUTH0_DOMAIN", ready.Domain)
-	t.Setenv("METI_CLIENT_ID", ready.ClientID)
-	t.Setenv("METI_CLIENT_SECRET", ready.ClientSecret)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-
+	emulate(t, emulator.Options{TokensPerHour: 10})
 	code, stdout, stderr := person(t, string(testdata.Fields), "sources", "create", "-")
 	if code != 0 || !strings.HasPrefix(stdout, "SSID ") || strings.Count(stdout, "\n") != 27 {
 		t.Errorf("create: %d\n%s%s", code, stdout, stderr)
