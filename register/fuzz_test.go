@@ -19,7 +19,7 @@ func FuzzJournal(f *testing.F) {
 		return string(text)
 	}
 	account := line(record{Store: "h", Account: "a"})
-	intent := line(record{Intent: 1, At: time.Unix(0, 0), Features: []mark{{AltID: "x", Form: make([]byte, 16)}}})
+	intent := line(record{Intent: 1, At: time.Unix(0, 0), Features: []featureRecord{{AltID: "x", Form: make([]byte, 16)}}})
 	for _, text := range []string{"", journalHead, journalHead[:5], journalHead + account, journalHead + account + intent,
 		journalHead + account + intent[:20], journalHead + intent[:20] + account, journalHead + "00000000 \n", journalHead + "\n", journalHead + "\x00\x00", "{}", "\x00\x00\x00"} {
 		f.Add([]byte(text))

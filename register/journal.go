@@ -41,7 +41,7 @@ type record struct {
 	// the same number closes it.
 	Intent     int             `json:"intent,omitempty"`
 	Attributes json.RawMessage `json:"attributes,omitempty"`
-	Features   []mark          `json:"features,omitempty"`
+	Features   []featureRecord `json:"features,omitempty"`
 
 	// Result holds the SSIDs of the features, "" for one that METI does not
 	// have. Without a number its features stand beside it: they were found in
@@ -58,9 +58,9 @@ type record struct {
 	Deleting string `json:"deleting,omitempty"`
 }
 
-// mark is what a journal keeps of a feature: enough to know it again, and what
+// featureRecord is what a journal keeps of a feature: enough to know it again, and what
 // became of it, also when the input was edited.
-type mark struct {
+type featureRecord struct {
 	AltID string `json:"alt_id"`
 	ledger.Period
 	Form     []byte `json:"form"`

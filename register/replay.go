@@ -100,7 +100,7 @@ func (r *replay) take(one record) error {
 }
 
 // learn notes which source a feature became.
-func (r *replay) learn(m mark, id string, at time.Time, attributes string) {
+func (r *replay) learn(m featureRecord, id string, at time.Time, attributes string) {
 	i := r.entryOf(m)
 	if i < 0 {
 		r.strange++
@@ -126,9 +126,9 @@ func (r *replay) end() {
 		if ended.After(r.opened) {
 			ended = r.opened
 		}
-		q := &request{intent: n, marks: one.Features, until: ended.Add(r.Settle), cause: "an earlier run was stopped"}
+		q := &request{intent: n, features: one.Features, until: ended.Add(r.Settle), cause: "an earlier run was stopped"}
 		some := false
-		for _, m := range q.marks {
+		for _, m := range q.features {
 			i := r.entryOf(m)
 			if q.entries = append(q.entries, i); i >= 0 {
 				some = true
@@ -159,9 +159,9 @@ func (r *replay) end() {
 	}
 }
 
-// entryOf gives the entry of a mark: one of the input's, or a former one, where
+// entryOf gives the entry of a feature of the journal: one of the input's, or a former one, where
 // the input has others of its group; or -1.
-func (j *Job) entryOf(m mark) int {
+func (j *Job) entryOf(m featureRecord) int {
 	var form fields.Form
 	copy(form[:], m.Form)
 	inGroup := false
@@ -177,10 +177,10 @@ func (j *Job) entryOf(m mark) int {
 	return j.add(entry{altID: m.AltID, period: m.Period, form: form, box: m.Box, state: New, source: -1, known: -1, next: -1})
 }
 
-// markOf is what the journal keeps of an entry.
-func (j *Job) markOf(i int) mark {
+// recordOf is what the journal keeps of an entry.
+func (j *Job) recordOf(i int) featureRecord {
 	e := &j.entries[i]
-	return mark{AltID: e.altID, Period: e.period, Form: e.form[:], Box: e.box}
+	return featureRecord{AltID: e.altID, Period: e.period, Form: e.form[:], Box: e.box}
 }
 
 // maps notes that the journal has a source of an entry.
@@ -194,7 +194,7 @@ func (j *Job) maps(i int, k int32, at time.Time) {
 }
 
 // willReplace notes which source a request replaces, if any.
-func (j *Job) willReplace(m mark, i int) {
+func (j *Job) willReplace(m featureRecord, i int) {
 	if m.Replaces != "" {
 		j.sources[j.source(m.Replaces)].successor = int32(i)
 	}

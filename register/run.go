@@ -25,7 +25,7 @@ type run struct {
 	first    int // nothing before it is to be sent
 	batch    int // features in a request, at most
 	maxBytes int
-	suspects []int // METI refused them together: one is to blame, at least. They are sent by halves, before all else.
+	suspects []int // METI refused them together, and one is to blame: they are sent by halves, before all else
 	answers  chan answer
 	underWay int       // requests
 	proven   bool      // a success of this run was read again, and was what was sent
@@ -44,13 +44,13 @@ type run struct {
 
 // request is a POST whose outcome is not known.
 type request struct {
-	intent  int
-	marks   []mark
-	entries []int     // of the marks; -1 for what is of no group of the input's
-	half    bool      // of suspects
-	until   time.Time // a reading that begins later shows what it did; zero while it is under way
-	taken   bool      // METI answered with success: it is not sent again by this run
-	cause   string    // why its outcome is not known
+	intent   int
+	features []featureRecord
+	entries  []int     // of the features; -1 for what is of no group of the input's
+	half     bool      // of suspects
+	until    time.Time // a reading that begins later shows what it did; zero while it is under way
+	taken    bool      // METI answered with success: it is not sent again by this run
+	cause    string    // why its outcome is not known
 }
 
 // answer is what came of a request.
@@ -345,18 +345,18 @@ func (r *run) post(q *request) {
 	r.intents++
 	q.intent = r.intents
 	for _, i := range q.entries {
-		m := r.markOf(i)
+		m := r.recordOf(i)
 		if e := &r.entries[i]; e.state == Differs || e.state == Boundary {
 			m.Replaces = r.sources[e.source].id
 		}
-		q.marks = append(q.marks, m)
+		q.features = append(q.features, m)
 	}
-	if err := r.write(record{Intent: q.intent, Attributes: r.attributes, Features: q.marks}); err != nil {
+	if err := r.write(record{Intent: q.intent, Attributes: r.attributes, Features: q.features}); err != nil {
 		r.stop(err)
 		return
 	}
 	for k, i := range q.entries {
-		r.willReplace(q.marks[k], i)
+		r.willReplace(q.features[k], i)
 		r.entries[i].before, r.entries[i].state = r.entries[i].state, Unknown
 	}
 	r.requests = append(r.requests, q)
@@ -481,7 +481,7 @@ func (r *run) over(q *request) {
 // void closes a request that had no effect.
 func (r *run) void(q *request, rec record) {
 	r.over(q)
-	for _, m := range q.marks {
+	for _, m := range q.features {
 		if m.Replaces != "" {
 			r.sources[r.source(m.Replaces)].successor = -1
 		}
@@ -574,7 +574,7 @@ func (r *run) register(q *request, sources []*api.Source) bool {
 	r.over(q)
 	replaces := false
 	for n, i := range q.entries {
-		replaces = replaces || q.marks[n].Replaces != ""
+		replaces = replaces || q.features[n].Replaces != ""
 		k := r.put(sources[n])
 		if r.sources[k].conflict > 0 {
 			r.conflicts++

@@ -112,9 +112,9 @@ func (r *run) closeRequests() {
 		if q.until.IsZero() {
 			continue // it is under way
 		}
-		ids, all, none := make([]string, len(q.marks)), true, true
+		ids, all, none := make([]string, len(q.features)), true, true
 		for n, i := range q.entries {
-			if i >= 0 && r.has(i) && r.sources[r.entries[i].source].id != q.marks[n].Replaces {
+			if i >= 0 && r.has(i) && r.sources[r.entries[i].source].id != q.features[n].Replaces {
 				ids[n] = r.sources[r.entries[i].source].id
 			}
 			all, none = all && ids[n] != "", none && ids[n] == ""
@@ -270,7 +270,7 @@ func (r *run) keepFound() error {
 		for _, i := range some {
 			k := r.entries[i].source
 			r.maps(i, k, time.Now())
-			rec.Features, rec.Result = append(rec.Features, r.markOf(i)), append(rec.Result, r.sources[k].id)
+			rec.Features, rec.Result = append(rec.Features, r.recordOf(i)), append(rec.Result, r.sources[k].id)
 		}
 		if err := r.write(rec); err != nil {
 			return err

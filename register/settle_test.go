@@ -661,7 +661,7 @@ func shiftJournal(t *testing.T, journal string, by time.Duration) string {
 
 // The features of a batch in which METI looks for the guilty are sent in the end,
 // also when an answer is lost on the way, or METI wants to wait.
-func TestHuntIsInterrupted(t *testing.T) {
+func TestBisectInterrupted(t *testing.T) {
 	for n := 2; n < 9; n++ {
 		for _, status := range []int{0, 429, 503} {
 			synctest.Test(t, func(t *testing.T) {
