@@ -41,8 +41,9 @@ var (
 	ours = regexp.MustCompile("`((?:api|authn|bench|cmd|docs|emulator|gen|internal|ledger|register|test|testdata|wire|\\.ci|\\.github)/[\\w./-]*)`")
 )
 
-// What the pages link to and name is there.
+// What the pages link to and name is there: files, folders and tests.
 func TestPagesNameWhatIsThere(t *testing.T) {
+	tests := testNames(t)
 	for page, text := range markdown(t) {
 		for _, found := range link.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(path.Join(path.Dir(page), found[1])); err != nil {
@@ -54,7 +55,34 @@ func TestPagesNameWhatIsThere(t *testing.T) {
 				t.Errorf("%s names %s: %v", page, found[1], err)
 			}
 		}
+		for _, found := range regexp.MustCompile("`(Test[A-Z]\\w*)`").FindAllStringSubmatch(text, -1) {
+			if !tests[found[1]] {
+				t.Errorf("%s names %s, which is no test", page, found[1])
+			}
+		}
 	}
+}
+
+// testNames are the tests of this module.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	for _, depth := range []string{"*", "*/*", "*/*/*", "*/*/*/*"} {
+		files, err := filepath.Glob(depth + "_test.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+				names[string(found[1])] = true
+			}
+		}
+	}
+	return names
 }
 
 // CONTRIBUTING.md shows the tree: each folder, and each package that stands
