@@ -53,7 +53,9 @@ func (s *Shape) computeShrunk(metres float64) (*Shape, error) {
 // bestPlane chooses the projection as PostGIS's _ST_BestSRID does: polar
 // azimuthal above 70 degrees, the UTM zone of the middle (without the
 // exceptions of Norway and Svalbard) below 6 degrees of width, an azimuthal
-// one for larger shapes, Mercator for the largest.
+// one for larger shapes, Mercator for the largest. PostGIS measures in space what
+// is measured in degrees here; that tells a difference only for shapes of some
+// degrees of width, at the edge of one of these rules.
 func (s *Shape) bestPlane() proj.Plane {
 	lon, lat, width, height := s.extent()
 	switch {
