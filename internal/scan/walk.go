@@ -12,8 +12,10 @@
 package scan
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // The functions that walk take the text and the index to begin at, and return
@@ -54,20 +56,32 @@ func skipText(b []byte, i int) (end int, plain, ok bool) {
 		return i, false, false
 	}
 	plain = true
-	for i++; i < len(b) && b[i] >= ' '; i++ {
-		switch c := b[i]; {
-		case c == '"':
+	for i++; ; i++ {
+		for ; i+8 <= len(b); i += 8 {
+			word := binary.LittleEndian.Uint64(b[i:])
+			quote, slash := word^'"'*everyByte, word^'\\'*everyByte
+			// The high bits of bytes that may not be walked over so; the lowest is exact.
+			marks := ((quote-everyByte)&^quote | (slash-everyByte)&^slash | (word-' '*everyByte)&^word | word) & highBits
+			if marks != 0 {
+				i += bits.TrailingZeros64(marks) >> 3
+				break
+			}
+		}
+		for i < len(b) && b[i] >= ' ' && b[i] < 0x80 && b[i] != '"' && b[i] != '\\' {
+			i++
+		}
+		switch {
+		case i >= len(b) || b[i] < ' ':
+			return i, false, false
+		case b[i] == '"':
 			return i + 1, plain, true
-		case c == '\\':
-			plain = false
+		case b[i] == '\\':
 			if i, ok = skipEscape(b, i+1); !ok {
 				return i, false, false
 			}
-		case c >= 0x80:
-			plain = false
 		}
+		plain = false
 	}
-	return i, false, false
 }
 
 // skipEscape goes to the last byte of what follows a backslash.
