@@ -1,5 +1,17 @@
 // Command meti is the METI API on the command line: sources, tokens, checks,
 // and an emulator to try it all on.
+//
+// Each command has a file of its own; what they share stands in
+//
+//	exit.go      exit codes
+//	main.go      one run: streams, signals, what is said of an error
+//	client.go    tokens and the client, as the environment describes them
+//	confirm.go   what is said and asked before anything is changed
+//	flags.go     flags of several commands
+//	output.go    rows as a table, JSON, CSV or GeoJSON
+//	sources.go   METI's sources as such rows
+//	read.go      files, read and judged for check, report and create
+//	commands.go  the tree of commands, and help
 package main
 
 import (
