@@ -38,7 +38,9 @@ type Decoder struct {
 }
 
 const (
-	bufferSize = 128 << 10
+	// Most answers fit into the first buffer, and a long one gets a larger one.
+	firstBuffer = 4 << 10
+	bufferSize  = 128 << 10
 	// valueDepth is how deep the values of a streamed element's members stand.
 	valueDepth = 2
 )
@@ -53,7 +55,7 @@ var hashSeed = maphash.MakeSeed()
 // JSON that is cut short is an error that wraps [io.ErrUnexpectedEOF]; the
 // errors of body and of done are handed back as they are.
 func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, name func(number int) string) error {
-	d := &Decoder{body: body, buf: make([]byte, 0, bufferSize), known: make([]string, 512)}
+	d := &Decoder{body: body, buf: make([]byte, 0, firstBuffer), known: make([]string, 512)}
 	for number := 1; ; number++ {
 		more := false
 		err := d.whole(limit, func() {
@@ -83,7 +85,7 @@ func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, n
 // Value decodes the one JSON value of body, of which errors speak by this name.
 // Its errors are those of [Array].
 func Value(body io.Reader, limit int, to Scanner, name string) error {
-	d := &Decoder{body: body, buf: make([]byte, 0, bufferSize)}
+	d := &Decoder{body: body, buf: make([]byte, 0, firstBuffer)}
 	return d.value(limit, to, name)
 }
 
@@ -157,7 +159,11 @@ func (d *Decoder) fill(keep int) error {
 		return d.readErr
 	}
 	d.before += int64(keep)
-	d.buf = d.buf[:copy(d.buf, d.buf[keep:])]
+	if kept := d.buf[keep:]; len(kept) > 0 && cap(d.buf) < bufferSize {
+		d.buf = append(make([]byte, 0, bufferSize), kept...)
+	} else {
+		d.buf = d.buf[:copy(d.buf, kept)]
+	}
 	d.i = 0
 	had := len(d.buf)
 	if d.buf, d.readErr = Fill(d.body, d.buf, math.MaxInt); len(d.buf) > had {
