@@ -289,8 +289,8 @@ type shapeCache struct {
 	positions int
 }
 
-// cachedPositions bounds the cache to some eight megabytes: a position takes up
-// to two hundred bytes once its shape was shrunk and projected.
+// cachedPositions bounds the cache to some three megabytes: a position takes up
+// to eighty bytes once its shape was shrunk and projected.
 const cachedPositions = 40_000
 
 func (c *shapeCache) get(r Ref) (*Shape, error) {

@@ -31,11 +31,17 @@ func TestBatchMemory(t *testing.T) {
 	for i := range n {
 		b.Add(ledger.EntryOf(ledger.Source{Shape: shape(i), Country: "France", Period: ledger.Period{End: 1}}))
 	}
+	// What others allocate between the two steps is not in use for long: the least
+	// of some looks is without it.
 	inUse := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+		least := uint64(math.MaxUint64)
+		for range 4 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			least = min(least, m.HeapAlloc)
+		}
+		return least
 	}
 	before := inUse()
 	var loads, most atomic.Uint64
@@ -57,7 +63,7 @@ func TestBatchMemory(t *testing.T) {
 	}
 	grown := int64(most.Load()) - int64(before)
 	t.Logf("%d loads, %d KB", loads.Load(), grown>>10)
-	if grown > 12<<20 {
+	if grown > 6<<20 { // all of them would take 10 MB
 		t.Errorf("judging %d sources took %d KB more than it began with", n, grown>>10)
 	}
 }
