@@ -4,7 +4,6 @@ package proj
 
 import (
 	"math"
-	"math/cmplx"
 
 	"github.com/peterstace/simplefeatures/geom"
 )
@@ -50,11 +49,16 @@ var (
 	backwards = [...]float64{n/2 - 2*n2/3 + 37*n3/96 - n4/360, n2/48 + n3/15 - 437*n4/1440, 17*n3/480 - 37*n4/840, 4397 * n4 / 161280}
 )
 
-func series(c [4]float64, zeta complex128) (sum complex128) {
-	for i, c := range c {
-		sum += complex(c, 0) * cmplx.Sin(complex(float64(2*i+2), 0)*zeta)
+// series sums c[j]·sin(2(j+1)ζ) by Clenshaw's rule.
+func series(c [4]float64, zeta complex128) complex128 {
+	sin, cos := math.Sincos(2 * real(zeta))
+	sinh, cosh := math.Sinh(2*imag(zeta)), math.Cosh(2*imag(zeta))
+	twice := complex(2*cos*cosh, -2*sin*sinh) // 2·cos(2ζ)
+	var b1, b2 complex128
+	for j := 3; j >= 0; j-- {
+		b1, b2 = twice*b1-b2+complex(c[j], 0), b1
 	}
-	return sum
+	return b1 * complex(sin*cosh, cos*sinh)
 }
 
 func (p utm) Forward(lonlat geom.XY) geom.XY {
@@ -83,7 +87,10 @@ func isometric(lat float64) float64 {
 func fromIsometric(psi float64) float64 {
 	sin := math.Tanh(psi)
 	for range 8 { // each step leaves less than a hundredth of the error
-		sin = math.Tanh(psi + ecc*math.Atanh(ecc*sin))
+		before := sin
+		if sin = math.Tanh(psi + ecc*math.Atanh(ecc*sin)); math.Abs(sin-before) < 1e-16 {
+			break
+		}
 	}
 	return math.Asin(sin) * Deg
 }
