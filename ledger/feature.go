@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/internal/scan"
 )
@@ -255,17 +258,30 @@ func CheckAttributes(a Attributes) Problems {
 	return v.problems
 }
 
-// ParseCollection reads and judges a whole FeatureCollection, one feature
-// after the other, with pointers from the collection. The ledger takes it as a
-// whole, and only when the problems are not [Problems.Refused].
+// ParseCollection reads and judges a whole FeatureCollection on all cores, with
+// pointers from the collection. The ledger takes it as a whole, and only when the
+// problems are not [Problems.Refused].
 func ParseCollection(text []byte, rules Rules) (features []Feature, problems Problems) {
 	list, problems := frame(text)
-	scan.Elements(list, func(i int, item []byte) bool {
-		f, ps := ParseFeature(item, rules)
-		features = append(features, f)
-		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
+	var items [][]byte
+	scan.Elements(list, func(_ int, item []byte) bool {
+		items = append(items, item)
 		return true
 	})
+	features = make([]Feature, len(items))
+	found := make([]Problems, len(items))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, item := range items {
+		group.Go(func() error {
+			features[i], found[i] = ParseFeature(item, rules)
+			return nil
+		})
+	}
+	_ = group.Wait() // none of them fails
+	for i, ps := range found {
+		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
+	}
 	return features, rules.Apply(problems)
 }
 

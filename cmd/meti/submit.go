@@ -179,7 +179,7 @@ func policy(renew, accept bool) register.Policy {
 
 func (s *submitting) run(cmd *cobra.Command) (err error) {
 	ctx, a, o := cmd.Context(), s.app, &s.options
-	debug.SetGCPercent(25) // of what is kept of each feature: files are large, machines may be small
+	debug.SetGCPercent(18) // of what is kept of each feature: files are large, machines may be small
 	p := newSubmitProgress(a, s.quiet)
 	defer p.stop()
 	messages := a.stderr
