@@ -28,6 +28,7 @@ func (m *metis) killing(t *testing.T, o register.Options, method string, n int, 
 	defer kill()
 	path, journal := o.Input+".meti-journal", ""
 	var killed atomic.Bool
+	var requests atomic.Int64 // of the method, of which several may be under way
 	m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
 		if killed.Load() {
 			return nil, errBroken // of a dead process nothing leaves
@@ -35,8 +36,11 @@ func (m *metis) killing(t *testing.T, o register.Options, method string, n int, 
 		if r.Method != method {
 			return next(), nil
 		}
-		if n--; n > 0 {
+		switch i := int(requests.Add(1)); {
+		case i < n:
 			return next(), nil
+		case i > n:
+			return nil, errBroken
 		}
 		killed.Store(true)
 		var answer *http.Response
