@@ -267,7 +267,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := metisOf(t)
 		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
-			if isPost(r) && len(m.posts) == 2 {
+			if isPost(r) && m.arrived() == 2 {
 				recorder := &http.Request{Method: http.MethodDelete, URL: r.URL.ResolveReference(mustURL(t, "/sources?alt_id=f000")), Header: r.Header}
 				if response := m.send(recorder); response.StatusCode != 204 {
 					t.Error(response.StatusCode)

@@ -55,6 +55,13 @@ func (m *metis) RoundTrip(r *http.Request) (*http.Response, error) {
 	return next(), nil
 }
 
+// arrived counts the POSTs so far, while others may be on their way.
+func (m *metis) arrived() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.posts)
+}
+
 // send carries a request out.
 func (m *metis) send(r *http.Request) *http.Response {
 	recorder := httptest.NewRecorder()
@@ -151,7 +158,7 @@ func TestSettlingTime(t *testing.T) {
 				m := metisOf(t)
 				var ended time.Time
 				m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
-					if !isPost(r) || len(m.posts) > 1 {
+					if !isPost(r) || m.arrived() > 1 {
 						return next(), nil
 					}
 					body, _ := io.ReadAll(r.Body)
@@ -306,7 +313,7 @@ func TestHalfABatch(t *testing.T) {
 		m := metisOf(t)
 		path := file(t, collection(square("a", 1), square("b", 2)))
 		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
-			if isPost(r) && len(m.posts) == 1 {
+			if isPost(r) && m.arrived() == 1 {
 				var all struct {
 					Type     string            `json:"type"`
 					Features []json.RawMessage `json:"features"`
@@ -374,7 +381,7 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := metisOf(t)
 				m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
-					if !isPost(r) || len(m.posts) > 1 {
+					if !isPost(r) || m.arrived() > 1 {
 						return next(), nil
 					}
 					if c.store {
@@ -512,7 +519,7 @@ func TestLookUpsFail(t *testing.T) {
 			if isPost(r) {
 				return lostAfter(r, next)
 			}
-			if len(m.posts) > 0 {
+			if m.arrived() > 0 {
 				return nil, errBroken
 			}
 			return next(), nil
@@ -534,7 +541,7 @@ func TestRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := metisOf(t)
 		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
-			if isPost(r) && len(m.posts) <= 5 {
+			if isPost(r) && m.arrived() <= 5 {
 				return &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"120"}}, Body: http.NoBody, Request: r}, nil
 			}
 			return next(), nil
@@ -670,7 +677,7 @@ func TestBisectInterrupted(t *testing.T) {
 					if !isPost(r) {
 						return next(), nil
 					}
-					if len(m.posts) == n {
+					if m.arrived() == n {
 						if status == 0 {
 							return nil, errBroken
 						}
@@ -701,9 +708,9 @@ func TestLostOneAfterAnother(t *testing.T) {
 		var slow atomic.Bool
 		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
 			switch {
-			case isPost(r) && len(m.posts) == 2:
+			case isPost(r) && m.arrived() == 2:
 				return nil, errBroken
-			case isPost(r) && len(m.posts) == 3:
+			case isPost(r) && m.arrived() == 3:
 				time.Sleep(time.Until(begin.Add(59700 * time.Millisecond)))
 				return nil, errBroken
 			case !isPost(r) && time.Since(begin) > 59*time.Second && slow.CompareAndSwap(false, true):
