@@ -380,7 +380,7 @@ func TestACallersClient(t *testing.T) {
 		took := clock()
 		err := get(t.Context(), c)
 		// Four attempts of 2 seconds.
-		if err == nil || !strings.Contains(err.Error(), "Client.Timeout") || failure(t, err).Attempts != 4 || took() > 12*time.Second {
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) || failure(t, err).Attempts != 4 || took() > 12*time.Second {
 			t.Errorf("%v after %s", err, took())
 		}
 		// Its cookies are kept and sent.
