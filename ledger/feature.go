@@ -273,12 +273,19 @@ func ParseCollection(text []byte, rules Rules) (features []Feature, problems Pro
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, item := range items {
-		group.Go(func() error {
+		group.Go(func() (err error) {
+			defer func() {
+				if fault := recover(); fault != nil {
+					err = fmt.Errorf("judging feature %d: %v", i, fault)
+				}
+			}()
 			features[i], found[i] = ParseFeature(item, rules)
 			return nil
 		})
 	}
-	_ = group.Wait() // none of them fails
+	if err := group.Wait(); err != nil {
+		panic(err) // where the caller can recover, as it could without goroutines
+	}
 	for i, ps := range found {
 		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
 	}

@@ -297,3 +297,18 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+// Features are judged in goroutines; a panic there reaches the caller all the
+// same, who can recover.
+func TestParseCollectionPanics(t *testing.T) {
+	broken := NewCountries()
+	broken.index.Insert([2]float64{-180, -90}, [2]float64{180, 90}, nil)
+	defer func() {
+		if fault := recover(); fault == nil || !strings.Contains(fmt.Sprint(fault), "feature 0") {
+			t.Error(fault)
+		}
+	}()
+	ParseCollection([]byte(`{"type":"FeatureCollection","features":[{"type":"Feature","id":"a",
+		"properties":{"start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z"},
+		"geometry":{"type":"Polygon","coordinates":[[[1,1],[1.01,1],[1.01,1.01],[1,1]]]}}]}`), Rules{Countries: broken})
+}

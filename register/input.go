@@ -77,14 +77,14 @@ func (j *Job) readInput(ctx context.Context) error {
 	}, func(_ fields.Item, it item) error {
 		repeats.Add(int(it.line), &it.Judged, it.form)
 		j.note(j.add(it.entry), it.Problems)
-		switch n := len(j.entries); {
-		case n == 1000 && j.input.Regular:
+		n := len(j.entries)
+		if n == 1000 && j.input.Regular {
 			// Growing step by step would take twice as much memory.
 			if info, err := os.Stat(j.Input); err == nil && it.offset > 0 {
 				j.entries = slices.Grow(j.entries, int(min(info.Size()/it.offset, 1000))*n)
 			}
-			fallthrough
-		case n%1000 == 0:
+		}
+		if n%1000 == 0 {
 			j.progress(Progress{Stage: StageReading, Done: n})
 		}
 		return nil

@@ -322,7 +322,7 @@ func (a *app) printJSON(v any) error {
 	return encoder.Encode(v)
 }
 
-// plural is a number of things, in words.
+// plural writes a number and what is counted.
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -330,7 +330,7 @@ func plural(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// hectares is an area in words.
+// hectares writes an area with four decimals, and nothing where it is not known.
 func hectares[T ~float64](area *T) string {
 	if area == nil {
 		return ""
