@@ -157,11 +157,11 @@ func (r *region) judge(news []newcomer, first, seen int64) (map[int64]*stored, e
 		s := &stored{Source: fresh[i], id: first + int64(i), share: v.PercentOverlap}
 		r.byID[s.id], changed[s.id] = s, s
 		for _, ref := range v.With {
-			if !ref.Stored {
-				s.others = append(s.others, first+int64(ref.Index))
+			if ref >= len(older) {
+				s.others = append(s.others, first+int64(ref-len(older)))
 				continue
 			}
-			o := older[ref.Index]
+			o := older[ref]
 			s.others, o.others = append(s.others, o.id), append(o.others, s.id)
 			if changed[o.id] == nil {
 				touched = append(touched, o)

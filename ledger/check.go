@@ -12,19 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Ref names a source of a [Batch]: a candidate, or one that is stored already,
-// by the order in which it was added.
-type Ref struct {
-	Index  int32
-	Stored bool
-}
-
 // Verdict is what the ledger would say of a candidate once all of them were
 // registered, in their order.
 type Verdict struct {
 	// With are the sources it conflicts with, both those registered before it
-	// and those after: stored ones first, then candidates.
-	With []Ref
+	// and those after, by their index in the [Batch], in order.
+	With []int
 	// PercentOverlap is the share, 0 to 1, of its area that they cover; nil
 	// without a conflict, or without an area.
 	PercentOverlap *float64
@@ -38,21 +31,30 @@ func (v Verdict) Conflict() bool { return len(v.With) > 0 }
 
 // Check judges candidates as if they were registered in their order on top of
 // the stored sources, among which it looks for nothing. The verdicts have the
-// candidates' indexes. It uses all cores and fails only when ctx is done.
+// candidates' indexes; what they conflict with is counted from the first stored
+// source on, and the candidates come behind these. It uses all cores and fails
+// only when ctx is done.
 func Check(ctx context.Context, candidates, stored []Source) ([]Verdict, error) {
-	var b Batch
-	for _, s := range candidates {
-		b.Add(EntryOf(s))
+	all := slices.Concat(stored, candidates)
+	b := Batch{Stored: len(stored), Load: func(i int) (*Shape, error) { return all[i].Shape, nil }}
+	for _, s := range all {
+		b.Entries = append(b.Entries, EntryOf(s))
 	}
-	for _, s := range stored {
-		b.AddStored(EntryOf(s))
-	}
-	return b.Judge(ctx, func(r Ref) (*Shape, error) {
-		if r.Stored {
-			return stored[r.Index].Shape, nil
-		}
-		return candidates[r.Index].Shape, nil
-	})
+	return b.Judge(ctx)
+}
+
+// Batch judges more sources than fit into memory: it has an [Entry] of each and
+// reads shapes again when they are needed.
+type Batch struct {
+	// Entries are the sources that are stored already, and behind them the
+	// candidates, in the order of their registration.
+	Entries []Entry
+	Stored  int // so many of them are stored already
+	// Load reads the shape of the source with this index again. It is called from
+	// several goroutines, for a shape near the last ones most of the time, and
+	// more than once for some; a bounded number of shapes is kept. An error of it
+	// ends the judging.
+	Load func(i int) (*Shape, error)
 }
 
 // Entry is what a [Batch] keeps of a source: a hundred bytes, not its
@@ -73,104 +75,97 @@ func EntryOf(s Source) Entry {
 	return e
 }
 
-// Batch judges more sources than fit into memory: it keeps an [Entry] of each
-// and reads shapes again when they are needed. The zero value is empty.
-// Only Judge may be called from many goroutines.
-type Batch struct {
-	candidates []Entry
-	stored     []Entry
-}
-
-// Grow makes room for so many more: growing step by step takes twice the memory.
-func (b *Batch) Grow(candidates, stored int) {
-	b.candidates = slices.Grow(b.candidates, candidates)
-	b.stored = slices.Grow(b.stored, stored)
-}
-
-// Add adds a candidate and returns its index.
-func (b *Batch) Add(e Entry) int {
-	b.candidates = append(b.candidates, e)
-	return len(b.candidates) - 1
-}
-
-// AddStored adds a source that the ledger has already, and returns its index.
-func (b *Batch) AddStored(e Entry) int {
-	b.stored = append(b.stored, e)
-	return len(b.stored) - 1
-}
-
-// A Loader reads a shape of a [Batch] again.
-type Loader = func(Ref) (*Shape, error)
-
-// Judge gives the candidates' verdicts, see [Check]. It calls load from
-// several goroutines, for a shape near the last ones most of the time, and more
-// than once for some; it keeps a bounded number of shapes. An error of load
-// ends it. A panic of the geometry library is a problem of the source; any other
-// is a fault of this package, and is not caught.
-func (b *Batch) Judge(ctx context.Context, load Loader) ([]Verdict, error) {
-	j := newJudging(b, load)
-	j.verdicts = make([]Verdict, len(b.candidates))
-	if err := j.each(ctx, j.findConflicts); err != nil {
+// Judge gives the candidates' verdicts, see [Check]. A panic of the geometry
+// library is a problem of the source; any other is a fault of this package, and
+// is not caught.
+func (b *Batch) Judge(ctx context.Context) ([]Verdict, error) {
+	j := newJudging(b)
+	verdicts := make([]Verdict, len(b.Entries))
+	err := j.each(ctx, func(i int) error {
+		e, v := &b.Entries[i], &verdicts[i]
+		near := j.before(i, e.Search, func(o *Entry) bool { return e.Country != "" && e.Country == o.Country })
+		return j.pairs(i, near, func(self *Shape, k int, other *Shape) (bool, error) {
+			if _, err := self.shrink(); err != nil && v.Problems == nil {
+				v.Problems = Problems{NewProblem(RuleLibrary, "/geometry", err.Error(), "simplify the boundary, and report this as a fault of meti")}
+			}
+			if self.shrinkIntersects(other) {
+				v.With = append(v.With, k)
+			}
+			return true, nil
+		})
+	})
+	if err != nil {
 		return nil, err
 	}
-	j.index = rtree.RTreeG[Ref]{} // nothing is looked for any more
-	for i := range j.verdicts {
-		j.reciprocate(int32(i))
+	j.index = rtree.RTreeG[int]{} // nothing is looked for any more
+	for i := b.Stored; i < len(verdicts); i++ {
+		slices.Sort(verdicts[i].With) // only those before it, as yet
+		for _, k := range verdicts[i].With {
+			if k >= b.Stored {
+				verdicts[k].With = append(verdicts[k].With, i)
+			}
+		}
 	}
-	if err := j.each(ctx, j.measure); err != nil {
-		return nil, err
-	}
-	return j.verdicts, nil
+	err = j.each(ctx, func(i int) error {
+		var self *Shape
+		var others []*Shape
+		err := j.pairs(i, verdicts[i].With, func(one *Shape, _ int, other *Shape) (bool, error) {
+			self, others = one, append(others, other)
+			return true, nil
+		})
+		if self == nil || err != nil {
+			return err
+		}
+		if share, ok := Overlap(self, others); ok {
+			verdicts[i].PercentOverlap = &share
+		}
+		return nil
+	})
+	return verdicts[b.Stored:], err
 }
 
-// EachNear calls do for each candidate and each source before it, candidate or
-// stored, that is there at the same time and whose box it meets: the pairs whose
-// order may matter, in any country. do may end a candidate's pairs, or all of it by
-// an error. Both are called from many goroutines; load is that of [Batch.Judge].
-func (b *Batch) EachNear(ctx context.Context, load Loader, do func(i int, self *Shape, before Ref, other *Shape) (more bool, err error)) error {
-	j := newJudging(b, load)
-	return j.each(ctx, func(i int32) error {
-		e := &b.candidates[i]
-		near := j.near(i, e.Box, func(o *Entry) bool { return e.Period.Overlaps(o.Period) })
-		return j.pairs(i, near, func(self, other *Shape, r Ref) (more bool, err error) { return do(int(i), self, r, other) })
+// EachNear calls do for each candidate i and each source k before it that is
+// there at the same time and whose box it meets: the pairs whose order may matter,
+// in any country. do may end a candidate's pairs, or all of it by an error. It is
+// called from many goroutines.
+func (b *Batch) EachNear(ctx context.Context, do func(i int, self *Shape, k int, other *Shape) (more bool, err error)) error {
+	j := newJudging(b)
+	return j.each(ctx, func(i int) error {
+		near := j.before(i, b.Entries[i].Box, func(*Entry) bool { return true })
+		return j.pairs(i, near, func(self *Shape, k int, other *Shape) (more bool, err error) { return do(i, self, k, other) })
 	})
 }
 
 // judging is one run over a batch.
 type judging struct {
-	batch    *Batch
-	index    rtree.RTreeG[Ref]
-	shapes   shapeCache
-	verdicts []Verdict
+	*Batch
+	index rtree.RTreeG[int]
+
+	mu        sync.Mutex
+	shapes    map[int]*Shape // those that were used last
+	positions int            // of them
 }
 
-func newJudging(b *Batch, load Loader) *judging {
-	j := &judging{batch: b, shapes: shapeCache{load: load}}
-	enter := func(box Box, r Ref) {
-		if box.West <= box.East { // or it is empty
-			j.index.Insert([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, r)
+func newJudging(b *Batch) *judging {
+	j := &judging{Batch: b, shapes: make(map[int]*Shape)}
+	for i, e := range b.Entries {
+		if e.Box.West <= e.Box.East { // or it is empty
+			j.index.Insert([2]float64{e.Box.West, e.Box.South}, [2]float64{e.Box.East, e.Box.North}, i)
 		}
-	}
-	for i, e := range b.candidates {
-		enter(e.Box, Ref{Index: int32(i)})
-	}
-	for i, e := range b.stored {
-		enter(e.Box, Ref{int32(i), true})
 	}
 	return j
 }
 
 // each calls do for each candidate on all cores, in rows from south to north, so
 // that those close to each other share what is in memory.
-func (j *judging) each(ctx context.Context, do func(int32) error) error {
+func (j *judging) each(ctx context.Context, do func(i int) error) error {
 	const perDegree = 10 // rows
-	candidates := j.batch.candidates
-	order := make([]int32, len(candidates))
-	for i := range order {
-		order[i] = int32(i)
+	order := make([]int, 0, len(j.Entries)-j.Stored)
+	for i := j.Stored; i < len(j.Entries); i++ {
+		order = append(order, i)
 	}
-	slices.SortFunc(order, func(x, y int32) int {
-		a, b := candidates[x].Box, candidates[y].Box
+	slices.SortFunc(order, func(x, y int) int {
+		a, b := j.Entries[x].Box, j.Entries[y].Box
 		return cmp.Or(cmp.Compare(math.Floor(a.South*perDegree), math.Floor(b.South*perDegree)), cmp.Compare(a.West, b.West))
 	})
 	group, ctx := errgroup.WithContext(ctx)
@@ -191,125 +186,61 @@ func (j *judging) each(ctx context.Context, do func(int32) error) error {
 	return group.Wait()
 }
 
-// near gives what comes before a candidate, has a box that meets this one, and
-// meets what else is asked.
-func (j *judging) near(i int32, box Box, meets func(*Entry) bool) (list []Ref) {
-	j.index.Search([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, func(_, _ [2]float64, r Ref) bool {
-		if r.Stored && meets(&j.batch.stored[r.Index]) || !r.Stored && r.Index < i && meets(&j.batch.candidates[r.Index]) {
-			list = append(list, r)
+// before gives the sources before one that are there at the same time, whose box
+// meets this one, and that meet what else is asked.
+func (j *judging) before(i int, box Box, meets func(*Entry) bool) (list []int) {
+	j.index.Search([2]float64{box.West, box.South}, [2]float64{box.East, box.North}, func(_, _ [2]float64, k int) bool {
+		if o := &j.Entries[k]; k < i && j.Entries[i].Period.Overlaps(o.Period) && meets(o) {
+			list = append(list, k)
 		}
 		return true
 	})
 	return list
 }
 
-// pairs calls do with a candidate's shape and those of others, until it has had
+// pairs calls do with a source's shape and those of others, until it has had
 // enough or fails.
-func (j *judging) pairs(i int32, others []Ref, do func(self, other *Shape, r Ref) (more bool, err error)) error {
-	for _, r := range others {
-		self, err := j.shapes.get(Ref{Index: i})
+func (j *judging) pairs(i int, others []int, do func(self *Shape, k int, other *Shape) (more bool, err error)) error {
+	for _, k := range others {
+		self, err := j.shape(i)
 		if err != nil {
 			return err
 		}
-		other, err := j.shapes.get(r)
+		other, err := j.shape(k)
 		if err != nil {
 			return err
 		}
-		if more, err := do(self, other, r); err != nil || !more {
+		if more, err := do(self, k, other); err != nil || !more {
 			return err
 		}
 	}
 	return nil
 }
 
-// findConflicts judges one candidate as the newcomer against what comes
-// before it.
-func (j *judging) findConflicts(i int32) error {
-	e, v := &j.batch.candidates[i], &j.verdicts[i]
-	near := j.near(i, e.Search, func(o *Entry) bool {
-		return e.Country != "" && e.Country == o.Country && e.Period.Overlaps(o.Period)
-	})
-	return j.pairs(i, near, func(self, other *Shape, r Ref) (bool, error) {
-		if _, err := self.shrink(); err != nil && v.Problems == nil {
-			v.Problems = Problems{NewProblem(RuleLibrary, "/geometry", err.Error(), "simplify the boundary, and report this as a fault of meti")}
-		}
-		if self.shrinkIntersects(other) {
-			v.With = append(v.With, r)
-		}
-		return true, nil
-	})
-}
-
-// reciprocate enters candidate i with those before it that it was found to
-// conflict with. Called in order, it leaves all lists sorted.
-func (j *judging) reciprocate(i int32) {
-	v := &j.verdicts[i]
-	for _, r := range v.With {
-		if !r.Stored {
-			o := &j.verdicts[r.Index]
-			o.With = append(o.With, Ref{Index: i})
-		}
-	}
-	slices.SortFunc(v.With, func(x, y Ref) int {
-		switch {
-		case x.Stored == y.Stored:
-			return cmp.Compare(x.Index, y.Index)
-		case x.Stored:
-			return -1
-		}
-		return 1
-	})
-}
-
-// measure computes one candidate's share.
-func (j *judging) measure(i int32) error {
-	v := &j.verdicts[i]
-	var self *Shape
-	var others []*Shape
-	err := j.pairs(i, v.With, func(one, other *Shape, _ Ref) (bool, error) {
-		self, others = one, append(others, other)
-		return true, nil
-	})
-	if self == nil || err != nil {
-		return err
-	}
-	if share, ok := Overlap(self, others); ok {
-		v.PercentOverlap = &share
-	}
-	return nil
-}
-
-// shapeCache keeps the shapes that were used last, and forgets all of them once
-// they have so many positions.
-type shapeCache struct {
-	load Loader
-
-	mu        sync.Mutex
-	shapes    map[Ref]*Shape
-	positions int
-}
-
-// cachedPositions bounds the cache to some three megabytes: a position takes up
-// to eighty bytes once its shape was shrunk and projected.
+// cachedPositions bounds the shapes that are kept to some three megabytes: a
+// position takes up to eighty bytes once its shape was shrunk and projected.
 const cachedPositions = 40_000
 
-func (c *shapeCache) get(r Ref) (*Shape, error) {
-	c.mu.Lock()
-	s := c.shapes[r]
-	c.mu.Unlock()
+// shape loads a shape, or finds it among those that were used last. They are
+// forgotten together.
+func (j *judging) shape(i int) (*Shape, error) {
+	j.mu.Lock()
+	s := j.shapes[i]
+	j.mu.Unlock()
 	if s != nil {
 		return s, nil
 	}
-	s, err := c.load(r)
+	s, err := j.Load(i)
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.shapes == nil || c.positions > cachedPositions {
-		c.shapes, c.positions = make(map[Ref]*Shape), 0
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.positions > cachedPositions {
+		clear(j.shapes)
+		j.positions = 0
 	}
-	c.shapes[r] = s
-	c.positions += s.Vertices() + 16
+	j.shapes[i] = s
+	j.positions += s.Vertices() + 16
 	return s, nil
 }

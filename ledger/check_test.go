@@ -39,12 +39,6 @@ func TestCheckAgreesWithInserting(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	stored, candidates := crowd(t, rng, 60), crowd(t, rng, 120)
 	l := &shadow{countries: NewCountries(), with: map[string][]string{}, share: map[string]*float64{}}
-	name := func(r Ref) string {
-		if r.Stored {
-			return "s" + strconv.Itoa(int(r.Index))
-		}
-		return "c" + strconv.Itoa(int(r.Index))
-	}
 	insert := func(id string, s Source) {
 		for _, i := range those(l.sources, func(o Source) bool { return Conflict(s, o) }) {
 			l.with[id] = append(l.with[id], l.ids[i])
@@ -53,10 +47,10 @@ func TestCheckAgreesWithInserting(t *testing.T) {
 		l.ids, l.sources = append(l.ids, id), append(l.sources, s)
 	}
 	for i, s := range stored {
-		l.ids, l.sources = append(l.ids, name(Ref{int32(i), true})), append(l.sources, s)
+		l.ids, l.sources = append(l.ids, strconv.Itoa(i)), append(l.sources, s)
 	}
 	for i, s := range candidates {
-		insert(name(Ref{Index: int32(i)}), s)
+		insert(strconv.Itoa(len(stored)+i), s)
 	}
 	verdicts, err := Check(t.Context(), candidates, stored)
 	if err != nil {
@@ -64,10 +58,10 @@ func TestCheckAgreesWithInserting(t *testing.T) {
 	}
 	conflicts := 0
 	for i, v := range verdicts {
-		id := name(Ref{Index: int32(i)})
+		id := strconv.Itoa(len(stored) + i)
 		var got []string
 		for _, r := range v.With {
-			got = append(got, name(r))
+			got = append(got, strconv.Itoa(r))
 		}
 		want := slices.Clone(l.with[id])
 		slices.Sort(got)
@@ -93,15 +87,16 @@ func TestJudgeReportsWhatLoadFailedWith(t *testing.T) {
 	rng := newRand()
 	var b Batch
 	for _, s := range crowd(t, rng, 50) {
-		b.Add(EntryOf(s))
+		b.Entries = append(b.Entries, EntryOf(s))
 	}
 	broken := errors.New("disk on fire")
-	if _, err := b.Judge(t.Context(), func(Ref) (*Shape, error) { return nil, broken }); !errors.Is(err, broken) {
+	b.Load = func(int) (*Shape, error) { return nil, broken }
+	if _, err := b.Judge(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("the error is %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.Judge(ctx, func(Ref) (*Shape, error) { return nil, broken }); err == nil {
+	if _, err := b.Judge(ctx); err == nil {
 		t.Error("a cancelled context was not seen")
 	}
 }
@@ -197,36 +192,29 @@ func TestEachNear(t *testing.T) {
 		}
 		return s
 	}
-	var b Batch
-	shapes := map[Ref]*Shape{}
-	for i, x := range []float64{0, 0.5, 1.2, 5, 0.7, 0.6} {
-		s := shape(x)
+	var shapes []*Shape
+	b := Batch{Stored: 1, Load: func(i int) (*Shape, error) { return shapes[i], nil }}
+	for i, x := range []float64{5.5, 0, 0.5, 1.2, 5, 0.7, 0.6} {
 		period := Period{Start: 0, End: 10}
-		if i == 4 {
+		if i == 5 {
 			period = Period{Start: 10, End: 20} // another time
 		}
-		shapes[Ref{Index: int32(b.Add(EntryOf(Source{Shape: s, Period: period})))}] = s
+		shapes = append(shapes, shape(x))
+		b.Entries = append(b.Entries, EntryOf(Source{Shape: shapes[i], Period: period}))
 	}
-	s := shape(5.5)
-	shapes[Ref{Index: int32(b.AddStored(EntryOf(Source{Shape: s, Period: Period{End: 1}}))), Stored: true}] = s
 	for enough, want := range map[bool]int{false: 6, true: 4} {
 		var mu sync.Mutex
 		var got []string
-		err := b.EachNear(t.Context(), func(r Ref) (*Shape, error) { return shapes[r], nil },
-			func(i int, self *Shape, before Ref, other *Shape) (bool, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				if self != shapes[Ref{Index: int32(i)}] || other != shapes[before] {
-					t.Error("other shapes than those of", i, before)
-				}
-				text := fmt.Sprint(i, " ", before.Index)
-				if before.Stored {
-					text = fmt.Sprint(i, " stored ", before.Index)
-				}
-				got = append(got, text)
-				return !enough, nil
-			})
-		all := []string{"1 0", "2 1", "3 stored 0", "5 0", "5 1", "5 2"}
+		err := b.EachNear(t.Context(), func(i int, self *Shape, k int, other *Shape) (bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if self != shapes[i] || other != shapes[k] {
+				t.Error("other shapes than those of", i, k)
+			}
+			got = append(got, fmt.Sprint(i, " ", k))
+			return !enough, nil
+		})
+		all := []string{"2 1", "3 2", "4 0", "6 1", "6 2", "6 3"}
 		if slices.Sort(got); err != nil || len(got) != want || !enough && !slices.Equal(got, all) {
 			t.Error(got, err)
 		}

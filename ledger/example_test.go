@@ -45,7 +45,7 @@ func Example() {
 			fmt.Printf(", %.0f %% in conflict", *v.PercentOverlap*100)
 		}
 		for _, other := range v.With {
-			fmt.Print(" with ", features[other.Index].AltID)
+			fmt.Print(" with ", features[other].AltID)
 		}
 		fmt.Println()
 	}

@@ -29,7 +29,7 @@ func TestBatchMemory(t *testing.T) {
 	}
 	var b ledger.Batch
 	for i := range n {
-		b.Add(ledger.EntryOf(ledger.Source{Shape: shape(i), Country: "France", Period: ledger.Period{End: 1}}))
+		b.Entries = append(b.Entries, ledger.EntryOf(ledger.Source{Shape: shape(i), Country: "France", Period: ledger.Period{End: 1}}))
 	}
 	// What others allocate between the two steps is not in use for long: the least
 	// of some looks is without it.
@@ -45,19 +45,20 @@ func TestBatchMemory(t *testing.T) {
 	}
 	before := inUse()
 	var loads, most atomic.Uint64
-	verdicts, err := b.Judge(t.Context(), func(r ledger.Ref) (*ledger.Shape, error) {
+	b.Load = func(i int) (*ledger.Shape, error) {
 		if loads.Add(1)%200 == 0 {
 			if used := inUse(); used > most.Load() {
 				most.Store(used)
 			}
 		}
-		return shape(int(r.Index)), nil
-	})
+		return shape(i), nil
+	}
+	verdicts, err := b.Judge(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range verdicts {
-		if len(v.With) != 1 || int(v.With[0].Index) != i^1 || v.PercentOverlap == nil {
+		if len(v.With) != 1 || v.With[0] != i^1 || v.PercentOverlap == nil {
 			t.Fatalf("%d: %+v", i, v)
 		}
 	}

@@ -62,65 +62,57 @@ func (j *Job) findClashes(ctx context.Context) error {
 	if err := j.neighbours.unstored; err != nil {
 		return fmt.Errorf("keeping the boundaries of the account in a temporary file: %w", err)
 	}
-	var batch ledger.Batch
-	var open, stored []int // entries; behind stored ones the neighbours are
+	// The neighbours come first, then entries that METI has, then those to be sent.
+	var entries, open []int
 	for i := range j.entries[:j.features] {
 		e := &j.entries[i]
 		switch {
 		case e.send || e.state == Unknown:
 			open = append(open, i)
 		case j.has(i):
-			stored = append(stored, i)
+			entries = append(entries, i)
 		}
 	}
 	if len(open) == 0 {
 		return nil
 	}
-	batch.Grow(len(open), len(stored)+len(j.neighbours.list))
-	for _, i := range open {
-		batch.Add(ledger.Entry{Box: j.entries[i].box.wide(), Period: j.entries[i].period})
-	}
-	for _, i := range stored {
-		batch.AddStored(ledger.Entry{Box: j.entries[i].box.wide(), Period: j.entries[i].period})
-	}
+	near := len(j.neighbours.list)
+	batch := ledger.Batch{Stored: near + len(entries), Entries: make([]ledger.Entry, 0, near+len(entries)+len(open))}
+	entries = append(entries, open...)
 	for _, n := range j.neighbours.list {
-		batch.AddStored(ledger.Entry{Box: n.box.wide(), Period: n.period})
+		batch.Entries = append(batch.Entries, ledger.Entry{Box: n.box.wide(), Period: n.period})
 	}
-	entryOf := func(r ledger.Ref) int {
-		switch {
-		case !r.Stored:
-			return open[r.Index]
-		case int(r.Index) < len(stored):
-			return stored[r.Index]
-		}
-		return -1
+	for _, i := range entries {
+		batch.Entries = append(batch.Entries, ledger.Entry{Box: j.entries[i].box.wide(), Period: j.entries[i].period})
 	}
-	load := func(r ledger.Ref) (*ledger.Shape, error) {
-		if i := entryOf(r); i >= 0 {
-			f, err := j.load(i)
-			return f.shape, err
+	batch.Load = func(n int) (*ledger.Shape, error) {
+		if n < near {
+			return j.neighbours.shape(n)
 		}
-		return j.neighbours.shape(int(r.Index) - len(stored))
+		f, err := j.load(entries[n-near])
+		return f.shape, err
 	}
 	j.progress(Progress{Stage: StageConflicts})
 	var mu sync.Mutex
-	return batch.EachNear(ctx, load, func(n int, self *ledger.Shape, before ledger.Ref, other *ledger.Shape) (bool, error) {
-		i, k := open[n], entryOf(before)
+	return batch.EachNear(ctx, func(n int, self *ledger.Shape, before int, other *ledger.Shape) (bool, error) {
+		i := entries[n-near]
 		// The order does not depend on a table of countries, which may differ from METI's.
 		of := func(s *ledger.Shape) ledger.Source {
 			return ledger.Source{Shape: s, Period: j.entries[i].period, Country: "-"}
 		}
 		conflict := ledger.Conflict(of(self), of(other))
 		var theirs Party
-		if k >= 0 {
+		k := -1 // the other's entry
+		if before >= near {
+			k = entries[before-near]
 			theirs = j.party(k)
 			conflict = conflict && j.inOneCountry(self, func() string { return j.CountryOf(other) })
 		} else {
-			source := j.neighbours.list[int(before.Index)-len(stored)]
+			source := j.neighbours.list[before]
 			theirs = Party{ID: source.id, AltID: source.altID}
 			conflict = conflict && !j.replaces(i, source.id) && j.inOneCountry(self, func() string { return source.country })
 		}
-		clash := !before.Stored && (ledger.NearConflict(of(self), of(other)) || ledger.NearConflict(of(other), of(self)))
+		clash := before >= batch.Stored && (ledger.NearConflict(of(self), of(other)) || ledger.NearConflict(of(other), of(self)))
 		mu.Lock()
 		defer mu.Unlock()
 		if clash {

@@ -131,20 +131,22 @@ func (c *checking) read(ctx context.Context, names []string, given api.SourceCre
 
 // compare finds conflicts among the features, and with what is known.
 func (c *checking) compare(ctx context.Context) error {
-	var batch ledger.Batch
+	stored := len(c.known.stored)
+	batch := ledger.Batch{Entries: make([]ledger.Entry, 0, stored+len(c.candidates)), Stored: stored}
+	for _, k := range c.known.stored {
+		batch.Entries = append(batch.Entries, k.entry)
+	}
 	for _, f := range c.candidates {
-		batch.Add(*f.entry)
+		batch.Entries = append(batch.Entries, *f.entry)
 		f.entry = nil
 	}
-	for _, k := range c.known.stored {
-		batch.AddStored(k.entry)
-	}
-	verdicts, err := batch.Judge(ctx, func(ref ledger.Ref) (*ledger.Shape, error) {
-		if ref.Stored {
-			return c.known.shapes.At(c.known.stored[ref.Index].number)
+	batch.Load = func(i int) (*ledger.Shape, error) {
+		if i < stored {
+			return c.known.shapes.At(c.known.stored[i].number)
 		}
-		return c.candidates[ref.Index].shape()
-	})
+		return c.candidates[i-stored].shape()
+	}
+	verdicts, err := batch.Judge(ctx)
 	for i, f := range c.candidates[:len(verdicts)] {
 		f.verdict = &verdicts[i]
 		f.problems = append(f.problems, c.options.Rules.Apply(f.verdict.Problems)...)
@@ -206,12 +208,12 @@ func (c *checking) result(f *feature) checkResult {
 	}
 	if v := f.verdict; v != nil {
 		r.Conflict, r.Overlap = v.Conflict(), v.PercentOverlap
-		for _, ref := range v.With {
-			if ref.Stored {
-				k := c.known.stored[ref.Index]
+		for _, i := range v.With {
+			if stored := len(c.known.stored); i < stored {
+				k := c.known.stored[i]
 				r.With = append(r.With, checkOther{ID: k.id, AltID: k.altID})
 			} else {
-				other := c.candidates[ref.Index]
+				other := c.candidates[i-stored]
 				r.With = append(r.With, checkOther{AltID: other.altID, File: other.in.Name, Line: int(other.line), Index: new(int(other.index))})
 			}
 		}

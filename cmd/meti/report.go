@@ -226,8 +226,8 @@ func (c *checking) fieldOf(f *feature, period ledger.Period) report.Field {
 		field.Problems = append(field.Problems, p.String())
 	}
 	if f.verdict != nil {
-		for _, ref := range f.verdict.With {
-			other := c.candidates[ref.Index]
+		for _, i := range f.verdict.With {
+			other := c.candidates[i]
 			field.With = append(field.With, report.Partner{Index: int(other.number), ID: name(other), AltID: other.altID, Own: true})
 		}
 	}
