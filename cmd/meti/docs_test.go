@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,45 +14,78 @@ import (
 	"github.com/meti-go/meti/testdata"
 )
 
-// What the README and docs/ show of the command is what it prints: each block of "console" is
-// run line by line against an emulator that holds nothing, in a folder with the
-// example fields. "…" stands for what changes from run to run.
+// What the README and docs/ show of the command is what it prints: the blocks of
+// "console" of a page are run one after another in one shell, in a folder with the
+// example fields and against an emulator that holds nothing; for the README both are
+// what its own block makes. "…" stands for what changes from run to run.
 func TestDocsShowWhatIsPrinted(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join(top, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := 0
+	shown := 0
 	for _, page := range append(pages, filepath.Join(top, "README.md")) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(text), -1)
-		if len(found) == 0 {
+		var steps []string
+		for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			steps = append(steps, strings.Split("\n"+block[1], "\n$ ")[1:]...)
+		}
+		if len(steps) == 0 {
 			continue
 		}
-		blocks += len(found)
+		shown += len(steps)
 		t.Run(filepath.Base(page), func(t *testing.T) {
-			environment, folder := fresh(t), t.TempDir()
-			if err := os.WriteFile(filepath.Join(folder, "fields.geojson"), testdata.Fields, 0o600); err != nil {
+			const border = "== the next command =="
+			folder := t.TempDir()
+			environment, script := append(fresh(t), "FOLDER="+folder), "cd \"$FOLDER\"\n"
+			if filepath.Base(page) == "README.md" {
+				environment, script = emulatorOfREADME(t)
+			} else if err := os.WriteFile(filepath.Join(folder, "fields.geojson"), testdata.Fields, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			for _, block := range found {
-				for _, step := range strings.Split("\n"+block[1], "\n$ ")[1:] {
-					command, want, _ := strings.Cut(step, "\n")
-					cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-					cmd.Dir, cmd.Env = folder, environment
-					out, _ := cmd.CombinedOutput() // the exit code is part of what is shown, where it matters
-					pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*?")
-					if got := strings.TrimSpace(string(out)); !regexp.MustCompile(`(?s)^` + pattern + `$`).MatchString(got) {
-						t.Errorf("$ %s\nprints\n%s\nand the page shows\n%s", command, got, want)
-					}
+			for _, step := range steps {
+				command, _, _ := strings.Cut(step, "\n")
+				script += "echo '" + border + "'\n" + command + "\n"
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+			cmd.Dir, cmd.Env = top, environment
+			out, _ := cmd.CombinedOutput() // an exit code is shown where it matters
+			printed := strings.Split(string(out), border+"\n")[1:]
+			if len(printed) != len(steps) {
+				t.Fatalf("%d commands of %d were run:\n%s", len(printed), len(steps), out)
+			}
+			for i, step := range steps {
+				command, want, _ := strings.Cut(step, "\n")
+				pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*?")
+				if got := strings.TrimSpace(printed[i]); !regexp.MustCompile(`(?s)^` + pattern + `$`).MatchString(got) {
+					t.Errorf("$ %s\nprints\n%s\nand the page shows\n%s", command, got, want)
 				}
 			}
 		})
 	}
-	if blocks == 0 {
+	if shown == 0 {
 		t.Error("docs/ shows nothing of the command")
 	}
+}
+
+// emulatorOfREADME gives the README's block that starts an emulator, at a port
+// that is free, with what waits for the emulator and ends it; and the environment to
+// run it in.
+func emulatorOfREADME(t *testing.T) (environment []string, script string) {
+	for _, block := range blocks(t, "sh") {
+		if strings.Contains(block, "meti emulator --listen") {
+			script = block
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	script = strings.ReplaceAll(script, "127.0.0.1:8484", listener.Addr().String()) +
+		"trap 'kill $!' EXIT\nuntil curl -sS $METI_BASE_URL/.well-known/jwks.json >/dev/null 2>&1; do sleep 0.1; done\n"
+	return append(os.Environ(), "TMPDIR="+t.TempDir(), "XDG_CACHE_HOME="+t.TempDir()), script
 }
