@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"iter"
 	"math"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,29 +18,8 @@ import (
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/ledger"
+	"github.com/meti-go/meti/ledger/countries"
 )
-
-// refusal is why a request is not carried out.
-type refusal struct {
-	status int
-	detail any // a text, or a list of fieldError
-}
-
-func (e *refusal) Error() string { return fmt.Sprint(e.detail) }
-
-// fieldError is one entry of {"detail": […]} under 422, the framework's
-// validation error [L].
-type fieldError struct {
-	Loc  []any  `json:"loc"` // "body" or "query", then names and indexes
-	Msg  string `json:"msg"`
-	Type string `json:"type"`
-}
-
-func invalidBody(detail string) error { return &refusal{http.StatusBadRequest, detail} }
-
-func invalidQuery(name, message, kind string) error {
-	return &refusal{http.StatusUnprocessableEntity, []fieldError{{[]any{"query", name}, message, kind}}}
-}
 
 // members are those of a JSON object, each as it stands; of equal names the last.
 type members map[string]json.RawMessage
@@ -57,6 +35,100 @@ func membersOf(text []byte) members {
 		return nil
 	}
 	return m
+}
+
+// creation is a registration that has been read.
+type creation struct {
+	members  members // beside the features
+	features []ledger.Feature
+	problems ledger.Problems
+	at       string // JSON Pointer from the body to the collection
+	flat     bool   // one source; its problems are told as those of a collection
+}
+
+// readCreation tells the three forms apart: features beside shared attributes,
+// one flat source, or a bare FeatureCollection, in that order.
+func readCreation(body []byte) creation {
+	m := membersOf(body)
+	if wrapped := m["feature_collection"]; wrapped != nil {
+		features, problems := ledger.ParseCollection(wrapped, ledger.Rules{})
+		return creation{members: m, features: features, problems: problems, at: "/feature_collection"}
+	}
+	if m["type"] == nil && m["features"] == nil && (m["geometry"] != nil || m["alt_id"] != nil) && utf8.Valid(body) {
+		return flat(m)
+	}
+	features, problems := ledger.ParseCollection(body, ledger.Rules{}) // other members beside them are ignored
+	return creation{features: features, problems: problems}
+}
+
+// flat is a creation of one source.
+func flat(m members) creation {
+	f, problems := ledger.JudgeValues(ledger.Values{ID: m["alt_id"], Start: m["start_at"], End: m["end_at"], Geometry: m["geometry"]}, ledger.Rules{})
+	for i := range problems {
+		problems[i].Pointer = "/features/0" + problems[i].Pointer
+	}
+	return creation{members: m, features: []ledger.Feature{f}, problems: problems, flat: true}
+}
+
+// judge applies the ledger's rules to what an account registers, or another one
+// that the body may name. In the sandbox both dates may be left out of a flat
+// source.
+func (sv *service) judge(c creation, account string, mayName bool) (news []*source, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = refuse(http.StatusBadRequest, fmt.Sprint("The sources cannot be judged: ", fault))
+		}
+	}()
+	attributes, err := c.members.attributes(&account, mayName)
+	if err != nil {
+		return nil, err
+	}
+	if sv.sandbox && c.flat && c.members["start_at"] == nil && c.members["end_at"] == nil {
+		c.problems = slices.DeleteFunc(c.problems, func(p ledger.Problem) bool { return p.Rule == ledger.RuleTimeMissing })
+		sv.server.options.Log.Warn("the ledger would refuse this: a source without dates", "alt_id", c.features[0].AltID)
+	}
+	if c.problems.Refused() {
+		return nil, c.refuse()
+	}
+	for _, f := range c.features {
+		news = append(news, sv.newcomer(f, account, attributes))
+	}
+	return news, nil
+}
+
+// refuse turns the ledger's problems into an answer: 400 for GeoJSON that is
+// not valid, 422 for what breaks another rule.
+func (c creation) refuse() error {
+	var fields []fieldError
+	for _, p := range c.problems {
+		steps := strings.SplitN(p.Pointer, "/", 5) // of /features/0/properties/end_at
+		switch {
+		case !p.Refused():
+		case len(steps) < 3:
+			return refuse(http.StatusBadRequest, p.Message)
+		case len(steps) > 3 && (steps[3] == "id" || steps[3] == "properties"):
+			fields = append(fields, fieldError{c.loc(p.Pointer), p.Message, "value_error"})
+		default:
+			return refuse(http.StatusBadRequest, "One or more features in the FeatureCollection are invalid or missing required fields: feature "+steps[2]+": "+p.Message)
+		}
+	}
+	return refuse(http.StatusUnprocessableEntity, fields[:min(len(fields), 100)])
+}
+
+// loc says as the framework does where in the body a problem is.
+func (c creation) loc(pointer string) []any {
+	if c.flat {
+		pointer = strings.NewReplacer("/features/0", "", "/properties", "", "/id", "/alt_id").Replace(pointer)
+	}
+	loc := []any{"body"}
+	for step := range strings.SplitSeq((c.at + pointer)[1:], "/") {
+		if n, err := strconv.Atoi(step); err == nil {
+			loc = append(loc, n)
+		} else {
+			loc = append(loc, step)
+		}
+	}
+	return loc
 }
 
 // attributes takes the contract's attributes out of the members, checks them,
@@ -94,135 +166,24 @@ func (m members) attributes(account *string, mayName bool) (members, error) {
 				*account = id.String()
 			}
 		}
-		if field.Name != "account_id" {
-			taken[field.Name] = value
-		}
+		taken[field.Name] = value
 	}
 	if faults != nil {
-		return nil, &refusal{http.StatusUnprocessableEntity, faults}
+		return nil, refuse(http.StatusUnprocessableEntity, faults)
 	}
+	delete(taken, "account_id")
 	return taken, nil
-}
-
-// creation is a POST /sources that has been read but not judged.
-type creation struct {
-	members    members // beside the features
-	collection []byte  // the features, or a flat source made one
-	flat       bool
-	at         string // JSON Pointer from the body to the collection
-}
-
-// readCreation tells the three forms apart: features beside shared attributes,
-// one flat source, or a bare FeatureCollection, in that order.
-func readCreation(body []byte) (c creation, err error) {
-	if !utf8.Valid(body) {
-		return c, invalidBody("The body is not UTF-8")
-	}
-	m := membersOf(body)
-	switch wrapped := m["feature_collection"]; {
-	case wrapped != nil:
-		return creation{members: m, collection: wrapped, at: "/feature_collection"}, nil
-	case m["type"] == nil && m["features"] == nil && (m["geometry"] != nil || m["alt_id"] != nil):
-		return flat(m)
-	default: // other members beside type and features are ignored
-		return creation{collection: body}, nil
-	}
-}
-
-// flat makes a collection of a flat source.
-func flat(m members) (creation, error) {
-	collection, err := json.Marshal(map[string]any{"type": "FeatureCollection", "features": []any{map[string]any{
-		"type": "Feature", "id": m["alt_id"], "geometry": m["geometry"], // null is as good as nothing
-		"properties": members{"start_at": m["start_at"], "end_at": m["end_at"]},
-	}}})
-	if err != nil {
-		return creation{}, invalidBody("The body is not valid JSON")
-	}
-	return creation{members: m, collection: collection, flat: true}, nil
-}
-
-// judge applies the ledger's rules to what an account registers, or another one
-// that the body may name. In the sandbox both dates may be left out.
-func (sv *service) judge(c creation, account string, mayName bool) (news []newcomer, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = invalidBody(fmt.Sprint("The sources cannot be judged: ", fault))
-		}
-	}()
-	attributes, err := c.members.attributes(&account, mayName)
-	if err != nil {
-		return nil, err
-	}
-	features, problems := ledger.ParseCollection(c.collection, ledger.Rules{})
-	if sv.sandbox {
-		problems = sv.allowUndated(problems)
-	}
-	if problems.Refused() {
-		return nil, c.refuse(problems)
-	}
-	for _, f := range features {
-		news = append(news, sv.newcomer(f, account, attributes))
-	}
-	return news, nil
-}
-
-// allowUndated leaves out the problems of features that have neither date.
-func (sv *service) allowUndated(problems ledger.Problems) ledger.Problems {
-	missing := make(map[string]int) // dates, by the properties that lack them
-	for _, p := range problems {
-		if p.Rule == ledger.RuleTimeMissing {
-			missing[path.Dir(p.Pointer)]++
-		}
-	}
-	return slices.DeleteFunc(problems, func(p ledger.Problem) bool {
-		allow := p.Rule == ledger.RuleTimeMissing && missing[path.Dir(p.Pointer)] == 2
-		if allow {
-			sv.server.options.Log.Warn("the ledger would refuse this: "+p.Message, "pointer", p.Pointer)
-		}
-		return allow
-	})
-}
-
-// refuse turns the ledger's problems into an answer: 400 for GeoJSON that is
-// not valid, 422 for what breaks another rule.
-func (c creation) refuse(problems ledger.Problems) error {
-	var fields []fieldError
-	for _, p := range problems {
-		steps := strings.SplitN(p.Pointer, "/", 5) // of /features/0/properties/end_at
-		switch {
-		case !p.Refused():
-		case len(steps) < 3:
-			return invalidBody(p.Message)
-		case len(steps) > 3 && (steps[3] == "id" || steps[3] == "properties"):
-			fields = append(fields, fieldError{c.loc(p.Pointer), p.Message, "value_error"})
-		default:
-			return invalidBody("One or more features in the FeatureCollection are invalid or missing required fields: feature " + steps[2] + ": " + p.Message)
-		}
-	}
-	return &refusal{http.StatusUnprocessableEntity, fields[:min(len(fields), 100)]}
-}
-
-// loc says as the framework does where in the body a problem is.
-func (c creation) loc(pointer string) []any {
-	if c.flat {
-		pointer = strings.NewReplacer("/features/0", "", "/properties", "", "/id", "/alt_id").Replace(pointer)
-	}
-	loc := []any{"body"}
-	for step := range strings.SplitSeq((c.at + pointer)[1:], "/") {
-		if n, err := strconv.Atoi(step); err == nil {
-			loc = append(loc, n)
-		} else {
-			loc = append(loc, strings.NewReplacer("~1", "/", "~0", "~").Replace(step))
-		}
-	}
-	return loc
 }
 
 // newcomer computes what is stored of a feature. Its document is what never
 // changes of the answer; answer.sql adds what changes, and the geometry.
-func (sv *service) newcomer(f ledger.Feature, account string, attributes members) newcomer {
-	n := newcomer{
-		Source:  ledger.Source{Shape: f.Shape, Period: f.Period, Country: sv.server.countries().Of(f.Shape)},
+func (sv *service) newcomer(f ledger.Feature, account string, attributes members) *source {
+	table := sv.server.options.Countries
+	if table == nil {
+		table = countries.World() // unpacked when it is first asked for
+	}
+	n := &source{
+		Source:  ledger.Source{Shape: f.Shape, Period: f.Period, Country: table.Of(f.Shape)},
 		account: account, altID: f.AltID,
 	}
 	document := map[string]any{
@@ -245,41 +206,9 @@ func (sv *service) newcomer(f ledger.Feature, account string, attributes members
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // what was sent stays as it is
 	_ = encoder.Encode(document) // it is made of what can be written
-	n.document = bytes.TrimSpace(text.Bytes())
-	_ = json.Compact(&geometry, f.Geometry) // it has been read before
-	n.geometry = geometry.Bytes()
+	_ = json.Compact(&geometry, f.Geometry)
+	n.document, n.geometry = strings.TrimSpace(text.String()), geometry.String()
 	return n
-}
-
-// CreateSources registers sources, all or none.
-func (sv *service) CreateSources(w http.ResponseWriter, r *http.Request) {
-	answers, err := sv.create(r)
-	sv.answer(w, r, []byte("["+strings.Join(answers, ",")+"]"), err)
-}
-
-func (sv *service) create(r *http.Request) ([]string, error) {
-	x := exchangeOf(r)
-	c, err := readCreation(x.body)
-	if err != nil {
-		return nil, err
-	}
-	seen := []int64{math.MaxInt64}
-	if x.met.blind {
-		if seen, err = values[int64](sv.store, "SELECT coalesce(max(id), 0) FROM source"); err != nil {
-			return nil, err
-		}
-	}
-	news, err := sv.judge(c, x.who.AccountID, x.who.Role == admin)
-	if err != nil {
-		return nil, err
-	}
-	if x.met.blind && !sv.server.sleep(r.Context(), x.met.lasting) {
-		panic(http.ErrAbortHandler)
-	}
-	if sv.sandbox && !sv.server.options.SandboxConflicts {
-		seen[0] = -1
-	}
-	return sv.store.register(news, sv.server.Now, seen[0])
 }
 
 // seed registers [Options.Sources] in a store that never had a source, a
@@ -289,56 +218,57 @@ func (s *Server) seed() error {
 	if err != nil || len(ever) > 0 {
 		return err
 	}
-	sv := &service{server: s, store: s.production}
-	number := 0
-	var batch []newcomer
+	sv, number := &service{server: s}, 0
+	var batch []*source
 	for _, r := range s.options.Sources {
-		err := eachSource(r, func(source []byte) error {
+		for m, err := range sourcesOf(r) {
 			number++
-			news, err := sv.readSource(membersOf(source))
-			if err != nil {
-				return fmt.Errorf("source %d: %w", number, err)
+			var news []*source
+			if err == nil {
+				news, err = sv.judge(flat(m), s.Accounts()[0].AccountID, true)
 			}
-			if batch = append(batch, news...); len(batch) >= 1000 {
+			if batch = append(batch, news...); err == nil && len(batch) >= 1000 {
 				_, err = s.production.register(batch, s.Now, math.MaxInt64)
 				batch = nil
 			}
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("emulator: sources: %w", err)
+			if err != nil {
+				return fmt.Errorf("emulator: sources: source %d: %w", number, err)
+			}
 		}
 	}
 	_, err = s.production.register(batch, s.Now, math.MaxInt64)
 	return err
 }
 
-// eachSource calls do for the features of collections, and for other objects.
-func eachSource(r io.Reader, do func(source []byte) error) error {
-	for decoder := json.NewDecoder(r); ; {
-		var value json.RawMessage
-		if err := decoder.Decode(&value); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		var collection struct{ Features []json.RawMessage }
-		if json.Unmarshal(value, &collection) != nil || collection.Features == nil {
-			collection.Features = []json.RawMessage{value}
-		}
-		for _, source := range collection.Features {
-			if err := do(source); err != nil {
-				return err
+// sourcesOf reads the sources of a file, as flat ones: Features, whose properties
+// say the rest, in collections or not, and what METI answers.
+func sourcesOf(r io.Reader) iter.Seq2[members, error] {
+	return func(yield func(members, error) bool) {
+		for decoder := json.NewDecoder(r); ; {
+			var value json.RawMessage
+			if err := decoder.Decode(&value); err != nil {
+				if !errors.Is(err, io.EOF) {
+					yield(nil, err)
+				}
+				return
+			}
+			var collection struct{ Features []json.RawMessage }
+			if json.Unmarshal(value, &collection) != nil || collection.Features == nil {
+				collection.Features = []json.RawMessage{value}
+			}
+			for _, one := range collection.Features {
+				if !yield(flattened(membersOf(one)), nil) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// readSource judges a source of a file: a Feature, whose properties say the
-// rest, or a source as METI answers it.
-func (sv *service) readSource(m members) ([]newcomer, error) {
+// flattened gives a source as a flat one.
+func flattened(m members) members {
 	if properties := membersOf(m["properties"]); properties != nil {
-		maps.Copy(properties, members{"alt_id": m["id"], "geometry": m["geometry"]})
+		properties["alt_id"], properties["geometry"] = m["id"], m["geometry"]
 		m = properties
 	}
 	if m["geometry"] == nil && m["geojson"] != nil {
@@ -347,10 +277,5 @@ func (sv *service) readSource(m members) ([]newcomer, error) {
 	if inner := membersOf(m["geometry"])["geometry"]; inner != nil { // a whole Feature [D]
 		m["geometry"] = inner
 	}
-	first, _ := sv.server.account("")
-	c, err := flat(m)
-	if err != nil {
-		return nil, err
-	}
-	return sv.judge(c, first.AccountID, true)
+	return m
 }

@@ -3,9 +3,6 @@ package emulator
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/meti-go/meti/ledger"
-	"github.com/meti-go/meti/ledger/countries"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/semaphore"
 )
@@ -109,15 +106,14 @@ type Server struct {
 	handler    http.Handler
 	production *store
 	sandbox    *store
-	keys       keys
-	bodies     *semaphore.Weighted
+	key        jose.JSONWebKey     // private: tokens are signed with it
+	bodies     *semaphore.Weighted // bytes of bodies in memory
 
 	mutex  sync.Mutex
 	closed bool
 	state
 
-	// ctx ends when Close is called: waits of faults end with it.
-	ctx      context.Context
+	ctx      context.Context // ends when Close is called, and with it the waits of faults
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // requests and late commits under way
 	http     *http.Server
@@ -129,16 +125,15 @@ type Server struct {
 
 // state is what a reset sets anew, apart from the stores.
 type state struct {
-	accounts   []Account
-	faults     []activeFault
-	counts     map[string]int // requests by operation
-	last       []*Request
-	quotaReset time.Time
-	taken      map[string]int // tokens of the quota, by client
-	tokens     int            // made so far
-	clockAt    time.Time      // what the clock was set to
-	clockSet   time.Time      // when that was, by [Options.Now]
-	frozen     bool
+	accounts []Account
+	faults   []activeFault
+	counts   map[string]int // requests by operation
+	last     []*Request
+	quotas   map[string]int // tokens given, by client and hour
+	tokens   int            // made so far
+	clockAt  time.Time      // what the clock was set to
+	clockSet time.Time      // when that was, by [Options.Now]
+	frozen   bool
 }
 
 // Start makes a server that listens on [Options.Listen]. Close it after use.
@@ -162,7 +157,7 @@ func Start(o Options) (*Server, error) {
 	}
 	s.listening, _, _ = net.SplitHostPort(listen)
 	s.http = &http.Server{
-		Handler: s.handler, ConnState: s.track, MaxHeaderBytes: 64 << 10,
+		Handler: s.handler, ConnState: s.noteUnused, MaxHeaderBytes: 64 << 10,
 		// Once it has read a body, an operation may take longer; for slow readers.
 		ReadHeaderTimeout: 30 * time.Second, ReadTimeout: bodyTimeout, IdleTimeout: bodyTimeout, WriteTimeout: time.Hour,
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
@@ -183,32 +178,10 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	key := processKey
-	if o.Seed != 0 {
-		key = func() []byte { return seededKey }
-	} else {
-		o.Seed = rand.Uint64() | 1 // not 0
-	}
 	s := &Server{URL: o.URL, options: o, bodies: semaphore.NewWeighted(bodiesAtOnce * o.MaxBody)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	var err error
-	if s.production, err = openStore(o.Data, production, o.Seed); err != nil {
-		return nil, err
-	}
-	if s.sandbox, err = openStore("", sandbox, o.Seed); err != nil {
-		return nil, errors.Join(err, s.production.db.Close())
-	}
-	der, err := s.production.secret("token", key)
-	if err == nil {
-		s.keys, err = keysOf(der)
-	}
-	for _, prepare := range []func() error{s.start, s.seed, s.production.remember, s.sandbox.remember} {
-		if err == nil {
-			err = prepare()
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.production.db.Close(), s.sandbox.db.Close())
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	s.handler = s.routes()
 	if o.Middleware != nil {
@@ -217,22 +190,38 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// derive gives 32 bytes for one purpose.
-func derive(seed uint64, purpose string) []byte {
-	mac := hmac.New(sha256.New, binary.LittleEndian.AppendUint64(nil, seed))
-	mac.Write([]byte(purpose))
-	return mac.Sum(nil)
+// open opens the stores, and makes the state that a reset goes back to.
+func (s *Server) open() (err error) {
+	key := func() []byte { return seededKey }
+	if s.options.Seed == 0 {
+		key, s.options.Seed = processKey, rand.Uint64()|1 // not 0
+	}
+	if s.production, err = openStore(s.options.Data, production, s.options.Seed); err != nil {
+		return err
+	}
+	if s.sandbox, err = openStore("", sandbox, s.options.Seed); err != nil {
+		return err
+	}
+	if s.key, err = s.production.tokenKey(key); err != nil {
+		return err
+	}
+	for _, prepare := range []func() error{s.start, s.seed, s.production.remember, s.sandbox.remember} {
+		if err := prepare(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // start sets what is not in a store.
 func (s *Server) start() error {
-	s.mutex.Lock()
-	s.state = state{accounts: slices.Clone(s.options.Accounts), counts: make(map[string]int)}
-	s.mutex.Unlock()
 	at := s.options.Clock
 	if at.IsZero() {
 		at = s.options.Now()
 	}
+	s.mutex.Lock()
+	s.state = state{accounts: slices.Clone(s.options.Accounts), counts: make(map[string]int), quotas: make(map[string]int)}
+	s.mutex.Unlock()
 	s.SetClock(at, false)
 	return s.SetFaults(s.options.Faults)
 }
@@ -250,14 +239,6 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Seed is what ids and faults are drawn from: the one given, or the random one
 // that was taken instead.
 func (s *Server) Seed() uint64 { return s.options.Seed }
-
-// countries is the table that countries are looked up in.
-func (s *Server) countries() *ledger.Countries {
-	if s.options.Countries != nil {
-		return s.options.Countries
-	}
-	return countries.World() // unpacked when it is first asked for
-}
 
 // Close stops listening, ends the waits of faults (what was to commit later
 // does not), lets requests under way finish for up to five seconds, and closes
@@ -278,21 +259,16 @@ func (s *Server) Close() error {
 		s.closed = true
 		s.mutex.Unlock()
 		s.work.Wait()
-		s.closeErr = errors.Join(s.production.db.Close(), s.sandbox.db.Close())
+		s.closeErr = errors.Join(s.production.close(), s.sandbox.close())
 	})
 	return s.closeErr
 }
 
-// track knows the connections that have not brought a request yet: a client's
+// noteUnused knows the connections that have not brought a request yet: a client's
 // pool opens more than it uses, and Shutdown would wait for those.
-func (s *Server) track(conn net.Conn, state http.ConnState) {
-	if state != http.StateNew {
-		s.unused.Delete(conn)
-		return
-	}
-	s.unused.Store(conn, nil)
-	if s.ctx.Err() != nil {
-		conn.Close()
+func (s *Server) noteUnused(conn net.Conn, state http.ConnState) {
+	if s.unused.Delete(conn); state == http.StateNew {
+		s.unused.Store(conn, nil)
 	}
 }
 
@@ -314,16 +290,16 @@ func (s *Server) begin() bool {
 // Now is what the server's clock says, which created_at and the expiry of
 // tokens follow.
 func (s *Server) Now() time.Time {
-	now, _ := s.now()
+	now, _ := s.clock()
 	return now
 }
 
-func (s *Server) now() (now time.Time, frozen bool) {
+func (s *Server) clock() (now time.Time, frozen bool) {
 	defer s.lock()()
-	if s.frozen {
-		return s.clockAt, true
+	if now = s.clockAt; !s.frozen {
+		now = now.Add(s.options.Now().Sub(s.clockSet))
 	}
-	return s.clockAt.Add(s.options.Now().Sub(s.clockSet)), false
+	return now, s.frozen
 }
 
 // SetClock sets the server's clock. If it is frozen it stays there, or else it
@@ -345,7 +321,7 @@ type Ready struct {
 
 // Ready tells how to use the server with its first account.
 func (s *Server) Ready() Ready {
-	first, _ := s.account("")
+	first := s.Accounts()[0]
 	return Ready{s.URL, s.URL, first.ClientID, first.ClientSecret, s.options.Audience}
 }
 

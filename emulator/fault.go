@@ -1,15 +1,14 @@
 package emulator
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -40,14 +39,26 @@ const (
 	FaultRound      FaultKind = "round"       // rounds the coordinates of the answer to Digits decimals
 )
 
-// kinds are all kinds, with the settings that each may have beside what all may.
-var kinds = []struct {
-	kind FaultKind
-	may  string
+// kinds are all kinds: the settings that each must and may have, beside those
+// that all may; what it does; and whether that ends the request, or only changes
+// what follows.
+var kinds = map[FaultKind]struct {
+	must, may string
+	act       func(x *exchange, f Fault)
+	ends      bool
 }{
-	{FaultStatus, "status retry-after"}, {FaultHTML, "status"}, {FaultLatency, "delay"}, {FaultHang, "delay"},
-	{FaultDrop, ""}, {FaultDropAfter, "delay"}, {FaultLateCommit, "status delay"}, {FaultTruncate, ""},
-	{FaultDrip, "delay"}, {FaultStaleRead, "delay"}, {FaultBlind, "delay"}, {FaultRound, "digits"},
+	FaultStatus:     {"status", "retry-after", (*exchange).answerStatus, true},
+	FaultHTML:       {"", "status", (*exchange).answerHTML, true},
+	FaultLatency:    {"delay", "", func(x *exchange, f Fault) { x.wait(f.Delay) }, false},
+	FaultHang:       {"", "delay", func(x *exchange, f Fault) { x.wait(cmp.Or(f.Delay, math.MaxInt64)); drop() }, true},
+	FaultDrop:       {"", "", func(*exchange, Fault) { drop() }, true},
+	FaultDropAfter:  {"", "delay", func(x *exchange, f Fault) { keep(x.work, x.r); x.wait(f.Delay); drop() }, true},
+	FaultLateCommit: {"", "status delay", (*exchange).commitLate, true},
+	FaultTruncate:   {"", "", (*exchange).truncate, true},
+	FaultDrip:       {"", "delay", (*exchange).drip, true},
+	FaultStaleRead:  {"", "delay", func(x *exchange, f Fault) { x.lag += cmp.Or(f.Delay, time.Second) }, false},
+	FaultBlind:      {"", "delay", func(x *exchange, f Fault) { x.blind, x.lasting = true, x.lasting+f.Delay }, false},
+	FaultRound:      {"digits", "", (*exchange).round, false},
 }
 
 // AnyOperation means all of them in a [Fault], requestToken too.
@@ -93,14 +104,15 @@ func (f *Fault) settings() *flag.FlagSet {
 	return s
 }
 
-// set calls visit for the settings that are not zero.
-func (f Fault) set(visit func(name, value string)) {
-	zero := new(Fault).settings()
+// set gives the settings that are not zero, as texts.
+func (f Fault) set() map[string]string {
+	set, zero := make(map[string]string), new(Fault).settings()
 	f.settings().VisitAll(func(s *flag.Flag) {
 		if s.DefValue != zero.Lookup(s.Name).DefValue {
-			visit(s.Name, s.DefValue)
+			set[s.Name] = s.DefValue
 		}
 	})
+	return set
 }
 
 // ParseFault reads a fault's text, see [Fault].
@@ -137,47 +149,42 @@ func ParseFault(text string) (f Fault, err error) {
 	return f, nil
 }
 
-func (f Fault) check() (err error) {
+func (f Fault) check() error {
 	operations := []string{AnyOperation}
 	for _, o := range gen.Operations() {
 		operations = append(operations, o.ID)
 	}
-	var may, names []string
-	for _, k := range kinds {
-		if names = append(names, string(k.kind)); k.kind == f.Kind {
-			may = append(strings.Fields(k.may), "skip", "client", "alt_id")
-		}
-	}
+	kind, known := kinds[f.Kind]
 	switch {
 	case !slices.Contains(operations, f.Operation):
 		return fmt.Errorf("the operation is none of %s; want OPERATION:KIND, such as createSources:drop-after:0.2", strings.Join(operations, ", "))
-	case may == nil:
-		return fmt.Errorf("the kind is none of a number, %s", strings.Join(names, ", "))
-	case f.Kind == FaultStatus && f.Status == 0:
-		return errors.New("a status is missing")
-	case f.Kind == FaultLatency && f.Delay == 0:
-		return errors.New("a delay is missing")
-	case f.Kind == FaultRound && (f.Digits < 1 || f.Digits > 15):
-		return errors.New("digits are 1 to 15")
+	case !known:
+		return fmt.Errorf("the kind is none of a number, %v", slices.Sorted(maps.Keys(kinds)))
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return errors.New("a status is 200 to 599")
-	case f.Delay < 0 || f.RetryAfter < 0 || f.Skip < 0 || f.Count < 0 || !(f.Probability >= 0 && f.Probability <= 1):
+	case f.Delay < 0 || f.RetryAfter < 0 || f.Skip < 0 || f.Count < 0 || !(f.Probability >= 0 && f.Probability <= 1) || f.Digits < 0 || f.Digits > 15:
 		return errors.New("a number is out of range")
 	}
-	f.set(func(name, _ string) {
-		if !slices.Contains(may, name) {
-			err = fmt.Errorf("%s has no %s", f.Kind, name)
+	set := f.set()
+	for _, name := range strings.Fields(kind.must) {
+		if set[name] == "" {
+			return fmt.Errorf("%s needs %s=", f.Kind, name)
 		}
-	})
-	return err
+	}
+	for name := range set {
+		if !slices.Contains(strings.Fields(kind.must+" "+kind.may+" skip client alt_id"), name) {
+			return fmt.Errorf("%s has no %s", f.Kind, name)
+		}
+	}
+	return nil
 }
 
 // String is the fault's text, which [ParseFault] reads.
 func (f Fault) String() string {
-	text := f.Operation + ":" + string(f.Kind)
+	text, set := f.Operation+":"+string(f.Kind), f.set()
 	if f.Kind == FaultStatus {
 		text = f.Operation + ":" + strconv.Itoa(f.Status)
-		f.Status = 0
+		delete(set, "status")
 	}
 	if f.Probability != 0 {
 		text += ":" + strconv.FormatFloat(f.Probability, 'g', -1, 64)
@@ -185,9 +192,9 @@ func (f Fault) String() string {
 	if f.Count != 0 {
 		text += ":x" + strconv.Itoa(f.Count)
 	}
-	f.set(func(name, value string) {
-		text += ":" + name + "=" + strings.NewReplacer("%", "%25", ":", "%3A").Replace(value)
-	})
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		text += ":" + name + "=" + strings.NewReplacer("%", "%25", ":", "%3A").Replace(set[name])
+	}
 	return text
 }
 
@@ -203,18 +210,18 @@ func (f *Fault) UnmarshalText(text []byte) (err error) {
 // activeFault is one in force.
 type activeFault struct {
 	Fault
-	done int            // how often it has applied
-	seen map[string]int // requests that it was about, by operation; all of them under AnyOperation
+	seen, done int        // requests that it was about, and how many it has applied to
+	random     *rand.Rand // its own, so that it does not depend on other faults
 }
 
 // SetFaults replaces all faults, and starts their counts anew.
 func (s *Server) SetFaults(faults []Fault) error {
 	var active []activeFault
-	for _, f := range faults {
+	for i, f := range faults {
 		if err := f.check(); err != nil {
 			return fmt.Errorf("emulator: fault %s: %w", f, err)
 		}
-		active = append(active, activeFault{Fault: f, seen: make(map[string]int)})
+		active = append(active, activeFault{Fault: f, random: rand.New(rand.NewPCG(s.options.Seed, uint64(i)))})
 	}
 	defer s.lock()()
 	s.faults = active
@@ -229,202 +236,173 @@ func (s *Server) Faults() []Fault {
 	for _, f := range s.faults {
 		if f.Count == 0 || f.Count > f.done {
 			f.Count -= min(f.Count, f.done)
-			f.Skip = max(0, f.Skip-f.seen[AnyOperation])
+			f.Skip = max(0, f.Skip-f.seen)
 			left = append(left, f.Fault)
 		}
 	}
 	return left
 }
 
-// met is what a request meets with.
-type met struct {
-	wait, lag, lasting time.Duration // before the work, of a read, and of a blind transaction
-	blind              bool
-	digits             int    // of coordinates in the answer; 0 for all
-	fault              Fault  // what takes it; of no kind if nothing does
-	names              string // the texts of all of them
-}
-
-// meet draws the faults of one request. The caller has the mutex.
-func (s *Server) meet(operation string, x *exchange) (m met) {
+// meet draws the faults that an exchange meets, in their order. The caller has
+// the mutex.
+func (s *Server) meet(x *exchange) (met []Fault) {
 	for i := range s.faults {
 		f := &s.faults[i]
-		if f.Operation != AnyOperation && f.Operation != operation ||
+		if f.Operation != AnyOperation && f.Operation != x.operation.ID ||
 			f.ClientID != "" && f.ClientID != x.clientID || f.AltID != "" && !slices.Contains(x.altIDs, f.AltID) {
 			continue
 		}
-		number, total := f.seen[operation], f.seen[AnyOperation]
-		f.seen[operation]++
-		f.seen[AnyOperation]++
-		if m.fault.Kind != "" || f.Count > 0 && f.done >= f.Count || total < f.Skip ||
-			f.Probability > 0 && s.chance(i, operation, number) >= f.Probability {
-			continue
-		}
-		f.done++
-		m.names = strings.TrimSpace(m.names + " " + f.String())
-		switch f.Kind {
-		case FaultLatency:
-			m.wait += f.Delay
-		case FaultStaleRead:
-			m.lag += cmp.Or(f.Delay, time.Second)
-		case FaultBlind:
-			m.blind = true
-			m.lasting += f.Delay
-		case FaultRound:
-			m.digits = f.Digits
-		default:
-			m.fault = f.Fault
+		f.seen++
+		ended := len(met) > 0 && kinds[met[len(met)-1].Kind].ends
+		if !ended && f.seen > f.Skip && (f.Count == 0 || f.done < f.Count) && (f.Probability == 0 || f.random.Float64() < f.Probability) {
+			f.done++
+			met = append(met, f.Fault)
 		}
 	}
-	return m
+	return met
 }
 
-// chance is a number in [0, 1) that depends on the seed, the fault's place and
-// the request's number, and on nothing else: not on how requests of other
-// operations come between.
-func (s *Server) chance(place int, operation string, number int) float64 {
-	sum := derive(s.options.Seed, fmt.Sprint("fault ", place, operation, number))
-	return float64(binary.LittleEndian.Uint64(sum)>>11) / math.Exp2(53)
-}
-
-// withFaults lays the faults that a request met around its work.
-func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, o gen.Operation, work http.Handler) {
-	met := exchangeOf(r).met
-	fault := met.fault
-	whole := s.sleep(r.Context(), met.wait)
-	switch {
-	case !whole || fault.Kind == FaultDrop:
-		panic(http.ErrAbortHandler)
-	case fault.Kind == FaultHang:
-		s.sleep(r.Context(), cmp.Or(fault.Delay, math.MaxInt64))
-		panic(http.ErrAbortHandler)
-	case fault.Kind == FaultHTML, fault.Kind == FaultStatus && fault.Status >= 300:
-		s.answerStatus(w, o, fault)
-	case fault.Kind == FaultLateCommit:
-		s.commitLate(w, r, o, fault, work)
-	case fault.Kind == "" && met.digits == 0:
-		work.ServeHTTP(w, r)
-	default:
-		s.spoil(w, r, keep(work, r), met)
-	}
-}
-
-// spoil sends the answer of the work otherwise than it is.
-func (s *Server) spoil(w http.ResponseWriter, r *http.Request, answer *kept, met met) {
-	if met.digits > 0 {
-		answer.round(met.digits)
-	}
-	body, flush := answer.body.Bytes(), http.NewResponseController(w).Flush
-	maps.Copy(w.Header(), answer.header)
-	switch met.fault.Kind {
-	case FaultDropAfter:
-		s.sleep(r.Context(), met.fault.Delay)
-		panic(http.ErrAbortHandler)
-	case FaultTruncate:
-		w.Header().Set("Content-Length", strconv.Itoa(max(2, len(body))))
-		w.WriteHeader(answer.status)
-		_, _ = w.Write(body[:len(body)/2])
-		_ = flush()
-		panic(http.ErrAbortHandler)
-	case FaultDrip:
-		w.WriteHeader(answer.status)
-		for i := range body {
-			if !s.sleep(r.Context(), cmp.Or(met.fault.Delay, time.Second)) {
-				panic(http.ErrAbortHandler)
-			}
-			_, _ = w.Write(body[i : i+1])
-			_ = flush()
+// run carries out an exchange, with the faults that it meets.
+func (x *exchange) run(met []Fault) {
+	for _, f := range met {
+		if kinds[f.Kind].act(x, f); kinds[f.Kind].ends {
+			return
 		}
-	default:
-		if met.fault.Kind == FaultStatus && answer.status < 300 {
-			answer.status = met.fault.Status
-		}
-		w.Header().Del("Content-Length") // rounded, it is another
-		w.WriteHeader(answer.status)
-		_, _ = w.Write(body)
 	}
+	x.work(x.w, x.r)
 }
 
-// sleep waits, and reports whether it was for the whole time: not when the
-// client goes or the server is closed.
-func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
+// drop drops the connection.
+func drop() { panic(http.ErrAbortHandler) }
+
+// wait waits, or drops the connection when the client goes or the server is
+// closed.
+func (x *exchange) wait(d time.Duration) {
 	if d == 0 {
-		return true
+		return
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
-	case <-ctx.Done():
-	case <-s.ctx.Done():
+		return
+	case <-x.r.Context().Done():
+	case <-x.server.ctx.Done():
 	}
-	return false
+	drop()
 }
 
-// answerStatus answers an error as the real service would, or as a proxy.
-func (s *Server) answerStatus(w http.ResponseWriter, o gen.Operation, f Fault) {
-	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-	}
+// answerStatus answers an error as the real service would, or does the work and
+// answers with another success.
+func (x *exchange) answerStatus(f Fault) {
 	text := http.StatusText(f.Status)
+	var err error
 	switch {
-	case f.Kind == FaultHTML:
-		f.Status = cmp.Or(f.Status, http.StatusBadGateway)
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(f.Status)
-		fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%d %s</title></head><body><h1>%[2]s</h1></body></html>\n", f.Status, http.StatusText(f.Status))
-	case o.ID == gen.OperationRequestToken.ID && f.Status < 500:
+	case f.Status < 300 && f.Kind == FaultLateCommit:
+		err = &refusal{status: f.Status}
+	case f.Status < 300:
+		k := keep(x.work, x.r)
+		if k.status < 300 {
+			k.status = f.Status
+		}
+		k.send(x.w)
+		return
+	case x.operation.ID == gen.OperationRequestToken.ID && f.Status < 500:
 		code := cmp.Or(map[int]string{400: "invalid_request", 429: "too_many_requests"}[f.Status], "access_denied")
 		if f.Status == http.StatusTooManyRequests {
-			rateLimit(w.Header(), 10, s.Now().Add(f.RetryAfter))
+			rateLimit(x.w.Header(), 10, x.server.Now().Add(f.RetryAfter))
 		}
-		writeTokenError(w, f.Status, code, text)
-	case f.Status < 300: // of a late commit
-		w.WriteHeader(f.Status)
+		err = refuseToken(f.Status, code, text)
 	case f.Status == http.StatusUnprocessableEntity:
-		writeDetail(w, f.Status, []fieldError{{[]any{"body"}, text, "value_error"}})
+		err = refuse(f.Status, []fieldError{{[]any{"body"}, text, "value_error"}})
 	case f.Status >= 500:
-		writeMessage(w, f.Status, text)
+		err = &refusal{f.Status, map[string]any{"status": f.Status, "message": text}} // the older shape [V1]
 	default:
-		writeDetail(w, f.Status, text)
+		err = refuse(f.Status, text)
 	}
+	if f.RetryAfter > 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+	x.server.answer(x.w, x.r, nil, err)
+}
+
+// answerHTML answers as a proxy would.
+func (x *exchange) answerHTML(f Fault) {
+	f.Status = cmp.Or(f.Status, http.StatusBadGateway)
+	x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	x.w.WriteHeader(f.Status)
+	fmt.Fprintf(x.w, "<!doctype html>\n<html><head><title>%d %s</title></head><body><h1>%[2]s</h1></body></html>\n", f.Status, http.StatusText(f.Status))
 }
 
 // commitLate ends the exchange now and does the work later.
-func (s *Server) commitLate(w http.ResponseWriter, r *http.Request, o gen.Operation, f Fault, work http.Handler) {
-	if !s.begin() {
-		panic(http.ErrAbortHandler)
+func (x *exchange) commitLate(f Fault) {
+	if !x.server.begin() {
+		drop()
 	}
+	late := *x
+	late.r = x.r.WithContext(context.WithoutCancel(x.r.Context()))
 	go func() {
-		defer s.work.Done()
+		defer x.server.work.Done()
 		defer func() { _ = recover() }() // as net/http does; there is nobody to tell
-		if s.sleep(context.Background(), cmp.Or(f.Delay, time.Second)) {
-			keep(work, r.WithContext(context.WithoutCancel(r.Context())))
-		}
+		late.wait(cmp.Or(f.Delay, time.Second))
+		keep(late.work, late.r)
 	}()
 	if f.Status == 0 {
-		panic(http.ErrAbortHandler)
+		drop()
 	}
-	s.answerStatus(w, o, f)
+	x.answerStatus(f)
+}
+
+// truncate sends half of the answer.
+func (x *exchange) truncate(Fault) {
+	k := keep(x.work, x.r)
+	k.header.Set("Content-Length", strconv.Itoa(max(2, len(k.body))))
+	k.body = k.body[:len(k.body)/2]
+	k.send(x.w)
+	_ = http.NewResponseController(x.w).Flush()
+	drop()
+}
+
+// drip sends the answer byte by byte.
+func (x *exchange) drip(f Fault) {
+	k := keep(x.work, x.r)
+	body := k.body
+	k.body = nil
+	k.send(x.w)
+	for i := range body {
+		x.wait(cmp.Or(f.Delay, time.Second))
+		_, _ = x.w.Write(body[i : i+1])
+		_ = http.NewResponseController(x.w).Flush()
+	}
 }
 
 // kept is an answer that is not sent yet.
 type kept struct {
 	header http.Header
 	status int
-	body   bytes.Buffer
+	body   []byte
 }
 
-func (k *kept) Header() http.Header         { return k.header }
-func (k *kept) WriteHeader(status int)      { k.status = status }
-func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }
+func (k *kept) Header() http.Header    { return k.header }
+func (k *kept) WriteHeader(status int) { k.status = status }
+
+func (k *kept) Write(p []byte) (int, error) {
+	k.body = append(k.body, p...)
+	return len(p), nil
+}
 
 // keep does the work.
-func keep(work http.Handler, r *http.Request) *kept {
+func keep(work http.HandlerFunc, r *http.Request) *kept {
 	k := &kept{header: make(http.Header), status: http.StatusOK}
-	work.ServeHTTP(k, r)
+	work(k, r)
 	return k
+}
+
+// send sends the answer.
+func (k *kept) send(w http.ResponseWriter) {
+	maps.Copy(w.Header(), k.header)
+	w.WriteHeader(k.status)
+	_, _ = w.Write(k.body)
 }
 
 var (
@@ -432,16 +410,18 @@ var (
 	decimals    = regexp.MustCompile(`-?[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?`)
 )
 
-// round rounds the coordinates of an answer.
-func (k *kept) round(digits int) {
-	scale := math.Pow10(digits)
-	k.body = *bytes.NewBuffer(coordinates.ReplaceAllFunc(k.body.Bytes(), func(all []byte) []byte {
-		return decimals.ReplaceAllFunc(all, func(number []byte) []byte {
-			value, err := strconv.ParseFloat(string(number), 64)
-			if err != nil {
-				return number
-			}
-			return strconv.AppendFloat(nil, math.Round(value*scale)/scale, 'f', -1, 64)
+// round has the work answer with other coordinates.
+func (x *exchange) round(f Fault) {
+	exact, scale := x.work, math.Pow10(f.Digits)
+	x.work = func(w http.ResponseWriter, r *http.Request) {
+		k := keep(exact, r)
+		k.header.Del("Content-Length")
+		k.body = coordinates.ReplaceAllFunc(k.body, func(all []byte) []byte {
+			return decimals.ReplaceAllFunc(all, func(number []byte) []byte {
+				value, _ := strconv.ParseFloat(string(number), 64)
+				return strconv.AppendFloat(nil, math.Round(value*scale)/scale, 'f', -1, 64)
+			})
 		})
-	}))
+		k.send(w)
+	}
 }

@@ -3,16 +3,17 @@ package emulator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/ledger"
 )
 
 // Request is what is remembered of one request: no header, no body, and in
@@ -49,17 +50,18 @@ func (s *Server) LastRequests(n int) []Request {
 
 var (
 	words = regexp.MustCompile(`[^/?&=#;]+`)
-	jwts  = regexp.MustCompile(`eyJ[\w-]+\.`)
+	token = regexp.MustCompile(`eyJ[\w-]+\.`)
 )
 
 // scrub takes tokens and the accounts' secrets out of an address, and its end
 // if it is long.
 func (s *Server) scrub(address string) string {
-	accounts := s.Accounts()
+	secrets := make(map[string]bool)
+	for _, a := range s.Accounts() {
+		secrets[a.ClientSecret] = true
+	}
 	address = words.ReplaceAllStringFunc(address, func(word string) string {
-		plain, err := url.QueryUnescape(word)
-		secret := func(a Account) bool { return a.ClientSecret == word || err == nil && a.ClientSecret == plain }
-		if jwts.MatchString(word) || slices.ContainsFunc(accounts, secret) {
+		if plain, _ := url.QueryUnescape(word); secrets[word] || secrets[plain] || token.MatchString(word) {
 			return "REDACTED"
 		}
 		return word
@@ -67,15 +69,32 @@ func (s *Server) scrub(address string) string {
 	return address[:min(len(address), 1024)]
 }
 
-// bodyTimeout is how long a request's body may take to arrive.
-const bodyTimeout = 2 * time.Minute
+// record counts what is under way, and notes and logs each request.
+func (s *Server) record(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.begin() {
+			drop()
+		}
+		defer s.work.Done()
+		request := &Request{Method: r.Method, Path: s.scrub(r.URL.EscapedPath()), Query: s.scrub(r.URL.RawQuery), Time: s.Now()}
+		if !strings.HasPrefix(r.URL.Path, adminPath) {
+			s.mutex.Lock()
+			s.last = append(s.last[max(0, len(s.last)-999):], request)
+			s.mutex.Unlock()
+		}
+		start := time.Now()
+		defer func() { // status 0: none was sent
+			s.options.Log.Info("request", "method", r.Method, "path", request.Path, "status", request.Status, "took", time.Since(start))
+		}()
+		next.ServeHTTP(&recorder{w, s, request}, r)
+	})
+}
 
 // recorder notes what is answered, in time for whoever has read the answer.
 type recorder struct {
 	http.ResponseWriter
 	server  *Server
 	request *Request
-	bytes   int64
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -85,97 +104,128 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.request.Status == 0 {
-		r.WriteHeader(http.StatusOK)
-	}
-	n, err := r.ResponseWriter.Write(p)
-	r.bytes += int64(n)
-	return n, err
-}
-
 // Unwrap lets http.ResponseController flush.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// exchange is what is known of a request on its way to an operation.
+// exchange is a request for an operation on its way to it, and its answer.
 type exchange struct {
-	body     []byte
-	clientID string   // who it says it comes from
-	altIDs   []string // what it is about, where a fault asks for that
-	met      met
-	who      claims // of its token
-	refused  string // why that is not good
+	server    *Server
+	operation gen.Operation
+	w         http.ResponseWriter
+	r         *http.Request
+	body      []byte
+	who       claims           // of its token
+	refused   error            // why that is not good
+	broken    error            // why the body is not
+	work      http.HandlerFunc // carries it out
+
+	// What faults look at: who it says it comes from, and what it is about.
+	clientID string
+	altIDs   []string
+
+	// What faults change: how far a read lags, and whether a transaction is blind
+	// and how long it lasts.
+	lag, lasting time.Duration
+	blind        bool
 }
 
 type exchangeKey struct{}
 
 func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
 
-// bodiesAtOnce is how many of the largest bodies may be in memory at a time.
-const bodiesAtOnce = 4
+const (
+	bodyTimeout  = 2 * time.Minute // how long a request's body may take to arrive
+	bodiesAtOnce = 4               // how many of the largest bodies may be in memory at a time
+)
 
-// operation reads a request, counts it, and lets it meet with its faults.
-func (s *Server) operation(o gen.Operation, st *store, work http.Handler) http.Handler {
-	token := o.ID == gen.OperationRequestToken.ID
+// operation reads a request, counts it, and lets it meet its faults on its way.
+func (sv *service) operation(o gen.Operation, operations http.Handler) http.Handler {
+	s := sv.server
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		most := s.options.MaxBody
-		if token {
-			most = min(most, 64<<10)
-		}
-		size := most
-		if r.ContentLength >= 0 {
-			size = min(most, r.ContentLength)
-		}
-		if size > 0 && s.bodies.Acquire(s.ctx, size) != nil {
-			panic(http.ErrAbortHandler)
-		}
-		controller := http.NewResponseController(w) // a server of the caller's may know no deadlines
-		_ = controller.SetReadDeadline(time.Now().Add(bodyTimeout))
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-		_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
-		s.bodies.Release(size - int64(len(body)))
-		defer s.bodies.Release(int64(len(body)))
-		x := &exchange{body: body}
+		x := &exchange{server: s, operation: o, w: w}
+		x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		x.who, x.refused = s.verify(r.Header.Get("Authorization"))
 		x.clientID = x.who.ClientID
-		if token {
-			q, _ := readTokenRequest(r, body)
-			x.clientID = q["client_id"]
+		defer x.readBody()()
+		if o.Scopes == nil { // a request for a token
+			q, _ := readTokenRequest(r, x.body)
+			x.clientID = q.Get("client_id")
 		}
 		if slices.ContainsFunc(s.Faults(), func(f Fault) bool { return f.AltID != "" }) {
-			x.altIDs = altIDsOf(r, st, body)
+			x.altIDs = x.about(sv.store)
 		}
-		request := w.(*recorder).request
+		x.work = func(w http.ResponseWriter, r *http.Request) {
+			if err := x.allowed(); err != nil {
+				s.answer(w, r, nil, err)
+			} else {
+				operations.ServeHTTP(w, r)
+			}
+		}
 		s.mutex.Lock()
 		s.counts[o.ID]++
-		x.met = s.meet(o.ID, x)
-		request.ClientID, request.Fault = x.clientID, x.met.names
+		met := s.meet(x)
+		request := w.(*recorder).request
+		names := fmt.Sprint(met)
+		request.ClientID, request.Fault = x.clientID, names[1:len(names)-1]
 		s.mutex.Unlock()
-		switch tooLarge := new(http.MaxBytesError); {
-		case err == nil:
-			s.withFaults(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)), o, work)
-		case token:
-			writeTokenError(w, http.StatusBadRequest, "invalid_request", "The body cannot be read")
-		case errors.As(err, &tooLarge):
-			writeDetail(w, http.StatusRequestEntityTooLarge, "Request body too large")
-		default:
-			writeDetail(w, http.StatusBadRequest, "The body cannot be read")
-		}
+		x.run(met)
 	})
 }
 
-// altIDsOf gives the ids that a request is about.
-func altIDsOf(r *http.Request, st *store, body []byte) []string {
-	ids := r.URL.Query()["alt_id"]
-	if ssid := r.PathValue("source_id"); ssid != "" {
-		var id string
-		if st.db.QueryRowContext(forever, "SELECT alt_id FROM source WHERE ssid = ?", ssid).Scan(&id) == nil {
-			ids = append(ids, id)
+// readBody reads the body once there is room for it, and gives what makes room
+// again.
+func (x *exchange) readBody() (release func()) {
+	s, most := x.server, x.server.options.MaxBody
+	if x.operation.Scopes == nil {
+		most = min(most, 64<<10)
+	}
+	size := most
+	if x.r.ContentLength >= 0 {
+		size = min(most, x.r.ContentLength)
+	}
+	if size > 0 && s.bodies.Acquire(s.ctx, size) != nil {
+		drop()
+	}
+	controller := http.NewResponseController(x.w) // a server of the caller's may know no deadlines
+	_ = controller.SetReadDeadline(time.Now().Add(bodyTimeout))
+	var err error
+	x.body, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, most))
+	_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
+	switch tooLarge := new(http.MaxBytesError); {
+	case err == nil:
+	case x.operation.Scopes == nil:
+		x.broken = refuseToken(http.StatusBadRequest, "invalid_request", "The body cannot be read")
+	case errors.As(err, &tooLarge):
+		x.broken = refuse(http.StatusRequestEntityTooLarge, "Request body too large")
+	default:
+		x.broken = refuse(http.StatusBadRequest, "The body cannot be read")
+	}
+	kept := int64(len(x.body))
+	s.bodies.Release(size - kept)
+	return func() { s.bodies.Release(kept) }
+}
+
+// allowed says why an exchange is not carried out, if it is not.
+func (x *exchange) allowed() error {
+	if x.broken != nil {
+		return x.broken
+	}
+	for _, scope := range x.operation.Scopes { // none for a token
+		if x.refused != nil {
+			return x.refused
+		}
+		if !slices.Contains(strings.Fields(x.who.Scope), scope) {
+			return refuse(http.StatusForbidden, "Missing required scope: "+scope)
 		}
 	}
-	c, _ := readCreation(body)
-	features, _ := ledger.ParseCollection(c.collection, ledger.Rules{})
-	for _, f := range features {
+	return nil
+}
+
+// about gives the alt_ids that a request is about.
+func (x *exchange) about(st *store) []string {
+	ids, _ := values[string](st, "SELECT alt_id FROM source WHERE ssid = ?", x.r.PathValue("source_id"))
+	ids = append(ids, x.r.URL.Query()["alt_id"]...)
+	for _, f := range readCreation(x.body).features {
 		ids = append(ids, f.AltID)
 	}
 	return ids

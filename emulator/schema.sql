@@ -1,4 +1,4 @@
--- What is drawn once: what SSIDs are made from, and what signs tokens.
+-- What signs tokens, in one row: token.
 CREATE TABLE key (name TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT;
 
 CREATE TABLE source (

@@ -3,12 +3,12 @@ package emulator
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,37 +32,44 @@ type service struct {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for prefix, sv := range map[string]*service{"": {s, s.production, false}, "/sandbox": {s, s.sandbox, true}} {
-		operations := httpapi.HandlerWithOptions(sv, httpapi.StdHTTPServerOptions{BaseURL: prefix, ErrorHandlerFunc: refuseParameter})
+		operations := httpapi.HandlerWithOptions(sv, httpapi.StdHTTPServerOptions{BaseURL: prefix, ErrorHandlerFunc: s.refuseParameter})
 		for _, o := range gen.Operations() {
 			if sv.sandbox && (o.ID == gen.OperationRequestToken.ID || o.Method == http.MethodDelete) {
 				continue // the sandbox has no tokens of its own, and nothing is deleted in it [S]
 			}
-			mux.Handle(o.Method+" "+prefix+o.Path, s.operation(o, sv.store, guard(o, operations)))
+			mux.Handle(o.Method+" "+prefix+o.Path, sv.operation(o, operations))
 		}
-	}
-	for path, value := range map[string]any{
-		"/.well-known/jwks.json":            jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.keys.public}},
-		"/.well-known/openid-configuration": s.configuration(),
-		"/healthz":                          map[string]string{"status": "ok"},
-	} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, value) })
 	}
 	contract := ownContract(s.URL)
+	var asJSON any
+	if err := yaml.Unmarshal(contract, &asJSON); err != nil {
+		panic(err) // it is a part of the program
+	}
+	for path, value := range map[string]any{
+		"/.well-known/jwks.json":            jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.key.Public()}},
+		"/.well-known/openid-configuration": s.configuration(),
+		"/healthz":                          map[string]string{"status": "ok"},
+		"/openapi.json":                     asJSON,
+	} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, value, nil) })
+	}
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
+		w.WriteHeader(http.StatusOK)
 		_, _ = w.Write(contract)
-	})
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		var value any
-		if err := yaml.Unmarshal(contract, &value); err != nil {
-			panic(err) // a test reads it
-		}
-		writeJSON(w, http.StatusOK, value)
 	})
 	if s.options.Admin {
 		s.adminRoutes(mux)
 	}
-	return s.outermost(s.likeFastAPI(mux))
+	if len(s.options.CORS) == 0 {
+		return s.record(s.likeFastAPI(mux))
+	}
+	return s.record(cors.New(cors.Options{
+		AllowedOrigins: s.options.CORS,
+		AllowedMethods: []string{"GET", "POST", "DELETE"},
+		AllowedHeaders: []string{"Authorization", "Content-Type"},
+		ExposedHeaders: []string{"Retry-After", "WWW-Authenticate", "X-RateLimit-Reset", "Auth0-Client-Quota-Limit"},
+	}).Handler(s.likeFastAPI(mux)))
 }
 
 var (
@@ -77,141 +84,98 @@ func ownContract(url string) []byte {
 	return tokenURL.ReplaceAll(text, []byte("tokenUrl: "+url+"/oauth/token"))
 }
 
-// outermost puts around everything what every request needs: it counts what is
-// under way, notes and logs it, and tells browsers which pages may read it.
-func (s *Server) outermost(next http.Handler) http.Handler {
-	if len(s.options.CORS) > 0 {
-		next = cors.New(cors.Options{
-			AllowedOrigins: s.options.CORS,
-			AllowedMethods: []string{"GET", "POST", "DELETE"},
-			AllowedHeaders: []string{"Authorization", "Content-Type"},
-			ExposedHeaders: []string{"Retry-After", "WWW-Authenticate", "X-RateLimit-Reset", "Auth0-Client-Quota-Limit"},
-		}).Handler(next)
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.begin() {
-			panic(http.ErrAbortHandler)
-		}
-		defer s.work.Done()
-		request := &Request{Method: r.Method, Path: s.scrub(r.URL.EscapedPath()), Query: s.scrub(r.URL.RawQuery), Time: s.Now()}
-		if !strings.HasPrefix(r.URL.Path, adminPath) {
-			s.mutex.Lock()
-			s.last = append(s.last[max(0, len(s.last)-999):], request)
-			s.mutex.Unlock()
-		}
-		answer := &recorder{ResponseWriter: w, server: s, request: request}
-		start := time.Now()
-		defer func() {
-			s.options.Log.Info("request", "method", r.Method, "path", request.Path,
-				"status", request.Status, "bytes", answer.bytes, "took", time.Since(start)) // status 0: none was sent
-		}()
-		next.ServeHTTP(answer, r)
-	})
-}
+// slashed is the path of an operation on sources with slashes at its end.
+var slashed = regexp.MustCompile(`^((?:/sandbox)?/sources(?:/[^/]+)?)/+$`)
 
 // likeFastAPI answers what no route takes as Starlette's Router does: in METI's
 // shape, and with a redirect to where a path without slashes at its end is.
 func (s *Server) likeFastAPI(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		plain := *r.URL
-		plain.Path, plain.RawPath = strings.TrimRight(plain.Path, "/"), ""
 		_, pattern := mux.Handler(r)
-		_, plainPattern := mux.Handler(&http.Request{Method: http.MethodGet, Host: r.Host, URL: &plain})
-		clean := path.Clean(r.URL.Path) == r.URL.Path
+		clean := path.Clean(r.URL.Path) == r.URL.Path // else net/http would redirect
 		if clean && pattern != "" {
 			mux.ServeHTTP(w, r)
-		} else if !clean && path.Clean(plain.Path) == plain.Path && strings.Contains(plainPattern, gen.OperationListSources.Path) {
-			plain.Scheme, _, _ = strings.Cut(s.URL, ":")
-			plain.Host = r.Host
-			w.Header().Set("Location", plain.String())
+		} else if found := slashed.FindStringSubmatch(r.URL.Path); found != nil {
+			to := *r.URL
+			to.Scheme, _, _ = strings.Cut(s.URL, ":")
+			to.Host, to.Path, to.RawPath = r.Host, found[1], ""
+			w.Header().Set("Location", to.String())
 			w.WriteHeader(http.StatusTemporaryRedirect)
-		} else if allow := keep(mux, r).header.Get("Allow"); clean && allow != "" {
+		} else if allow := keep(mux.ServeHTTP, r).header.Get("Allow"); clean && allow != "" {
 			w.Header().Set("Allow", allow)
-			writeDetail(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+			s.answer(w, r, nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
 		} else {
-			writeDetail(w, http.StatusNotFound, "Not Found")
+			s.answer(w, r, nil, refuse(http.StatusNotFound, "Not Found"))
 		}
 	})
 }
 
-// guard lets those through whose token is good for the operation.
-func guard(o gen.Operation, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := exchangeOf(r)
-		for _, scope := range o.Scopes { // none for a token
-			if x.refused != "" {
-				writeDetail(w, http.StatusUnauthorized, x.refused)
-				return
-			}
-			if !slices.Contains(strings.Fields(x.who.Scope), scope) {
-				writeDetail(w, http.StatusForbidden, "Missing required scope: "+scope)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
+// refusal is an answer that is no success.
+type refusal struct {
+	status int
+	body   any // what is written as JSON; nothing if nil
+}
+
+func (e *refusal) Error() string { return fmt.Sprint(e.status, " ", e.body) }
+
+// refuse is METI's answer {"detail": …}, a text or a list of fieldError [L]. All
+// shapes of errors are in the schema Error of openapi.yaml.
+func refuse(status int, detail any) error {
+	return &refusal{status, map[string]any{"detail": detail}}
+}
+
+// fieldError is one entry of a detail under 422, the framework's validation
+// error [L].
+type fieldError struct {
+	Loc  []any  `json:"loc"` // "body" or "query", then names and indexes
+	Msg  string `json:"msg"`
+	Type string `json:"type"`
+}
+
+func refuseQuery(name, message, kind string) error {
+	return refuse(http.StatusUnprocessableEntity, []fieldError{{[]any{"query", name}, message, kind}})
+}
+
+// refuseToken is Auth0's answer (RFC 6749, section 5.2).
+func refuseToken(status int, code, description string) error {
+	return &refusal{status, map[string]any{"error": code, "error_description": description}}
 }
 
 // refuseParameter answers for a query that the generated server cannot read.
-func refuseParameter(w http.ResponseWriter, r *http.Request, err error) {
-	missing, invalid := new(httpapi.RequiredParamError), new(httpapi.InvalidParamFormatError)
-	switch {
-	case errors.As(err, &missing):
-		err = invalidQuery(missing.ParamName, "Field required", "missing")
-	case errors.As(err, &invalid):
-		err = invalidQuery(invalid.ParamName, "Input should be a valid integer", "int_parsing")
-	default:
-		err = &refusal{http.StatusBadRequest, err.Error()}
+func (s *Server) refuseParameter(w http.ResponseWriter, r *http.Request, err error) {
+	if missing, is := errors.AsType[*httpapi.RequiredParamError](err); is {
+		err = refuseQuery(missing.ParamName, "Field required", "missing")
+	} else if invalid, is := errors.AsType[*httpapi.InvalidParamFormatError](err); is {
+		err = refuseQuery(invalid.ParamName, "Input should be a valid integer", "int_parsing")
 	}
-	new(service).answer(w, r, nil, err)
+	s.answer(w, r, nil, err)
 }
 
-// answer sends what an operation gives, or why it gives nothing.
-func (sv *service) answer(w http.ResponseWriter, r *http.Request, body []byte, err error) {
-	refused := new(refusal)
-	switch {
-	case errors.As(err, &refused):
-		writeDetail(w, refused.status, refused.detail)
-	case err != nil:
-		sv.server.options.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		writeMessage(w, http.StatusInternalServerError, "Internal server error")
-	case body == nil:
-		w.WriteHeader(http.StatusNoContent)
-	default:
-		writeBytes(w, http.StatusOK, body)
+// answer sends a value as JSON, or bytes that are JSON already, or nothing for nil;
+// or why there is none.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, value any, err error) {
+	status := http.StatusOK
+	if refused, is := errors.AsType[*refusal](err); is {
+		status, value = refused.status, refused.body
+	} else if err != nil {
+		s.options.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		status, value = http.StatusInternalServerError, map[string]any{"status": 500, "message": "Internal server error"}
+	} else if value == nil {
+		status = http.StatusNoContent
 	}
-}
-
-// writeDetail answers {"detail": …}, a text or a list of fieldError [L]. All
-// shapes of errors are in the schema Error of openapi.yaml.
-func writeDetail(w http.ResponseWriter, status int, detail any) {
+	body, written := value.([]byte)
+	if !written && value != nil {
+		if body, err = json.Marshal(value); err != nil {
+			panic(err) // made of strings and numbers only
+		}
+	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	writeJSON(w, status, map[string]any{"detail": detail})
-}
-
-// writeMessage answers {"status": 500, "message": "text"}, the older shape [V1].
-func writeMessage(w http.ResponseWriter, status int, message string) {
-	writeJSON(w, status, map[string]any{"status": status, "message": message})
-}
-
-// writeTokenError answers as Auth0 does (RFC 6749, section 5.2).
-func writeTokenError(w http.ResponseWriter, status int, code, description string) {
-	writeJSON(w, status, map[string]any{"error": code, "error_description": description})
-}
-
-func writeJSON(w http.ResponseWriter, status int, value any) {
-	body, err := json.Marshal(value)
-	if err != nil {
-		panic(err) // made of strings and numbers only
+	if body != nil {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	writeBytes(w, status, body)
-}
-
-func writeBytes(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone
 }
@@ -222,22 +186,18 @@ const adminPath = "/_emulator/"
 // adminRoutes serves what [Server] does to processes that cannot call it; see
 // "meti emulator --help".
 func (s *Server) adminRoutes(mux *http.ServeMux) {
-	// What serve answers is sent as JSON, or 204 for nothing.
 	handle := func(pattern string, serve func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if !s.fromProgram(r) {
-				writeDetail(w, http.StatusForbidden, "Only programs that call this server by its own address may use "+adminPath)
+				s.answer(w, r, nil, refuse(http.StatusForbidden, "Only programs that call this server by its own address may use "+adminPath))
 				return
 			}
 			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
-			switch answer, err := serve(r); {
-			case err != nil:
-				writeDetail(w, http.StatusBadRequest, err.Error())
-			case answer == nil:
-				w.WriteHeader(http.StatusNoContent)
-			default:
-				writeJSON(w, http.StatusOK, answer)
+			value, err := serve(r)
+			if err != nil {
+				err = refuse(http.StatusBadRequest, err.Error())
 			}
+			s.answer(w, r, value, err)
 		})
 	}
 	handle("GET /_emulator/faults", func(*http.Request) (any, error) { return s.Faults(), nil })
@@ -259,7 +219,7 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 		Frozen bool      `json:"frozen"`
 	}
 	handle("GET /_emulator/clock", func(*http.Request) (any, error) {
-		now, frozen := s.now()
+		now, frozen := s.clock()
 		return clock{now, frozen}, nil
 	})
 	handle("PUT /_emulator/clock", reading(func(to clock) (any, error) {

@@ -3,8 +3,9 @@ package emulator
 import (
 	"cmp"
 	"io"
+	"math"
 	"net/http"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/meti-go/meti/gen"
@@ -21,46 +22,71 @@ func within(r *http.Request) (f filter) {
 	if x.who.Role != admin {
 		f.add("s.account = ?", x.who.AccountID)
 	}
-	if x.met.lag > 0 {
-		f.add("s.arrived <= ?", time.Now().Add(-x.met.lag).UnixMicro())
+	if x.lag > 0 {
+		f.add("s.arrived <= ?", time.Now().Add(-x.lag).UnixMicro())
 	}
 	return f
 }
 
 // errNotFound answers for sources that are not there, or are another account's.
-var errNotFound = &refusal{http.StatusNotFound, "Source not found"}
+var errNotFound = refuse(http.StatusNotFound, "Source not found")
+
+// CreateSources registers sources, all or none.
+func (sv *service) CreateSources(w http.ResponseWriter, r *http.Request) {
+	answers, err := sv.create(exchangeOf(r))
+	sv.server.answer(w, r, []byte("["+strings.Join(answers, ",")+"]"), err)
+}
+
+func (sv *service) create(x *exchange) ([]string, error) {
+	seen := int64(math.MaxInt64) // the newest source that conflicts are looked for with
+	if x.blind {
+		newest, err := values[int64](sv.store, "SELECT coalesce(max(id), 0) FROM source")
+		if err != nil {
+			return nil, err
+		}
+		seen = newest[0]
+	}
+	news, err := sv.judge(readCreation(x.body), x.who.AccountID, x.who.Role == admin)
+	if err != nil {
+		return nil, err
+	}
+	x.wait(x.lasting)
+	if sv.sandbox && !sv.server.options.SandboxConflicts {
+		seen = -1
+	}
+	return sv.store.register(news, sv.server.Now, seen)
+}
 
 // ListSources streams the sources that match.
 func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.ListSourcesParams) {
 	for name, value := range map[string]*int{"limit": p.Limit, "offset": p.Offset} {
 		if value != nil && *value < 0 {
-			sv.answer(w, r, nil, invalidQuery(name, "Input should be greater than or equal to 0", "greater_than_equal"))
+			sv.server.answer(w, r, nil, refuseQuery(name, "Input should be greater than or equal to 0", "greater_than_equal"))
 			return
 		}
 	}
 	query := r.URL.Query()
 	f := within(r)
 	for _, field := range gen.Filters() {
-		column, value := cmp.Or(columns[field.Name], "s.document ->> '"+field.Name+"'"), any(query.Get(field.Name))
-		if n, err := strconv.Atoi(query.Get(field.Name)); err == nil && field.Type == "integer" {
-			value = n
-		}
 		if query.Has(field.Name) {
-			f.add(column+" = ?", value)
+			f.add(cmp.Or(columns[field.Name], "CAST(s.document ->> '"+field.Name+"' AS TEXT)")+" = ?", query.Get(field.Name))
 		}
 	}
 	separator := "["
 	err := sv.store.list(r.Context(), f, p.Limit, p.Offset, func(chunk string) error {
-		w.Header().Set("Content-Type", "application/json") // counts before the first chunk
+		if separator == "[" {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusOK)
+		}
 		_, err := io.WriteString(w, separator+chunk)
 		separator = ","
 		return err
 	})
 	switch {
-	case err != nil && separator == ",":
-		panic(http.ErrAbortHandler) // too late for a status: a list cut short must not look whole
 	case separator == "[":
-		sv.answer(w, r, []byte("[]"), err)
+		sv.server.answer(w, r, []byte("[]"), err)
+	case err != nil:
+		drop() // too late for a status: a list cut short must not look whole
 	default:
 		_, _ = w.Write([]byte("]"))
 	}
@@ -68,17 +94,13 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 
 // GetSource answers one source.
 func (sv *service) GetSource(w http.ResponseWriter, r *http.Request, sourceID string) {
-	var answer []byte
 	f := within(r)
 	f.add(columns["id"]+" = ?", sourceID)
-	err := sv.store.list(r.Context(), f, nil, nil, func(chunk string) error {
-		answer = []byte(chunk)
-		return nil
-	})
-	if err == nil && answer == nil {
+	found, err := sv.store.answers(f)
+	if err == nil && len(found) == 0 {
 		err = errNotFound
 	}
-	sv.answer(w, r, answer, err)
+	sv.server.answer(w, r, []byte(strings.Join(found, "")), err)
 }
 
 // DeleteSource deletes one source.
@@ -89,7 +111,7 @@ func (sv *service) DeleteSource(w http.ResponseWriter, r *http.Request, sourceID
 // DeleteSourcesByAltID deletes all sources that have the alt_id.
 func (sv *service) DeleteSourcesByAltID(w http.ResponseWriter, r *http.Request, p gen.DeleteSourcesByAltIDParams) {
 	if p.AltID == "" {
-		sv.answer(w, r, nil, invalidQuery("alt_id", "String should have at least 1 character", "string_too_short"))
+		sv.server.answer(w, r, nil, refuseQuery("alt_id", "String should have at least 1 character", "string_too_short"))
 		return
 	}
 	sv.delete(w, r, "alt_id", p.AltID)
@@ -102,5 +124,5 @@ func (sv *service) delete(w http.ResponseWriter, r *http.Request, by, value stri
 	if err == nil && deleted == 0 {
 		err = errNotFound
 	}
-	sv.answer(w, r, nil, err)
+	sv.server.answer(w, r, nil, err)
 }

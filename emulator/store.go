@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-jose/go-jose/v4"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -53,8 +54,7 @@ type store struct {
 	db     *sql.DB    // one connection
 }
 
-// openStore opens the file, or a temporary one if path is empty. The seed is for
-// a new one.
+// openStore opens the file, or a temporary one if path is empty.
 func openStore(path, prefix string, seed uint64) (st *store, err error) {
 	name, pragmas := temporary(), []string{"journal_mode(MEMORY)", "synchronous(OFF)", "cache_size(-16000)"} // KB
 	if path != "" {
@@ -64,19 +64,32 @@ func openStore(path, prefix string, seed uint64) (st *store, err error) {
 		}
 	}
 	query := url.Values{"_pragma": append(pragmas, "page_size(8192)")}
-	st = &store{prefix: prefix}
-	if st.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: name, RawQuery: query.Encode()}).String()); err != nil {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: name, RawQuery: query.Encode()}).String())
+	if err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
-	st.db.SetMaxOpenConns(1)
-	err = st.prepare(seed)
+	db.SetMaxOpenConns(1)
+	var version int
+	err = db.QueryRowContext(forever, "PRAGMA user_version").Scan(&version)
 	if busy := new(sqlite.Error); errors.As(err, &busy) && busy.Code()&0xFF == sqlite3.SQLITE_BUSY {
 		err = errors.New("it is in use by another emulator")
+	} else if err == nil && version == 0 {
+		_, err = db.ExecContext(forever, schema)
+	} else if err == nil && version != schemaVersion {
+		err = fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("emulator: opening %s: %w", cmp.Or(path, "a store"), err), st.db.Close())
+		return nil, errors.Join(fmt.Errorf("emulator: opening %s: %w", cmp.Or(path, "a store"), err), db.Close())
 	}
-	return st, nil
+	return &store{prefix: prefix, key: derive(seed, prefix), db: db}, nil
+}
+
+// close closes a store that was opened.
+func (st *store) close() error {
+	if st == nil {
+		return nil
+	}
+	return st.db.Close()
 }
 
 // temporary is the driver's name for a private file without a name, which the
@@ -110,31 +123,19 @@ func private(path string) (string, error) {
 	return (&url.URL{Path: path}).EscapedPath(), errors.Join(file.Chmod(0o600), file.Close())
 }
 
-func (st *store) prepare(seed uint64) error {
-	var version int
-	err := st.db.QueryRowContext(forever, "PRAGMA user_version").Scan(&version)
-	switch {
-	case err != nil:
-		return err
-	case version == 0:
-		_, err = st.db.ExecContext(forever, schema)
-	case version != schemaVersion:
-		err = fmt.Errorf("it was written by another version (schema %d, this one knows %d)", version, schemaVersion)
-	}
-	if err == nil {
-		st.key, err = st.secret(st.prefix, func() []byte { return derive(seed, st.prefix) })
-	}
-	return err
-}
-
-// secret gives the key of this name, which it makes and stores at first.
-func (st *store) secret(name string, make func() []byte) (key []byte, err error) {
-	err = st.db.QueryRowContext(forever, "SELECT secret FROM key WHERE name = ?", name).Scan(&key)
+// tokenKey gives the key that signs tokens, PKCS #1, which it makes and stores at
+// first.
+func (st *store) tokenKey(make func() []byte) (jose.JSONWebKey, error) {
+	var der []byte
+	err := st.db.QueryRowContext(forever, "SELECT secret FROM key WHERE name = 'token'").Scan(&der)
 	if errors.Is(err, sql.ErrNoRows) {
-		key = make()
-		_, err = st.db.ExecContext(forever, "INSERT INTO key (name, secret) VALUES (?, ?)", name, key)
+		der = make()
+		_, err = st.db.ExecContext(forever, "INSERT INTO key (name, secret) VALUES ('token', ?)", der)
 	}
-	return key, err
+	if err != nil {
+		return jose.JSONWebKey{}, err
+	}
+	return keyOf(der)
 }
 
 // ssid is the Secure Source ID of a row.
@@ -159,9 +160,13 @@ func (st *store) transact(do func(exec func(query string, args ...any))) error {
 	if err != nil {
 		return err
 	}
+	prepared := make(map[string]*sql.Stmt)
 	do(func(query string, args ...any) {
+		if prepared[query] == nil && err == nil {
+			prepared[query], err = tx.PrepareContext(forever, query) //nolint:sqlclosecheck // the transaction closes it
+		}
 		if err == nil {
-			_, err = tx.ExecContext(forever, query, args...)
+			_, err = prepared[query].ExecContext(forever, args...)
 		}
 	})
 	if err != nil {
@@ -238,25 +243,34 @@ func (st *store) matching(f filter, limit, offset *int) ([]int64, error) {
 	return values[int64](st, "SELECT s.id FROM source s WHERE true"+f.sql+" ORDER BY s.id LIMIT coalesce(?, -1) OFFSET coalesce(?, 0)", append(slices.Clip(f.args), limit, offset)...)
 }
 
+// answers gives the sources that match as METI answers them, in order.
+func (st *store) answers(f filter) ([]string, error) {
+	return values[string](st, answer+" WHERE true"+f.sql+" ORDER BY s.id", f.args...)
+}
+
 // listChunk is how many sources of a list are read at a time.
 const listChunk = 100
 
-// list gives the sources that match, as JSON objects, a chunk at a time: each
-// call of emit gets some of them, with a comma between.
+// list gives the answers for a list a chunk at a time: each call of emit gets some
+// of them, with a comma between.
 func (st *store) list(ctx context.Context, f filter, limit, offset *int, emit func(string) error) error {
 	ids, err := st.matching(f, limit, offset)
+	if err != nil {
+		return err
+	}
 	for part := range slices.Chunk(ids, listChunk) {
-		var sources []string
-		if err = ctx.Err(); err == nil {
-			args := append(slices.Clip(f.args), part[0], part[len(part)-1])
-			sources, err = values[string](st, answer+" WHERE true"+f.sql+" AND s.id BETWEEN ? AND ? ORDER BY s.id", args...)
+		of := filter{f.sql, slices.Clip(f.args)}
+		of.add("s.id BETWEEN ? AND ?", part[0], part[len(part)-1])
+		sources, err := st.answers(of)
+		if err = cmp.Or(ctx.Err(), err); err != nil {
+			return err
 		}
-		if err == nil && len(sources) > 0 {
-			err = emit(strings.Join(sources, ","))
+		if len(sources) == 0 {
+			continue
 		}
-		if err != nil {
-			break
+		if err := emit(strings.Join(sources, ",")); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }

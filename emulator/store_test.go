@@ -33,7 +33,7 @@ func TestNoPlaceForFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()+"/missing")
 	t.Setenv("TMP", t.TempDir()+"/missing") // on Windows
 	st := testStore(t)
-	registerSquares(t, st, 1, []byte("null"))
+	registerSquares(t, st, 1)
 	if err := errors.Join(st.remember(), st.reset()); err != nil {
 		t.Error(err)
 	}
@@ -54,15 +54,15 @@ func TestNoPlaceForFiles(t *testing.T) {
 }
 
 // registerSquares stores small squares, one on another.
-func registerSquares(t *testing.T, st *store, n int, geometry []byte) {
+func registerSquares(t *testing.T, st *store, n int) {
 	t.Helper()
 	shape, err := ledger.ParseGeometry([]byte(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	news := make([]newcomer, n)
+	news := make([]*source, n)
 	for i := range news {
-		news[i] = newcomer{Source: ledger.Source{Shape: shape}, account: "a", altID: "x", document: []byte(`{"a":1}`), geometry: geometry}
+		news[i] = &source{Source: ledger.Source{Shape: shape}, account: "a", altID: "x", document: `{"a":1}`, geometry: "null"}
 	}
 	if _, err := st.register(news, time.Now, -1); err != nil {
 		t.Fatal(err)
@@ -73,12 +73,12 @@ func registerSquares(t *testing.T, st *store, n int, geometry []byte) {
 // nothing of the database between them.
 func TestListIsStreamed(t *testing.T) {
 	st := testStore(t)
-	registerSquares(t, st, 10*listChunk+1, []byte("null"))
+	registerSquares(t, st, 10*listChunk+1)
 	chunks, count := 0, 0
 	err := st.list(t.Context(), filter{}, nil, nil, func(chunk string) error {
 		chunks++
 		count += strings.Count(chunk, `"a":1`)
-		registerSquares(t, st, 1, []byte("null")) // would wait for ever if the list held on
+		registerSquares(t, st, 1) // would wait for ever if the list held on
 		return nil
 	})
 	if err != nil || chunks != 11 || count != 10*listChunk+1 {
@@ -100,14 +100,16 @@ func TestRollback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := newcomer{Source: ledger.Source{Shape: shape}, document: []byte(`{"a":1}`), geometry: []byte("null")}
-	if _, err := st.register([]newcomer{one, one}, time.Now, math.MaxInt64); err == nil || !strings.Contains(err.Error(), "disk full") {
+	one := func() *source {
+		return &source{Source: ledger.Source{Shape: shape}, document: `{"a":1}`, geometry: "null"}
+	}
+	if _, err := st.register([]*source{one(), one()}, time.Now, math.MaxInt64); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Fatal("it was stored: ", err)
 	}
 	if err := st.list(t.Context(), filter{}, nil, nil, func(string) error { t.Error("a part is stored"); return nil }); err != nil {
 		t.Error(err)
 	}
-	if _, err := st.register([]newcomer{one}, time.Now, math.MaxInt64); err != nil {
+	if _, err := st.register([]*source{one()}, time.Now, math.MaxInt64); err != nil {
 		t.Error("the store is stuck:", err)
 	}
 }

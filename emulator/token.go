@@ -3,6 +3,7 @@ package emulator
 import (
 	"cmp"
 	"crypto"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -10,11 +11,10 @@ import (
 	"crypto/x509"
 	_ "embed"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -27,113 +27,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
-	"github.com/google/uuid"
 	"github.com/meti-go/meti/gen"
 )
-
-// Account is one client that may ask for tokens, and the METI account that its
-// tokens belong to. Several clients may share an account.
-type Account struct {
-	ClientID     string   `json:"client_id"`
-	ClientSecret string   `json:"client_secret"`
-	AccountID    string   `json:"account_id"`             // METI's, a UUID; the profile that creates its sources follows from it
-	Role         string   `json:"role,omitempty"`         // told in the tokens; "admin" sees every account's sources
-	ClientName   string   `json:"client_name,omitempty"`  // told in the tokens
-	V1ClientID   string   `json:"v1_client_id,omitempty"` // told in the tokens, where it is given
-	Scopes       []string `json:"scopes"`                 // those granted; all three if absent, none if empty
-}
-
-// admin is the role that sees every account.
-const admin = "admin"
-
-// allScopes are granted where an account names none.
-var allScopes = []string{gen.ScopeReadSources, gen.ScopeWriteSources, gen.ScopeDeleteSources}
-
-// String names the account without its secret.
-func (a Account) String() string {
-	return fmt.Sprintf("account %s of client %s", a.AccountID, a.ClientID)
-}
-
-// GoString is String: no formatting verb shows the secret.
-func (a Account) GoString() string { return a.String() }
-
-// DemoAccount is the account of an emulator that was given none. Its secret is
-// public, of course.
-func DemoAccount() Account {
-	return Account{
-		ClientID: "demo-client", ClientSecret: "demo-secret", AccountID: "00000000-0000-4000-8000-000000000001",
-		Role: "custodian", ClientName: "Demo Custodian", Scopes: slices.Clone(allScopes),
-	}
-}
-
-// LoadAccounts reads a JSON array of accounts, with the members of [Account].
-// No member but v1_client_id, role, client_name and scopes may be left out.
-func LoadAccounts(r io.Reader) (accounts []Account, err error) {
-	decoder := json.NewDecoder(io.LimitReader(r, 16<<20))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&accounts); err != nil {
-		return nil, fmt.Errorf("emulator: accounts: %w", err)
-	}
-	if len(accounts) == 0 {
-		return nil, errors.New("emulator: accounts: the array is empty")
-	}
-	return accounts, checkAccounts(accounts)
-}
-
-func checkAccounts(accounts []Account) error {
-	seen := make(map[string]bool)
-	for i, a := range accounts {
-		switch {
-		case a.ClientID == "", a.ClientSecret == "", a.AccountID == "":
-			return fmt.Errorf("emulator: account %d lacks client_id, client_secret or account_id", i+1)
-		case seen[a.ClientID]:
-			return fmt.Errorf("emulator: client_id %s is given twice", a.ClientID)
-		}
-		for _, scope := range a.Scopes {
-			if !slices.Contains(allScopes, scope) {
-				return fmt.Errorf("emulator: account %d has the scope %q, which METI does not know", i+1, scope)
-			}
-		}
-		seen[a.ClientID] = true
-	}
-	return nil
-}
-
-// profile is the UUID of the profile that an account's sources are created by.
-func profile(accountID string) string {
-	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("profile of "+accountID)).String()
-}
-
-// Accounts are those that may ask for tokens, secrets included.
-func (s *Server) Accounts() []Account {
-	defer s.lock()()
-	return slices.Clone(s.accounts)
-}
-
-// AddAccount lets one more client ask for tokens, until [Server.Reset].
-func (s *Server) AddAccount(a Account) error {
-	defer s.lock()()
-	more := append(slices.Clip(s.accounts), a)
-	if err := checkAccounts(more); err != nil {
-		return err
-	}
-	s.accounts = more
-	return nil
-}
-
-// account is the one with this client id, or the first one if that is empty,
-// with the scopes that it is granted.
-func (s *Server) account(clientID string) (Account, bool) {
-	for _, a := range s.Accounts() {
-		if clientID == "" || a.ClientID == clientID {
-			if a.Scopes == nil {
-				a.Scopes = allScopes
-			}
-			return a, true
-		}
-	}
-	return Account{}, false
-}
 
 // claims are those of a token that are looked at. METI's own begin with its
 // host, whatever the audience [A].
@@ -143,12 +38,6 @@ type claims struct {
 	ClientID  string `json:"azp"`
 	AccountID string `json:"https://api.meti.millpont.com/account_id"`
 	Role      string `json:"https://api.meti.millpont.com/role"`
-}
-
-// keys sign and verify.
-type keys struct {
-	signer jose.Signer
-	public jose.JSONWebKey
 }
 
 // processKey serves all emulators that were given no seed and no file: making
@@ -167,22 +56,23 @@ var processKey = sync.OnceValue(func() []byte {
 //go:embed seeded.der
 var seededKey []byte
 
-// keysOf makes keys of a private one, PKCS #1.
-func keysOf(der []byte) (k keys, err error) {
+// keyOf makes a key with a name of a private one, PKCS #1.
+func keyOf(der []byte) (key jose.JSONWebKey, err error) {
 	private, err := x509.ParsePKCS1PrivateKey(der)
 	if err != nil {
-		return k, err
+		return key, err
 	}
-	k.public = jose.JSONWebKey{Key: private.Public(), Algorithm: string(jose.RS256), Use: "sig"}
-	thumbprint, err := k.public.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return k, err
-	}
-	k.public.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
-	k.signer, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: k.public.KeyID}},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	return k, err
+	key = jose.JSONWebKey{Key: private, Algorithm: string(jose.RS256), Use: "sig"}
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
+	key.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
+	return key, err
+}
+
+// derive gives 32 bytes for one purpose.
+func derive(seed uint64, purpose string) []byte {
+	mac := hmac.New(sha256.New, binary.LittleEndian.AppendUint64(nil, seed))
+	mac.Write([]byte(purpose))
+	return mac.Sum(nil)
 }
 
 // TokenSpec is what a token is to be, where it differs from one that its client
@@ -198,25 +88,22 @@ type TokenSpec struct {
 // Token signs what is asked for: it is as genuine as one that was requested, and
 // counts for nothing.
 func (s *Server) Token(spec TokenSpec) (string, error) {
-	answer, err := s.grant(spec)
-	if err != nil {
-		return "", err
-	}
-	return answer["access_token"].(string), nil
+	token, err := s.grant(spec)
+	return token.AccessToken, err
 }
 
 // grant makes a token, and what Auth0 answers with it.
-func (s *Server) grant(spec TokenSpec) (map[string]any, error) {
-	account, ok := s.account(spec.ClientID)
-	if !ok {
-		return nil, fmt.Errorf("emulator: no account has the client id %q", spec.ClientID)
+func (s *Server) grant(spec TokenSpec) (gen.Token, error) {
+	account, known := s.account(cmp.Or(spec.ClientID, s.Accounts()[0].ClientID))
+	if !known {
+		return gen.Token{}, fmt.Errorf("emulator: no account has the client id %q", spec.ClientID)
 	}
 	if spec.Scopes == nil {
 		spec.Scopes = account.Scopes
 	}
-	now, lifetime := s.Now(), s.options.TokenLifetime
+	issued, lifetime := s.Now(), s.options.TokenLifetime
 	if spec.Expired {
-		lifetime = -time.Second
+		issued = issued.Add(-lifetime - time.Second)
 	}
 	s.mutex.Lock()
 	s.tokens++
@@ -226,7 +113,7 @@ func (s *Server) grant(spec TokenSpec) (map[string]any, error) {
 	const own = "https://api.meti.millpont.com/"
 	all := map[string]any{
 		"iss": s.URL + "/", "sub": account.ClientID + "@clients", "aud": cmp.Or(spec.Audience, s.options.Audience),
-		"iat": now.Add(lifetime - s.options.TokenLifetime).Unix(), "exp": now.Add(lifetime).Unix(), "jti": hex.EncodeToString(id[:16]),
+		"iat": issued.Unix(), "exp": issued.Add(lifetime).Unix(), "jti": hex.EncodeToString(id[:16]),
 		"azp": account.ClientID, "gty": "client-credentials", "scope": scope,
 		own + "account_id": account.AccountID, own + "role": account.Role,
 		own + "client_name": account.ClientName, own + "v1_client_id": account.V1ClientID,
@@ -234,144 +121,146 @@ func (s *Server) grant(spec TokenSpec) (map[string]any, error) {
 	maps.DeleteFunc(all, func(name string, value any) bool { return value == "" && strings.HasPrefix(name, own) })
 	maps.Copy(all, spec.Claims)
 	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
-	token, err := jwt.Signed(s.keys.signer).Claims(all).Serialize()
-	answer := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": max(0, int(lifetime/time.Second))}
-	if scope != "" {
-		answer["scope"] = scope
+	token := gen.Token{TokenType: "Bearer"}
+	if !spec.Expired {
+		token.ExpiresIn = int(lifetime / time.Second)
 	}
-	return answer, err
+	if scope != "" {
+		token.Scope = &scope
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: s.key}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err == nil {
+		token.AccessToken, err = jwt.Signed(signer).Claims(all).Serialize()
+	}
+	return token, err
 }
 
-// verify judges an Authorization header. Where it is not good, refused says why,
-// for the client to read; what it claims may be false then.
-func (s *Server) verify(header string) (c claims, refused string) {
-	if header == "" {
-		return c, "Missing Authorization header"
-	}
+// verify judges an Authorization header. The error is an answer; what the claims
+// of a token say may then be false.
+func (s *Server) verify(header string) (c claims, err error) {
 	scheme, text, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return c, "Authorization header must be: Bearer token"
-	}
-	token, err := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
-	if err != nil || token.UnsafeClaimsWithoutVerification(&c) != nil {
-		return c, "Malformed token"
-	}
+	token, malformed := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
+	var why string
 	switch {
-	case token.Claims(s.keys.public) != nil:
-		return c, "Invalid token signature"
+	case header == "":
+		why = "Missing Authorization header"
+	case !strings.EqualFold(scheme, "Bearer"):
+		why = "Authorization header must be: Bearer token"
+	case malformed != nil || token.UnsafeClaimsWithoutVerification(&c) != nil:
+		why = "Malformed token"
+	case token.Claims(s.key.Public()) != nil:
+		why = "Invalid token signature"
 	case c.Issuer != s.URL+"/":
-		return c, "Token has another issuer"
+		why = "Token has another issuer"
 	case !c.Audience.Contains(s.options.Audience):
-		return c, "Token has another audience"
+		why = "Token has another audience"
 	case c.Expiry == nil || !s.Now().Before(c.Expiry.Time()):
-		return c, "Token has expired"
+		why = "Token has expired"
+	default:
+		return c, nil
 	}
-	return c, ""
+	return c, refuse(http.StatusUnauthorized, why)
 }
 
 // RequestToken is Auth0's token endpoint for the client-credentials grant.
 func (sv *service) RequestToken(w http.ResponseWriter, r *http.Request) {
-	s := sv.server
 	w.Header().Set("Cache-Control", "no-store")
-	q, problem := readTokenRequest(r, exchangeOf(r).body)
-	account, known := s.account(q["client_id"])
-	given, right := sha256.Sum256([]byte(q["client_secret"])), sha256.Sum256([]byte(account.ClientSecret))
-	for _, refusal := range []struct {
-		when       bool
-		status     int
-		code, text string
-	}{
-		{problem != "", 400, "invalid_request", problem},
-		{q["grant_type"] == "", 400, "invalid_request", "Missing required parameter: grant_type"},
-		{q["grant_type"] != "client_credentials", 400, "unsupported_grant_type", "Unsupported grant type: " + q["grant_type"]},
-		{q["client_id"] == "", 400, "invalid_request", "Missing required parameter: client_id"},
-		{!known || subtle.ConstantTimeCompare(given[:], right[:]) != 1, 401, "access_denied", "Unauthorized"},
-		{q["audience"] == "", 403, "access_denied", "No audience parameter was provided, and no default audience has been configured"},
-		{q["audience"] != s.options.Audience, 403, "access_denied", fmt.Sprintf("Client is not authorized to access %q", q["audience"])},
-	} {
-		if refusal.when {
-			writeTokenError(w, refusal.status, refusal.code, refusal.text)
-			return
-		}
+	token, err := sv.server.exchangeSecret(r, w.Header())
+	sv.server.answer(w, r, token, err)
+}
+
+// exchangeSecret gives a token for the secret of a request.
+func (s *Server) exchangeSecret(r *http.Request, answered http.Header) (any, error) {
+	q, err := readTokenRequest(r, exchangeOf(r).body)
+	if err != nil {
+		return nil, err
 	}
-	if !s.takeFromQuota(w, account.ClientID) {
-		writeTokenError(w, http.StatusTooManyRequests, "too_many_requests", "Client quota has been used up")
-		return
+	account, known := s.account(q.Get("client_id"))
+	given, right := sha256.Sum256([]byte(q.Get("client_secret"))), sha256.Sum256([]byte(account.ClientSecret))
+	grant, audience := q.Get("grant_type"), q.Get("audience")
+	switch {
+	case grant == "":
+		return nil, refuseToken(http.StatusBadRequest, "invalid_request", "Missing required parameter: grant_type")
+	case grant != "client_credentials":
+		return nil, refuseToken(http.StatusBadRequest, "unsupported_grant_type", "Unsupported grant type: "+grant)
+	case q.Get("client_id") == "":
+		return nil, refuseToken(http.StatusBadRequest, "invalid_request", "Missing required parameter: client_id")
+	case !known || subtle.ConstantTimeCompare(given[:], right[:]) != 1:
+		return nil, refuseToken(http.StatusUnauthorized, "access_denied", "Unauthorized")
+	case audience == "":
+		return nil, refuseToken(http.StatusForbidden, "access_denied", "No audience parameter was provided, and no default audience has been configured")
+	case audience != s.options.Audience:
+		return nil, refuseToken(http.StatusForbidden, "access_denied", fmt.Sprintf("Client is not authorized to access %q", audience))
+	case !s.takeFromQuota(answered, account.ClientID):
+		return nil, refuseToken(http.StatusTooManyRequests, "too_many_requests", "Client quota has been used up")
 	}
 	granted := slices.Clone(account.Scopes)
-	if asked := strings.Fields(q["scope"]); len(asked) > 0 {
+	if asked := strings.Fields(q.Get("scope")); len(asked) > 0 {
 		granted = slices.DeleteFunc(granted, func(scope string) bool { return !slices.Contains(asked, scope) })
 	}
-	answer, err := s.grant(TokenSpec{ClientID: account.ClientID, Scopes: granted})
-	if err != nil {
-		sv.answer(w, r, nil, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, answer)
+	return s.grant(TokenSpec{ClientID: account.ClientID, Scopes: granted})
 }
 
 // readTokenRequest reads JSON or the form encoding, and HTTP Basic beside
-// either (golang.org/x/oauth2 tries it first). A problem says nothing of the
+// either (golang.org/x/oauth2 tries it first). Its errors say nothing of the
 // body, which has a secret in it.
-func readTokenRequest(r *http.Request, body []byte) (q map[string]string, problem string) {
-	q = make(map[string]string)
+func readTokenRequest(r *http.Request, body []byte) (q url.Values, err error) {
+	problem := ""
 	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
 	case "application/x-www-form-urlencoded":
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return q, "The body is not form encoded"
-		}
-		for name := range form {
-			q[name] = form.Get(name)
+		if q, err = url.ParseQuery(string(body)); err != nil {
+			problem = "The body is not form encoded"
 		}
 	case "application/json":
 		var all map[string]any
 		if json.Unmarshal(body, &all) != nil {
-			return q, "The body is not valid JSON"
+			problem = "The body is not valid JSON"
 		}
+		q = make(url.Values)
 		for name, value := range all {
-			q[name], _ = value.(string)
+			if text, is := value.(string); is {
+				q.Set(name, text)
+			}
 		}
 	default:
-		return q, "The body must be JSON or form encoded"
+		problem = "The body must be JSON or form encoded"
+	}
+	if problem != "" {
+		return nil, refuseToken(http.StatusBadRequest, "invalid_request", problem)
 	}
 	if id, secret, ok := r.BasicAuth(); ok {
 		for name, value := range map[string]string{"client_id": id, "client_secret": secret} {
-			q[name] = value
-			if text, err := url.QueryUnescape(value); err == nil { // RFC 6749, 2.3.1: they are form encoded before
-				q[name] = text
+			q.Set(name, value)
+			if plain, err := url.QueryUnescape(value); err == nil { // RFC 6749, 2.3.1: they are form encoded before
+				q.Set(name, plain)
 			}
 		}
 	}
-	return q, ""
+	return q, nil
 }
 
 // takeFromQuota counts one token and tells in headers what is left, as Auth0
 // does where an owner has set a quota; false when nothing was left.
-func (s *Server) takeFromQuota(w http.ResponseWriter, clientID string) bool {
+func (s *Server) takeFromQuota(answered http.Header, clientID string) bool {
 	quota := s.options.TokensPerHour
 	if quota <= 0 {
 		return true
 	}
 	now := s.Now()
 	reset := now.Truncate(time.Hour).Add(time.Hour)
-	s.mutex.Lock()
-	if !reset.Equal(s.quotaReset) {
-		s.quotaReset, s.taken = reset, make(map[string]int)
-	}
-	ok := s.taken[clientID] < quota
-	if ok {
-		s.taken[clientID]++
-	}
-	left := quota - s.taken[clientID]
-	s.mutex.Unlock()
 	wait := int(reset.Sub(now).Round(time.Second) / time.Second)
-	w.Header().Set("Auth0-Client-Quota-Limit", fmt.Sprintf("b=per_hour;q=%d;r=%d;t=%d", quota, left, wait))
-	if !ok {
-		rateLimit(w.Header(), quota, reset)
-		w.Header().Set("Retry-After", strconv.Itoa(wait))
+	defer s.lock()()
+	in := fmt.Sprint(clientID, reset)
+	left := quota - s.quotas[in]
+	if left > 0 {
+		s.quotas[in]++
 	}
-	return ok
+	answered.Set("Auth0-Client-Quota-Limit", fmt.Sprintf("b=per_hour;q=%d;r=%d;t=%d", quota, max(0, left-1), wait))
+	if left == 0 {
+		rateLimit(answered, quota, reset)
+		answered.Set("Retry-After", strconv.Itoa(wait))
+	}
+	return left > 0
 }
 
 // rateLimit sets the headers of Auth0's 429.
