@@ -110,10 +110,7 @@ func (c *call) broken(ctx context.Context, begun bool, err error) *Error {
 		e = c.fail(safehttp.Ended(ctx))
 	default:
 		e = c.fail(err)
-		advice, final := safehttp.Advice(err)
-		if safehttp.NoSuchHost(err) {
-			advice, final = "is "+c.client.Server()+" the METI API?", true
-		}
+		advice, final := safehttp.Advice(err, "is "+c.client.Server()+" the METI API?")
 		e.Hint, e.repeat = advice, !final
 	}
 	if e.unclear = begun; begun && (cause == nil || ours) {

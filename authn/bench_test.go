@@ -31,11 +31,6 @@ func benchSource(b *testing.B) *Source {
 	return s
 }
 
-// nothing is a transport that answers at once.
-var nothing = roundTrip(func(*http.Request) (*http.Response, error) { return noContent, nil })
-
-var noContent = &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}
-
 // BenchmarkCached is the cost of authenticating one request with a token at
 // hand, ours beside x/oauth2's and the reading of the clocks that all of them
 // need, alone and from 8 goroutines.
@@ -43,8 +38,6 @@ func BenchmarkCached(b *testing.B) {
 	ctx := context.Background()
 	s := benchSource(b)
 	reuse := oauth2.ReuseTokenSource(&oauth2.Token{AccessToken: numbered(1), Expiry: time.Now().Add(24 * time.Hour)}, nil)
-	ours := s.Transport(nothing)
-	theirs := &oauth2.Transport{Source: reuse, Base: nothing}
 	request := func() *http.Request {
 		r, err := http.NewRequestWithContext(ctx, "GET", "https://api.example/sources?limit=100", nil)
 		if err != nil {
@@ -62,8 +55,6 @@ func BenchmarkCached(b *testing.B) {
 		{"Edit", func(r *http.Request) error { return s.Edit(ctx, r) }},
 		{"Token", func(*http.Request) error { _, err := s.Token(); return err }},
 		{"oauth2.ReuseTokenSource", func(*http.Request) error { _, err := reuse.Token(); return err }},
-		{"Transport", func(r *http.Request) error { _, err := ours.RoundTrip(r); return err }},
-		{"oauth2.Transport", func(r *http.Request) error { _, err := theirs.RoundTrip(r); return err }},
 	} {
 		b.Run(bb.name+"/alone", func(b *testing.B) {
 			b.ReportAllocs()

@@ -1,12 +1,13 @@
 package authn
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // claimPrefix stands before METI's own claims [A].
@@ -34,73 +35,51 @@ type UnverifiedClaims struct {
 // token that is no JWT gives [ErrOpaqueToken].
 func ParseUnverifiedClaims(token string) (UnverifiedClaims, error) {
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 || decodePart(parts[0]) == nil {
+	if len(parts) != 3 || decodePart(parts[0]) == nil || decodePart(parts[1]) == nil {
 		return UnverifiedClaims{}, ErrOpaqueToken
 	}
 	claims := decodePart(parts[1])
-	if claims == nil {
-		return UnverifiedClaims{}, ErrOpaqueToken
-	}
 	return UnverifiedClaims{
-		AccountID:   claimText(claims[claimPrefix+"account_id"]),
-		Role:        claimText(claims[claimPrefix+"role"]),
-		ClientName:  claimText(claims[claimPrefix+"client_name"]),
-		V1ClientID:  claimText(claims[claimPrefix+"v1_client_id"]),
-		Issuer:      claimText(claims["iss"]),
-		Subject:     claimText(claims["sub"]),
-		Audience:    claimList(claims["aud"]),
-		Scopes:      claimList(claims["scope"]),
-		Permissions: claimList(claims["permissions"]),
-		IssuedAt:    claimTime(claims["iat"]),
-		ExpiresAt:   claimTime(claims["exp"]),
+		AccountID:   safehttp.Text(claims[claimPrefix+"account_id"]),
+		Role:        safehttp.Text(claims[claimPrefix+"role"]),
+		ClientName:  safehttp.Text(claims[claimPrefix+"client_name"]),
+		V1ClientID:  safehttp.Text(claims[claimPrefix+"v1_client_id"]),
+		Issuer:      safehttp.Text(claims["iss"]),
+		Subject:     safehttp.Text(claims["sub"]),
+		Audience:    list(claims["aud"]),
+		Scopes:      list(claims["scope"]),
+		Permissions: list(claims["permissions"]),
+		IssuedAt:    numericDate(claims["iat"]),
+		ExpiresAt:   numericDate(claims["exp"]),
 	}, nil
 }
 
 // decodePart reads one base64url part of a JWT; nil if it is no object.
-func decodePart(part string) map[string]json.RawMessage {
+func decodePart(part string) map[string]any {
 	raw, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
-	return members(raw)
+	object, _ := safehttp.JSON(raw).(map[string]any)
+	return object
 }
 
-// members reads a JSON object; nil if it is none.
-func members(raw []byte) map[string]json.RawMessage {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
-		return nil
-	}
-	return m
-}
-
-// claimText reads a string, and takes a number or a boolean as it is written.
-func claimText(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
-	}
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' {
-		return ""
-	}
-	return string(raw)
-}
-
-// claimList reads an array of strings or a string with spaces in it.
-func claimList(raw json.RawMessage) []string {
-	var list []string
-	var text string
-	switch {
-	case json.Unmarshal(raw, &list) == nil:
-		return list
-	case json.Unmarshal(raw, &text) == nil:
-		return strings.Fields(text)
+// list is an array of strings, or a string with spaces in it; nil if it is neither.
+func list(value any) []string {
+	switch value := value.(type) {
+	case string:
+		return strings.Fields(value)
+	case []any:
+		texts := make([]string, len(value))
+		for i := range value {
+			texts[i] = safehttp.Text(value[i])
+		}
+		return texts
 	}
 	return nil
 }
 
-// claimTime reads a NumericDate (RFC 7519, seconds since 1970).
-func claimTime(raw json.RawMessage) time.Time {
-	var seconds float64
-	if json.Unmarshal(raw, &seconds) != nil || seconds == 0 || math.Abs(seconds) > 1e11 {
+// numericDate reads seconds since 1970 (RFC 7519).
+func numericDate(value any) time.Time {
+	seconds, err := strconv.ParseFloat(safehttp.Text(value), 64)
+	if err != nil || seconds == 0 || math.IsNaN(seconds) || math.Abs(seconds) > 1e11 {
 		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0).UTC()

@@ -9,21 +9,18 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// METI's own server and audience [A].
+// METI's own server and audience, and where Auth0 answers token requests [A].
 const (
 	DefaultBaseURL  = "https://api.meti.millpont.com"
 	DefaultAudience = "https://api.meti.millpont.com"
+	tokenPath       = "/oauth/token"
 )
-
-// tokenPath is where Auth0 answers token requests [A].
-const tokenPath = "/oauth/token"
 
 // Config says which tokens a [Source] gets, and from where. Domain, ClientID
 // and ClientSecret are required; white space around them is taken off.
@@ -40,8 +37,7 @@ type Config struct {
 	// Scopes to ask for. Nil means METI's three: read:sources, write:sources
 	// and delete:sources. Empty but not nil asks for what Auth0 grants unasked.
 	Scopes []string
-	// BaseURL is the API that the tokens are for, DefaultBaseURL when empty:
-	// [Source.Transport] sends them there alone.
+	// BaseURL is the API that the tokens are for, DefaultBaseURL when empty.
 	BaseURL string
 
 	// Lazy is for short-lived programs: the call that renews a token waits for
@@ -81,15 +77,28 @@ type Store interface {
 	Lock(ctx context.Context, key string) (unlock func(), err error)
 }
 
-// ConfigError says what is wrong with a [Config], or with the environment that
-// it is read from. It never repeats the value.
-type ConfigError struct {
-	Name    string // of the environment variable, or of the field, as in Config.Domain
-	Problem string // what is wrong
+// Secret is a client secret that does not print: fmt with any verb, slog and
+// encoding/json all show "[redacted]". Convert it with string(s) to read it.
+//
+// fmt cannot call methods on an unexported field of somebody else's struct:
+// keep a Secret in an exported field, or behind a pointer, when the struct
+// around it is ever printed.
+type Secret string
+
+// String returns "[redacted]", or nothing for an empty secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return safehttp.Redacted
 }
 
-// Error names what is wrong, and the problem.
-func (e *ConfigError) Error() string { return "authn: " + e.Name + " " + e.Problem }
+// Format writes what [Secret.String] returns, whatever the verb: %x and %q
+// would otherwise show the text.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalText writes what [Secret.String] returns, for encoding/json and slog.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // FromEnv reads a Config from the environment:
 //
@@ -120,16 +129,17 @@ func FromEnv() (Config, error) {
 	c.ClientID = read("ClientID", "METI_CLIENT_ID", "CLIENT_ID")
 	file := read("ClientSecret", "METI_CLIENT_SECRET_FILE")
 	c.ClientSecret = Secret(read("ClientSecret", "METI_CLIENT_SECRET", "METI_CLIENT_SECRET_FILE", "CLIENT_SECRET"))
-	if file != "" && c.variables["ClientSecret"] == "METI_CLIENT_SECRET" {
-		return Config{}, c.wrong("ClientSecret", "is set beside METI_CLIENT_SECRET_FILE: unset one of them")
-	}
-	if file != "" {
-		var err error
+	var err error
+	switch {
+	case file == "":
+	case c.variables["ClientSecret"] == "METI_CLIENT_SECRET":
+		err = errors.New("is set beside METI_CLIENT_SECRET_FILE: unset one of them")
+	default:
 		if c.ClientSecret, err = readSecret(file); err != nil {
-			return Config{}, c.wrong("ClientSecret", "cannot be used: "+err.Error())
+			err = fmt.Errorf("cannot be used: %w", err)
 		}
 	}
-	if err := c.complete(); err != nil {
+	if err = cmp.Or(c.wrong("ClientSecret", err), c.complete()); err != nil {
 		return Config{}, err
 	}
 	return c, nil
@@ -137,63 +147,52 @@ func FromEnv() (Config, error) {
 
 // readSecret reads a file that holds a secret and nothing else.
 func readSecret(name string) (Secret, error) {
-	const most = 64 << 10
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, most+1))
-	text := trim(string(raw))
-	switch {
-	case err != nil:
-	case len(raw) > most:
-		err = fmt.Errorf("%s is larger than %d bytes", name, most)
-	case text == "":
-		err = errors.New(name + " is empty")
-	case strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff"):
-		err = errors.New(name + " is written in UTF-16: save it as UTF-8")
-	}
-	return Secret(text), err
+	raw, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	return Secret(raw), err
 }
 
-// trim takes off white space, and the byte order mark that editors on Windows
-// write.
-func trim(text string) string {
-	return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff"))
+// ConfigError says what is wrong with a [Config], or with the environment that
+// it is read from. It never repeats the value.
+type ConfigError struct {
+	Name    string // of the environment variable, or of the field, as in Config.Domain
+	Problem string // what is wrong
+}
+
+// Error names what is wrong, and the problem.
+func (e *ConfigError) Error() string { return "authn: " + e.Name + " " + e.Problem }
+
+// name is what the user calls a field: the variable that he set it by, or that
+// would set it, where the environment was read.
+func (c *Config) name(field string) string { return cmp.Or(c.variables[field], "Config."+field) }
+
+// wrong is a [ConfigError], nil where there is no problem.
+func (c *Config) wrong(field string, problem error) error {
+	if problem == nil {
+		return nil
+	}
+	return &ConfigError{c.name(field), problem.Error()}
 }
 
 // complete trims and fills in c, and says all that is wrong with it.
 func (c *Config) complete() error {
-	var errs []error
-	wrong := func(field, problem string) { errs = append(errs, c.wrong(field, problem)) }
-	domain, err := parseDomain(c.Domain)
-	if err != nil {
-		wrong("Domain", err.Error())
-	}
-	c.Domain, c.ClientID, c.ClientSecret = domain, trim(c.ClientID), Secret(trim(string(c.ClientSecret)))
-	for _, field := range [][2]string{{"ClientID", c.ClientID}, {"ClientSecret", string(c.ClientSecret)}} {
-		if name, text := field[0], field[1]; text == "" {
-			wrong(name, "is missing")
-		} else if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			wrong(name, "has a control character inside, such as a line break: was more pasted than one line?")
-		}
-	}
+	var domain, id, secret error
+	c.Domain, domain = parseDomain(c.Domain)
+	c.ClientID, id = parseLine(c.ClientID)
+	c.ClientSecret, secret = parseLine(c.ClientSecret)
 	// Trailing slashes are kept: to Auth0 that is another audience.
 	c.Audience = cmp.Or(strings.TrimSpace(c.Audience), DefaultAudience)
 	if c.Scopes == nil { // METI's three [A]
 		c.Scopes = []string{"read:sources", "write:sources", "delete:sources"}
 	}
-	c.Scopes = slices.Clone(c.Scopes)
-	for _, scope := range c.Scopes {
-		if !headerSafe(scope) || strings.ContainsAny(scope, `"\`) {
-			wrong("Scopes", fmt.Sprintf("has an impossible scope %q: one scope an element, without spaces", scope))
-		}
-	}
-	if base, err := safehttp.Base(cmp.Or(strings.TrimSpace(c.BaseURL), DefaultBaseURL)); err != nil {
-		wrong("BaseURL", err.Error())
-	} else {
-		c.BaseURL = base.String()
+	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
+	u, base := safehttp.Base(cmp.Or(strings.TrimSpace(c.BaseURL), DefaultBaseURL))
+	if base == nil {
+		c.BaseURL = u.String()
 	}
 	if c.Transport == nil {
 		c.Transport = safehttp.Transport()
@@ -201,20 +200,30 @@ func (c *Config) complete() error {
 	if c.Warn == nil {
 		c.Warn = func(err error) { slog.Warn(err.Error()) }
 	}
-	return errors.Join(errs...)
+	return errors.Join(c.wrong("Domain", domain), c.wrong("ClientID", id), c.wrong("ClientSecret", secret), c.wrong("BaseURL", base))
+}
+
+// parseLine reads a client ID or a secret as people paste it.
+func parseLine[T ~string](text T) (T, error) {
+	line := trim(string(text))
+	switch {
+	case line == "":
+		return "", errors.New("is missing or empty")
+	case strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", errors.New("has a control character inside: it should be one line, and a file in UTF-8")
+	}
+	return T(line), nil
 }
 
 // parseDomain reads an Auth0 domain as people paste it (a host, or a URL with
 // or without the path of the token endpoint) and returns its origin.
 func parseDomain(text string) (string, error) {
 	text = trim(strings.Trim(trim(text), `"'<>`))
-	switch {
-	case text == "":
-		return "", errors.New("is missing")
-	case strings.HasPrefix(text, "//"):
-		text = "https:" + text
-	case !strings.Contains(text, "://"):
-		text = "https://" + text
+	if text == "" {
+		return "", errors.New("is missing or empty")
+	}
+	if !strings.Contains(text, "://") {
+		text = "https://" + strings.TrimPrefix(text, "//")
 	}
 	u, err := safehttp.Base(text)
 	if err != nil {
@@ -226,10 +235,8 @@ func parseDomain(text string) (string, error) {
 	return safehttp.Origin(u), nil
 }
 
-// name is what the user calls a field: the variable that he set it by, or that
-// would set it, where the environment was read.
-func (c *Config) name(field string) string { return cmp.Or(c.variables[field], "Config."+field) }
-
-func (c *Config) wrong(field, problem string) *ConfigError {
-	return &ConfigError{c.name(field), problem}
+// trim takes off white space, and the byte order mark that editors on Windows
+// write.
+func trim(text string) string {
+	return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff"))
 }

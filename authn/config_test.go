@@ -100,8 +100,8 @@ func FuzzDomain(f *testing.F) {
 }
 
 func TestNewSaysAllThatIsWrong(t *testing.T) {
-	_, err := New(Config{Scopes: []string{"read:sources write:sources"}})
-	for _, want := range []string{"Config.Domain is missing", "Config.ClientID", "Config.ClientSecret", "read:sources write:sources"} {
+	_, err := New(Config{BaseURL: "http://api.example"})
+	for _, want := range []string{"Config.Domain is missing", "Config.ClientID", "Config.ClientSecret", "Config.BaseURL is plain http"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named: %v", want, err)
 		}
@@ -117,5 +117,28 @@ func TestNewSaysAllThatIsWrong(t *testing.T) {
 	s, err := New(Config{Domain: "a.example", ClientID: " i ", ClientSecret: "\ts\n"})
 	if err != nil || s.String() != "tokens from https://a.example for https://api.meti.millpont.com" {
 		t.Error(s, err)
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	for base, want := range map[string]string{
+		"":                                      DefaultBaseURL,
+		"https://api.meti.millpont.com":         "https://api.meti.millpont.com",
+		"https://api.meti.millpont.com/sandbox": "https://api.meti.millpont.com/sandbox",
+		" HTTPS://API.meti.millpont.com:443/":   "https://api.meti.millpont.com",
+		"http://127.0.0.1:8080":                 "http://127.0.0.1:8080",
+		"http://api.meti.millpont.com":          "",
+		"https://me:pw@api.meti.millpont.com":   "",
+		"api.meti.millpont.com":                 "",
+		"ftp://api.meti.millpont.com":           "",
+		"https://a b/":                          "",
+	} {
+		s, err := New(Config{Domain: "a.example", ClientID: "i", ClientSecret: "s", BaseURL: base})
+		if (err == nil) != (want != "") || err == nil && s.BaseURL() != want {
+			t.Errorf("%q: %v, %v", base, s, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "pw") {
+			t.Error(err)
+		}
 	}
 }

@@ -21,7 +21,7 @@ func TestFromEnv(t *testing.T) {
 		return path
 	}
 	bom, wide := write("bom", "\ufefffrom-file\r\n"), write("wide", "\xff\xfes\x00")
-	file, empty, large := write("secret", "\n from-file \r\n"), write("empty", " \n"), write("large", strings.Repeat("x", 1<<20))
+	file, empty, large := write("secret", "\n from-file \r\n"), write("empty", " \n"), write("large", strings.Repeat("x\n", 1<<20))
 	type env = map[string]string
 	for _, tt := range []struct {
 		name   string
@@ -41,7 +41,7 @@ func TestFromEnv(t *testing.T) {
 			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "from-file"}, nil},
 		{"file with a byte order mark", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": bom},
 			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "from-file"}, nil},
-		{"file in UTF-16", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": wide}, Config{}, []string{"METI_CLIENT_SECRET_FILE", "save it as UTF-8"}},
+		{"file in UTF-16", env{"AUTH0_DOMAIN": "a.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": wide}, Config{}, []string{"METI_CLIENT_SECRET_FILE", "a file in UTF-8"}},
 		{"base URL", env{"AUTH0_DOMAIN": "a.example", "METI_BASE_URL": " http://127.0.0.1:8484/ ", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET": "s"},
 			Config{Domain: "https://a.example", Audience: DefaultAudience, ClientID: "i", ClientSecret: "s", BaseURL: "http://127.0.0.1:8484"}, nil},
 		{"base URL that would show the token", env{"AUTH0_DOMAIN": "a.example", "METI_BASE_URL": "http://api.example", "METI_CLIENT_ID": "i", "METI_CLIENT_SECRET": "s"}, Config{}, []string{"METI_BASE_URL is plain http"}},
@@ -54,8 +54,8 @@ func TestFromEnv(t *testing.T) {
 		{"two secrets", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET": "hunter2", "METI_CLIENT_SECRET_FILE": file}, Config{}, []string{"METI_CLIENT_SECRET_FILE"}},
 		{"no file", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": dir + "/none"}, Config{}, []string{"METI_CLIENT_SECRET_FILE", dir + "/none"}},
 		{"a folder", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": dir}, Config{}, []string{"METI_CLIENT_SECRET_FILE"}},
-		{"empty file", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": empty}, Config{}, []string{"empty is empty"}},
-		{"large file", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": large}, Config{}, []string{"larger than 65536 bytes"}},
+		{"empty file", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": empty}, Config{}, []string{"METI_CLIENT_SECRET_FILE is missing or empty"}},
+		{"large file", env{"AUTH0_DOMAIN": "a.example", "CLIENT_ID": "i", "METI_CLIENT_SECRET_FILE": large}, Config{}, []string{"METI_CLIENT_SECRET_FILE", "one line"}},
 		{"plain http", env{"AUTH0_DOMAIN": "http://a.example", "CLIENT_ID": "i", "CLIENT_SECRET": "hunter2"}, Config{}, []string{"AUTH0_DOMAIN", "plain http"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -36,9 +35,8 @@ type FetchError struct {
 type class int
 
 const (
-	gaveUp    class = iota // the caller did, not the fetch
+	permanent class = iota // something has to be changed first, or the caller gave up
 	temporary              // the same request may succeed later
-	permanent              // something has to be changed first
 	refused                // permanent, and it was Auth0 that said so
 )
 
@@ -52,23 +50,27 @@ func (e *FetchError) Refused() bool { return e.class == refused }
 
 // Error says what happened and what to do.
 func (e *FetchError) Error() string {
-	parts := []string{"authn: no token from " + e.Domain, e.Code, e.Description}
+	text := "authn: no token from " + e.Domain
+	add := func(before, part string) {
+		if part != "" {
+			text += before + part
+		}
+	}
 	if e.Status != 0 {
-		parts[0] += ": " + strings.TrimSpace(strconv.Itoa(e.Status)+" "+http.StatusText(e.Status))
+		add(": ", strings.TrimSpace(fmt.Sprint(e.Status, " ", http.StatusText(e.Status))))
 	}
+	add(": ", e.Code)
+	add(": ", e.Description)
 	if e.Err != nil {
-		parts = append(parts, e.Err.Error())
+		add(": ", e.Err.Error())
 	}
-	text := strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ": ")
 	if e.RetryAfter > 0 {
-		text += "; asked to wait " + e.RetryAfter.Round(time.Second).String()
+		add("; asked to wait ", e.RetryAfter.Round(time.Second).String())
 	}
 	if e.Attempts > 1 {
-		text += fmt.Sprintf(" (%d attempts)", e.Attempts)
+		add(" ", fmt.Sprintf("(%d attempts)", e.Attempts))
 	}
-	if e.Hint != "" {
-		text += "; " + e.Hint
-	}
+	add("; ", e.Hint)
 	return text
 }
 

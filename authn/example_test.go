@@ -50,7 +50,9 @@ func Example() {
 	// DeleteSource needs the scope delete:sources, the token has read:sources: ask your Auth0 administrator for delete:sources
 }
 
-// A Source is an oauth2.TokenSource for whatever takes one.
+// A Source is an oauth2.TokenSource for whatever takes one, such as x/oauth2's
+// Transport. That one adds the token to every request: use the client for METI
+// alone, and let it follow no redirect.
 func ExampleSource_Token() {
 	defer emulate().Close()
 	config, err := authn.FromEnv()
@@ -62,13 +64,17 @@ func ExampleSource_Token() {
 		log.Fatal(err)
 	}
 
-	var source oauth2.TokenSource = tokens
-	token, err := source.Token()
+	client := &http.Client{
+		Transport:     &oauth2.Transport{Source: tokens},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	answer, err := client.Get(config.BaseURL + "/sources")
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(token.Type(), token.Valid())
-	// Output: Bearer true
+	defer answer.Body.Close()
+	fmt.Println(answer.Status)
+	// Output: 200 OK
 }
 
 // Edit authenticates one request. It is the request editor that generated
@@ -99,35 +105,6 @@ func ExampleSource_Edit() {
 	defer answer.Body.Close()
 	fmt.Println(answer.Status)
 	// Output: 200 OK
-}
-
-// Transport authenticates whatever goes through an http.Client to METI, and
-// nothing that goes elsewhere, and replaces a token that METI refuses.
-func ExampleSource_Transport() {
-	defer emulate().Close()
-	config, err := authn.FromEnv()
-	if err != nil {
-		log.Fatal(err)
-	}
-	tokens, err := authn.New(config)
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	client := &http.Client{Transport: tokens.Transport(nil)}
-	answer, err := client.Get(config.BaseURL + "/sources")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer answer.Body.Close()
-	fmt.Println(answer.Status)
-
-	if _, err := client.Get("https://elsewhere.example/"); err != nil {
-		fmt.Println("nothing is sent elsewhere")
-	}
-	// Output:
-	// 200 OK
-	// nothing is sent elsewhere
 }
 
 // What kept a token away: whether it is worth another try, and what to do.

@@ -12,31 +12,30 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
 const (
-	// fetchCap is the longest that one fetch takes, repeats and waits included.
-	fetchCap = 30 * time.Second
-	// requestCap is how long one token request may take: a server that hangs
-	// must not use up the whole fetch.
-	requestCap = 10 * time.Second
-	// maxAnswer is the most that is read of an answer, in bytes.
-	maxAnswer = 1 << 20
-	// unknownLife is how long a token is used that says nothing of its end:
-	// METI's page has an hour [A]. If it ends earlier, a 401 tells.
-	unknownLife = time.Hour
+	fetchCap    = 30 * time.Second // of one fetch, repeats and waits included
+	requestCap  = 10 * time.Second // of one request, for a server that hangs must not use up the fetch
+	maxAnswer   = 1 << 20          // bytes that are read of an answer
+	unknownLife = time.Hour        // of a token that says nothing of its end [A]; if it ends earlier, a 401 tells
 )
 
 // fetch asks Auth0, and again after temporary failures, unless the old token
 // is still valid: then a later call does.
-func (s *Source) fetch(f *fetch) (*Grant, *FetchError) {
+func (s *Source) fetch() (*Grant, *FetchError) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchCap)
 	defer cancel()
+	defer s.attempt.Store(nil)
 	deadline, _ := ctx.Deadline()
 	for attempt := 1; ; attempt++ {
 		g, failure := s.request(ctx)
@@ -45,18 +44,17 @@ func (s *Source) fetch(f *fetch) (*Grant, *FetchError) {
 		}
 		failure.Attempts = attempt
 		wait := failure.RetryAfter
-		switch {
-		case wait > 0:
-		case failure.Status == http.StatusTooManyRequests: // and no reset named: be slow
-			wait = 5 * time.Second << (attempt - 1)
-		default:
-			wait = min(8*time.Second, 500*time.Millisecond<<(attempt-1))
+		if wait == 0 {
+			wait = 500 * time.Millisecond << (attempt - 1)
+			if failure.Status == http.StatusTooManyRequests {
+				wait *= 10
+			}
 			wait -= rand.N(wait / 2)
 		}
-		if !failure.Temporary() || s.valid(f.old) || wait >= time.Until(deadline) {
+		if !failure.Temporary() || s.valid(s.current.Load()) || wait >= time.Until(deadline) {
 			return nil, failure
 		}
-		f.last.Store(failure)
+		s.attempt.Store(failure)
 		time.Sleep(wait)
 	}
 }
@@ -72,12 +70,12 @@ func (s *Source) request(ctx context.Context) (*Grant, *FetchError) {
 	if len(s.config.Scopes) > 0 {
 		body["scope"] = strings.Join(s.config.Scopes, " ")
 	}
-	text, _ := json.Marshal(body) // strings can always be written
+	sent, _ := json.Marshal(body) // strings can always be written
 	ctx, cancel := context.WithTimeout(ctx, requestCap)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.config.Domain+tokenPath, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.config.Domain+tokenPath, bytes.NewReader(sent))
 	if err != nil {
-		return nil, s.failure(permanent, err, "")
+		return nil, s.unanswered(err)
 	}
 	req.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}, "User-Agent": {"meti-go"}}
 	start := s.now()
@@ -87,113 +85,85 @@ func (s *Source) request(ctx context.Context) (*Grant, *FetchError) {
 		return nil, s.unanswered(err)
 	}
 	defer resp.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	quota, wait := readQuota(resp.Header, resp.StatusCode, time.Now())
-	s.quota.Store(&quota)
-	var e *entry
-	var failed *FetchError
-	switch {
-	case safehttp.Redirects(resp.StatusCode):
-		failed = s.failure(permanent, redirectError(req, resp, s.secrets()), s.wrongDomain())
-	case err != nil:
-		failed = s.failure(temporary, err, "")
-	case len(text) > maxAnswer:
-		failed = s.failure(permanent, fmt.Errorf("the answer has more than %d bytes", maxAnswer), s.wrongDomain())
-	default:
-		e, failed = s.read(resp, text)
+	e, failure := s.judge(req, resp)
+	if failure != nil {
+		return nil, failure
 	}
-	if failed != nil {
-		if failed.Status = resp.StatusCode; failed.Temporary() {
-			failed.RetryAfter = wait
-		}
-		return nil, failed
-	}
-	e.Obtained = start
+	e.Expiry = start.Add(e.life())
 	return newGrant(*e, s.now()), nil
 }
 
 // unanswered sorts a request that got no answer.
 func (s *Source) unanswered(err error) *FetchError {
-	hint, final := safehttp.Advice(err)
-	switch {
-	case safehttp.NoSuchHost(err):
-		hint = s.wrongDomain()
-	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("no answer within %s", requestCap) // not the caller's deadline
+	hint, final := safehttp.Advice(err, s.wrongDomain())
+	if errors.Is(err, context.DeadlineExceeded) { // not the caller's
+		err = fmt.Errorf("no answer within %s", requestCap)
 	}
-	e := s.failure(temporary, err, hint)
+	e := &FetchError{Domain: s.config.Domain, Hint: hint, Err: s.secrets().Clean(err), class: temporary}
 	if final {
 		e.class = permanent
 	}
 	return e
 }
 
-// read takes the token from an answer, or says why there is none.
-func (s *Source) read(resp *http.Response, text []byte) (*entry, *FetchError) {
-	a, status := members(text), resp.StatusCode
-	var token string
-	_ = json.Unmarshal(a["access_token"], &token)
-	secrets := s.secrets()
-	secrets.Add(token)
-	line := func(text string, size int) string { return safehttp.Line(secrets.Redact(text), size) }
-	code, kind := claimText(a["error"]), line(claimText(a["token_type"]), 60)
-	// What the answer says of a failure.
-	e := s.failure(temporary, nil, "")
-	e.Code, e.Description = line(code, 60), line(cmp.Or(claimText(a["error_description"]), claimText(a["message"])), 300)
-	if a == nil && (len(text) > 0 || status < 300) {
-		kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-		e.Err = fmt.Errorf("the answer is %s, not JSON: a proxy or another server speaks here", line(cmp.Or(kind, "of no stated type"), 60))
+// judge takes the token from an answer, or says why there is none.
+func (s *Source) judge(req *http.Request, resp *http.Response) (*entry, *FetchError) {
+	status, wrongDomain := resp.StatusCode, s.wrongDomain()
+	now := time.Now()
+	quota, wait := readQuota(resp.Header, status, now)
+	answer, broken := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	said, _ := safehttp.JSON(answer).(map[string]any)
+	token, _ := said["access_token"].(string)
+	code, kind := safehttp.Text(said["error"]), safehttp.Text(said["token_type"])
+	secrets := s.secrets(token)
+	e := &FetchError{
+		Domain: s.config.Domain, Status: status, Code: secrets.Line(code, 60),
+		Description: secrets.Line(cmp.Or(safehttp.Text(said["error_description"]), safehttp.Text(said["message"])), 300),
 	}
-	says := func(c class, hint string) (*entry, *FetchError) {
-		e.class, e.Hint = c, hint
+	var foreign error
+	if said == nil && (len(answer) > 0 || status < 300) {
+		contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+		foreign = fmt.Errorf("the answer is %s, not JSON: a proxy or another server speaks here", cmp.Or(contentType, "of no stated type"))
+	}
+	is := func(statuses ...int) bool { return slices.Contains(statuses, status) }
+	for _, rule := range []struct {
+		applies bool
+		class   class
+		hint    string
+		err     error
+	}{
+		{safehttp.Redirects(status), permanent, wrongDomain, &RedirectError{req.Method, status, s.config.Domain,
+			safehttp.RedirectTarget(req.URL, resp.Header.Get("Location"), secrets)}},
+		{broken != nil, temporary, "", broken},
+		{len(answer) > maxAnswer, permanent, wrongDomain, fmt.Errorf("the answer has more than %d bytes", maxAnswer)},
+		{is(407), permanent, safehttp.ProxyAdvice, foreign},
+		{is(408, 425, 429) || status >= 500, temporary, "", foreign},
+		{is(404, 405, 410), permanent, "there is no token endpoint: " + wrongDomain, foreign},
+		{said == nil, temporary, "", foreign},
+		{slices.Contains([]string{"temporarily_unavailable", "server_error", "slow_down"}, code), temporary, "", nil},
+		{code != "" || !is(200, 201), refused, s.advice(e), nil},
+		{token == "", permanent, wrongDomain, errors.New("the answer has no access_token")},
+		{kind != "" && !strings.EqualFold(kind, "Bearer"), permanent, "", fmt.Errorf("the answer has a token of type %q, not Bearer", kind)},
+		{!headerSafe(token), permanent, "", errors.New("the answer has an access_token that cannot stand in a header")},
+	} {
+		if !rule.applies {
+			continue
+		}
+		if e.class, e.Hint, e.Err = rule.class, rule.hint, secrets.Clean(rule.err); e.Temporary() {
+			e.RetryAfter = wait
+		}
 		return nil, e
 	}
-	switch {
-	case status == http.StatusProxyAuthRequired:
-		return says(permanent, safehttp.ProxyAdvice)
-	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly,
-		code == "temporarily_unavailable", code == "server_error", code == "slow_down":
-		return says(temporary, "")
-	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusGone:
-		return says(permanent, "there is no token endpoint: "+s.wrongDomain())
-	case a == nil:
-		return says(temporary, "")
-	case status != http.StatusOK && status != http.StatusCreated, code != "":
-		return says(refused, s.advice(e, status))
-	case token == "":
-		return nil, s.failure(permanent, errors.New("the answer has no access_token"), s.wrongDomain())
-	case kind != "" && !strings.EqualFold(kind, "Bearer"):
-		return nil, s.failure(permanent, fmt.Errorf("the answer has a token of type %q, not Bearer", kind), "")
-	case !headerSafe(token):
-		return nil, s.failure(permanent, errors.New("the answer has an access_token that cannot stand in a header"), "")
-	}
-	scopes := claimList(a["scope"])
-	named := scopes != nil
+	scopes, named := list(said["scope"]), said["scope"] != nil
 	if !named {
 		scopes = s.config.Scopes
 	}
-	life := lifetime(a["expires_in"], token, safehttp.ServerTime(resp.Header, time.Now()))
-	return &entry{AccessToken: token, Scopes: scopes, Named: named, Life: int64(life / time.Second)}, nil
+	life := lifetime(safehttp.Text(said["expires_in"]), token, safehttp.ServerTime(resp.Header, now))
+	return &entry{oauth2.Token{AccessToken: token, TokenType: "Bearer", ExpiresIn: life}, scopes, named, quota}, nil
 }
-
-// lifetime is how long a token lives: expires_in (a number, or a number in a
-// string), or until the token's own exp where that is missing. now is the
-// server's.
-func lifetime(expiresIn json.RawMessage, token string, now time.Time) time.Duration {
-	n, err := strconv.ParseFloat(strings.TrimSpace(claimText(expiresIn)), 64)
-	if (err == nil || errors.Is(err, strconv.ErrRange)) && !math.IsNaN(n) {
-		return safehttp.Seconds(int64(max(0, min(n, safehttp.MaxWait.Seconds()))))
-	}
-	if claims, err := ParseUnverifiedClaims(token); err == nil && !claims.ExpiresAt.IsZero() {
-		return min(max(0, claims.ExpiresAt.Sub(now)), safehttp.MaxWait)
-	}
-	return unknownLife
-}
-
-func (s *Source) wrongDomain() string { return "wrong domain? check " + s.config.name("Domain") }
 
 // advice says what to do about a refusal. The descriptions are Auth0's.
-func (s *Source) advice(e *FetchError, status int) string {
+func (s *Source) advice(e *FetchError) string {
 	about, name := strings.ToLower(e.Description), s.config.name
 	switch {
 	case strings.Contains(about, "service not") || strings.Contains(about, "audience"):
@@ -202,16 +172,56 @@ func (s *Source) advice(e *FetchError, status int) string {
 		return "ask your Auth0 administrator for the scopes"
 	case strings.Contains(about, "not authorized"):
 		return "ask your Auth0 administrator to authorize this client for the audience"
-	case e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == "access_denied" || status == http.StatusUnauthorized:
+	case slices.Contains([]string{"invalid_client", "unauthorized_client", "access_denied"}, e.Code) || e.Status == http.StatusUnauthorized:
 		return "check " + name("ClientID") + " and " + name("ClientSecret") + ", and " + name("Domain") + " (wrong domain?)"
 	}
 	return ""
 }
 
-// redirectError describes the redirect that resp answers req with.
-func redirectError(req *http.Request, resp *http.Response, secrets safehttp.Secrets) *RedirectError {
-	return &RedirectError{
-		Method: req.Method, Status: resp.StatusCode, From: safehttp.Origin(req.URL),
-		To: safehttp.RedirectTarget(req.URL, resp.Header.Get("Location"), secrets),
+func (s *Source) wrongDomain() string { return "wrong domain? check " + s.config.name("Domain") }
+
+// lifetime is how many seconds a token lives: expires_in, or until its own exp
+// where that is missing. now is the server's.
+func lifetime(expiresIn, token string, now time.Time) int64 {
+	n, err := strconv.ParseFloat(strings.TrimSpace(expiresIn), 64)
+	if math.IsNaN(n) || err != nil && !math.IsInf(n, 1) {
+		n = unknownLife.Seconds()
+		if claims, _ := ParseUnverifiedClaims(token); !claims.ExpiresAt.IsZero() {
+			n = claims.ExpiresAt.Sub(now).Seconds()
+		}
 	}
+	return int64(min(max(n, 0), safehttp.MaxWait.Seconds()))
+}
+
+// bucket matches what is told of one allowance: its name, limit, what remains,
+// and when it is reset.
+var bucket = regexp.MustCompile(`\bb=([a-z_]{1,24});\s*q=(\d{1,9});\s*r=(\d{1,9});\s*t=(\d{1,10})\b`)
+
+// readQuota reads the quota headers of an answer that arrived at now, and how
+// long to wait before the next request if this one failed: the longest of
+// Retry-After and the resets of what is used up; 0 when no header says.
+func readQuota(header http.Header, status int, now time.Time) (quota []Quota, wait time.Duration) {
+	wait = safehttp.RetryAfter(header, now)
+	// Every answer has these headers, whatever its status: the reset is a
+	// reason to wait only where it says that nothing is left.
+	remaining := header.Get("X-Ratelimit-Remaining")
+	if status == http.StatusTooManyRequests {
+		remaining = "0"
+	}
+	requests := fmt.Sprintf("b=requests;q=%s;r=%s;t=%s", cmp.Or(header.Get("X-Ratelimit-Limit"), "0"), remaining, header.Get("X-Ratelimit-Reset"))
+	buckets := strings.Join(header.Values("Auth0-Client-Quota-Limit"), ",") + "," + requests
+	for _, b := range bucket.FindAllStringSubmatch(buckets, 16) {
+		limit, _ := strconv.Atoi(b[2])
+		remaining, _ := strconv.Atoi(b[3])
+		reset, _ := strconv.ParseInt(b[4], 10, 64)
+		if reset >= 1e8 { // Auth0 sends seconds since 1970, others what is left
+			reset -= safehttp.ServerTime(header, now).Unix()
+		}
+		left := safehttp.Seconds(reset)
+		if remaining == 0 {
+			wait = max(wait, left)
+		}
+		quota = append(quota, Quota{b[1], limit, remaining, now.Add(left)})
+	}
+	return quota, wait
 }

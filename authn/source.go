@@ -8,20 +8,19 @@
 //	...
 //	client, err := gen.NewClientWithResponses(config.BaseURL, gen.WithRequestEditorFn(tokens.Edit))
 //
-// A [Source] can be used in four ways:
+// A [Source] can be used in three ways:
 //
-//   - [Source.Token] makes it an oauth2.TokenSource;
 //   - [Source.Edit] sets the header of one request, as a generated client's
 //     RequestEditorFn;
-//   - [Source.Transport] is an http.RoundTripper that also handles a 401;
+//   - [Source.Token] makes it an oauth2.TokenSource;
 //   - [Source.Grant] and [Source.Invalidate] are for a request loop of your own.
 //
 // # When a token is requested
 //
 // Only when a call asks for one: no timer runs. Calls wait for the same answer,
-// each under its own context. No caller's cancellation stops the fetch, which
-// ends after 30 seconds at the latest (45 where another process that shares the
-// [Store] is fetching).
+// each under its own context. No caller's cancellation stops the request, which
+// is given up after 30 seconds at the latest (45 where another process that
+// shares the [Store] is requesting one).
 //
 // A token is renewed early by the smaller of 30 seconds and a quarter of its
 // lifetime, less a random part so that many processes do not ask in step. A
@@ -32,31 +31,26 @@
 // # When it fails
 //
 // Every failure is a [FetchError]. Temporary ones (network, 429, 5xx, a
-// proxy's page) are repeated with growing delays inside the fetch, a 429 never
-// before the reset that the server named. Permanent ones are remembered for 10
-// seconds, and a wait that the server asked for until it is over: calls
-// meanwhile fail with the same error. While the old token is valid, a failed
-// renewal is no error, and is tried again later.
+// proxy's page) are repeated with growing delays, a 429 never before the reset
+// that the server named. Permanent ones are remembered for 10 seconds, and a
+// wait that the server asked for until it is over: calls meanwhile fail with the
+// same error. While the old token is valid, a failed renewal is no error, and is
+// tried again later.
 package authn
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/meti-go/meti/internal/safehttp"
 )
-
-// maxRefusals is how many tokens [Source.Invalidate] drops at once.
-const maxRefusals = 100
 
 // Source gets and keeps the tokens of one [Config]. It is safe for concurrent
 // use, has nothing to close, and prints without secrets.
@@ -66,26 +60,18 @@ type Source struct {
 	key     string           // in the store
 	now     func() time.Time // time.Now
 	current atomic.Pointer[Grant]
-	quota   atomic.Pointer[[]Quota]
+	refused atomic.Pointer[Grant] // the last one that was invalidated
+
+	renewals singleflight.Group
+	failed   *FetchError                // of the last renewal, remembered until
+	until    time.Time                  // then; both are the renewals' own
+	attempt  atomic.Pointer[FetchError] // the newest that failed, while it is repeated
 
 	opaqueWarning, storeWarning sync.Once
 
 	mu       sync.Mutex // guards what follows; never held over I/O
-	fetching *fetch
-	failed   *FetchError // the last fetch, remembered until
-	until    time.Time
-	refused  *Grant    // the last one that was invalidated
-	refusals float64   // in a row, less one a minute
-	counted  time.Time // when refusals were counted last
-}
-
-// fetch is one fetch under way, whoever waits for it.
-type fetch struct {
-	old     *Grant // to be replaced, or nil
-	done    chan struct{}
-	last    atomic.Pointer[FetchError] // of the newest attempt that failed
-	grant   *Grant                     // once done
-	failure *FetchError                // once done
+	refusals float64    // in a row, less one a minute
+	counted  time.Time  // when refusals were counted last
 }
 
 // New returns a Source for c. It makes no request. What is wrong with c is
@@ -98,19 +84,7 @@ func New(c Config) (*Source, error) {
 	c.ClientSecret = ""
 	// JSON, so that no two configurations make the same bytes.
 	text, _ := json.Marshal([]string{c.Domain, c.ClientID, secret, c.Audience, strings.Join(c.Scopes, " ")})
-	sum := sha256.Sum256(text)
-	return &Source{config: c, secret: func() string { return secret }, key: hex.EncodeToString(sum[:]), now: time.Now}, nil
-}
-
-var _ oauth2.TokenSource = (*Source)(nil)
-
-// Quota returns what Auth0's latest answer, refusals included, said of how
-// many tokens are left; nil where it said nothing.
-func (s *Source) Quota() []Quota {
-	if q := s.quota.Load(); q != nil {
-		return *q
-	}
-	return nil
+	return &Source{config: c, secret: func() string { return secret }, key: fmt.Sprintf("%x", sha256.Sum256(text)), now: time.Now}, nil
 }
 
 // BaseURL returns the API that the tokens are for, see [Config].
@@ -121,6 +95,15 @@ func (s *Source) String() string {
 	return fmt.Sprintf("tokens from %s for %s", s.config.Domain, s.config.Audience)
 }
 
+// Quota returns how many tokens are left, by the answer that brought the cached
+// one; nil where it said nothing.
+func (s *Source) Quota() []Quota {
+	if g := s.current.Load(); g != nil {
+		return g.entry.Quota
+	}
+	return nil
+}
+
 // Invalidate drops the cached token if it is still this one: call it with the
 // token that the service refused with 401. A late refusal of an older token
 // changes nothing, so any number of refusals costs one new token. A service that
@@ -129,17 +112,15 @@ func (s *Source) String() string {
 func (s *Source) Invalidate(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.now()
+	refusals := max(0, s.refusals-now.Sub(s.counted).Minutes())
 	g := s.current.Load()
-	if g == nil || g.AccessToken() != token {
+	if g == nil || g.AccessToken() != token || refusals > 99 {
 		return
 	}
-	now := s.now()
-	s.refusals = max(0, s.refusals-now.Sub(s.counted).Minutes())
-	s.counted = now
-	if s.refusals <= maxRefusals-1 {
-		s.refusals++
-		s.refused = g
-		s.current.Store(nil)
+	if s.current.CompareAndSwap(g, nil) { // unless it has just been replaced
+		s.refused.Store(g)
+		s.refusals, s.counted = refusals+1, now
 	}
 }
 
@@ -151,29 +132,15 @@ func (s *Source) before(t time.Time) bool {
 	return now.Before(t) && now.Round(0).Before(t)
 }
 
+// fresh reports whether g may be used, and need not be renewed.
+func (s *Source) fresh(g *Grant) bool { return g != nil && s.before(g.renew) }
+
 // valid reports whether g may still be used.
 func (s *Source) valid(g *Grant) bool { return g != nil && s.before(g.end) }
 
 // secrets are the texts that no error may show.
-func (s *Source) secrets() safehttp.Secrets {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Source) secrets(more ...string) safehttp.Secrets {
 	secrets := safehttp.Secrets{s.secret()}
-	for _, g := range []*Grant{s.refused, s.current.Load()} {
-		if g != nil {
-			secrets.Add(g.AccessToken())
-		}
-	}
+	secrets.Add(append(more, s.current.Load().AccessToken(), s.refused.Load().AccessToken())...)
 	return secrets
-}
-
-// failure makes the error of a request, without secrets: the standard library
-// quotes what a server sent.
-func (s *Source) failure(c class, err error, hint string) *FetchError {
-	if err != nil {
-		if text := safehttp.Line(s.secrets().Redact(err.Error()), 500); text != err.Error() {
-			err = errors.New(text)
-		}
-	}
-	return &FetchError{Domain: s.config.Domain, Err: err, Hint: hint, class: c}
 }

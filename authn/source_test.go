@@ -210,12 +210,12 @@ func TestLazyRenewsOnlyWhenItMust(t *testing.T) {
 		defer a.close()
 		s := a.source(t, func(c *Config) { c.Lazy = true })
 		mustGrant(t, s)
-		time.Sleep(3600*time.Second - maxMargin - 2*time.Second)
+		time.Sleep((3600 - 30 - 2) * time.Second)
 		if g := mustGrant(t, s); g.AccessToken() != numbered(1) {
 			t.Error("renewed too early")
 		}
 		a.expect(t, 1)
-		time.Sleep(maxMargin)
+		time.Sleep(30 * time.Second)
 		if g := mustGrant(t, s); g.AccessToken() != numbered(2) {
 			t.Error("not renewed, 2 seconds before the end")
 		}
@@ -385,7 +385,7 @@ func TestExpiresIn(t *testing.T) {
 					time.Sleep(tt.reusable * 2 / 5)
 					mustGrant(t, s)
 					a.expect(t, 1)
-					time.Sleep(tt.reusable*3/5 - slack(tt.reusable))
+					time.Sleep(tt.reusable*3/5 - min(time.Second, tt.reusable/4))
 					if g := mustGrant(t, s); g.AccessToken() != numbered(2) {
 						t.Error("used after its end")
 					}
@@ -637,16 +637,18 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-// A 429 that names no reset is repeated slowly: after 5, then 10 seconds.
+// A 429 that names no reset is repeated slowly: after up to 5, 10 and 20 seconds.
 func TestRateLimitWithoutReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) { w.WriteHeader(429) })
 		defer a.close()
 		start := time.Now()
-		if _, err := a.source(t).Token(); !isTemporary(err) || time.Since(start) != 15*time.Second {
+		if _, err := a.source(t).Token(); !isTemporary(err) || time.Since(start) > fetchCap {
 			t.Error(err, time.Since(start))
 		}
-		a.expect(t, 3)
+		if n := a.requests.Load(); n < 3 || n > 4 {
+			t.Errorf("%d token requests", n)
+		}
 	})
 }
 

@@ -11,102 +11,9 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-const (
-	// permanentFor is how long a permanent failure is remembered.
-	permanentFor = 10 * time.Second
-	// maxWaitKept bounds the same for a wait that the server asked for: Auth0's
-	// longest bucket is a day.
-	maxWaitKept = 24 * time.Hour
-)
-
-// Grant returns the token to use now. With a cached token this takes no lock and
-// allocates nothing.
-func (s *Source) Grant(ctx context.Context) (*Grant, error) {
-	if g := s.current.Load(); g != nil && s.before(g.renew) {
-		return g, nil
-	}
-	if ctx.Err() != nil {
-		return nil, s.gaveUp(ctx, nil)
-	}
-	s.mu.Lock()
-	g := s.current.Load()
-	fresh, valid := g != nil && s.before(g.renew), s.valid(g)
-	failed := s.failed
-	if !s.before(s.until) {
-		failed = nil
-	}
-	f := s.fetching
-	if f == nil && !fresh && failed == nil {
-		f = &fetch{old: g, done: make(chan struct{})}
-		s.fetching = f
-		go s.run(f)
-	}
-	s.mu.Unlock()
-
-	switch {
-	case fresh, valid && (failed != nil || !s.config.Lazy):
-		return g, nil
-	case failed != nil:
-		return nil, failed
-	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return nil, s.gaveUp(ctx, f.last.Load())
-	}
-	switch {
-	case f.failure == nil:
-		return f.grant, nil
-	case s.valid(g):
-		return g, nil
-	}
-	return nil, f.failure
-}
-
-// gaveUp is the error of a caller whose context ended, during repeats after
-// last.
-func (s *Source) gaveUp(ctx context.Context, last *FetchError) *FetchError {
-	err := safehttp.Ended(ctx)
-	if last != nil {
-		err = fmt.Errorf("%w, while repeating after: %w", err, last)
-	}
-	return &FetchError{Domain: s.config.Domain, Err: err}
-}
-
-// run carries out f.
-func (s *Source) run(f *fetch) {
-	get := s.fetch
-	if s.config.Store != nil {
-		get = s.share
-	}
-	f.grant, f.failure = get(f)
-	if f.failure == nil {
-		if _, err := ParseUnverifiedClaims(f.grant.AccessToken()); err != nil {
-			s.opaqueWarning.Do(func() { s.config.Warn(fmt.Errorf("authn: %s: %w", s.config.Domain, err)) })
-		}
-	}
-
-	s.mu.Lock()
-	now := s.now()
-	s.fetching, s.failed = nil, nil
-	if s.valid(f.grant) {
-		s.current.Store(f.grant)
-	} else if s.valid(f.old) { // go on with it for a while
-		next := *f.old
-		left := next.end.Sub(now)
-		next.renew = now.Add(min(left, max(time.Second, left/4)))
-		s.current.CompareAndSwap(f.old, &next)
-	}
-	switch {
-	case f.failure == nil:
-	case !f.failure.Temporary():
-		s.failed, s.until = f.failure, now.Add(permanentFor)
-	case f.failure.RetryAfter > 0:
-		s.failed, s.until = f.failure, now.Add(min(f.failure.RetryAfter, maxWaitKept))
-	}
-	s.mu.Unlock()
-	close(f.done)
-}
+// How long a failure is remembered: a permanent one, and a wait that the server
+// asked for at most. Auth0's longest bucket is a day.
+const permanentFor, maxWaitKept = 10 * time.Second, 24 * time.Hour
 
 // Token is [Source.Grant] without a context, as an oauth2.TokenSource has it. The
 // token is shared and must not be changed.
@@ -115,13 +22,12 @@ func (s *Source) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.token, nil
+	return &g.entry.Token, nil
 }
 
 // Edit sets the Authorization header of req, as a generated client's
-// RequestEditorFn. It refuses plain http to any host but this one. It cannot see
-// the answer, so a 401 is not handled, and an http.Client follows redirects with
-// the header: [Source.Transport] sees to both.
+// RequestEditorFn. It refuses plain http to any host but this one. It does not see
+// the answer: after a 401, tell [Source.Invalidate].
 func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 	if req.URL.Scheme != "https" && !safehttp.Loopback(req.URL.Hostname()) {
 		return fmt.Errorf("authn: request for %s refused: a token is for https, or this machine", safehttp.Origin(req.URL))
@@ -130,6 +36,70 @@ func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	g.authorize(req)
+	req.Header["Authorization"] = g.Header()
 	return nil
+}
+
+// Grant returns the token to use now. With a cached token this takes no lock and
+// allocates nothing.
+func (s *Source) Grant(ctx context.Context) (*Grant, error) {
+	g := s.current.Load()
+	if s.fresh(g) {
+		return g, nil
+	}
+	if ctx.Err() != nil {
+		return nil, s.gaveUp(ctx)
+	}
+	renewed := s.renewals.DoChan("", s.renew)
+	if s.valid(g) && !s.config.Lazy {
+		return g, nil
+	}
+	select {
+	case r := <-renewed:
+		g, _ := r.Val.(*Grant)
+		return g, r.Err
+	case <-ctx.Done():
+		return nil, s.gaveUp(ctx)
+	}
+}
+
+// gaveUp is the error of a caller whose context ended.
+func (s *Source) gaveUp(ctx context.Context) error {
+	err := safehttp.Ended(ctx)
+	if last := s.attempt.Load(); last != nil {
+		err = fmt.Errorf("%w, while repeating after: %w", err, last)
+	}
+	return &FetchError{Domain: s.config.Domain, Err: err}
+}
+
+// renew gets a *[Grant] in place of the current one. One call of it runs at a
+// time.
+func (s *Source) renew() (any, error) {
+	g := s.current.Load()
+	if s.fresh(g) {
+		return g, nil // from a renewal that has just ended
+	}
+	if s.failed == nil || !s.before(s.until) {
+		if g, s.failed = s.share(); s.failed == nil {
+			if s.valid(g) {
+				s.current.Store(g)
+			}
+			if _, err := ParseUnverifiedClaims(g.AccessToken()); err != nil {
+				s.opaqueWarning.Do(func() { s.config.Warn(fmt.Errorf("authn: %s: %w", s.config.Domain, err)) })
+			}
+			return g, nil
+		}
+		wait := permanentFor
+		if s.failed.Temporary() {
+			wait = min(s.failed.RetryAfter, maxWaitKept)
+		}
+		if g = s.current.Load(); g != nil {
+			wait = max(wait, g.end.Sub(s.now())/4) // no hurry
+		}
+		s.until = s.now().Add(wait)
+	}
+	if g = s.current.Load(); s.valid(g) {
+		return g, nil // for a while longer
+	}
+	return nil, s.failed
 }

@@ -154,10 +154,8 @@ func (c *checking) ask(ctx context.Context, name, address string) (status int, t
 	}
 	before := c.Now()
 	response, err := safehttp.Transport().RoundTrip(request)
-	if safehttp.NoSuchHost(err) {
-		return 0, nil, fmt.Errorf("there is no host %s: check its name, and DNS", request.URL.Hostname())
-	} else if err != nil {
-		if advice, _ := safehttp.Advice(err); advice != "" {
+	if err != nil {
+		if advice, _ := safehttp.Advice(err, "check the name of the host, and DNS"); advice != "" {
 			err = fmt.Errorf("%w: %s", err, advice)
 		}
 		return 0, nil, fmt.Errorf("%s: %w", request.URL.Host, err)

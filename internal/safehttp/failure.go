@@ -13,23 +13,18 @@ import (
 // ProxyAdvice is what to do about a proxy that refuses.
 const ProxyAdvice = "check HTTPS_PROXY, its user name and password included"
 
-// NoSuchHost reports whether err says that there is no server of this name,
-// which is not the proxy's.
-func NoSuchHost(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound && !atProxy(err)
-}
-
 func atProxy(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "proxyconnect"
 }
 
 // Advice says what to do about a request that got no answer because of err,
-// and whether another attempt is of no use.
-func Advice(err error) (advice string, final bool) {
+// which is noHost where there is no server of that name, and whether another
+// attempt is of no use.
+func Advice(err error, noHost string) (advice string, final bool) {
 	var (
 		refused     proxyError
+		dns         *net.DNSError
 		record      tls.RecordHeaderError
 		certificate *tls.CertificateVerificationError
 	)
@@ -40,6 +35,8 @@ func Advice(err error) (advice string, final bool) {
 		return ProxyAdvice, true
 	case atProxy(err):
 		return ProxyAdvice, false
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return noHost, true
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server does not speak TLS there", true
 	case errors.As(err, &certificate):

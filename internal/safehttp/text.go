@@ -1,7 +1,10 @@
 package safehttp
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,10 +18,12 @@ const Redacted = "[redacted]"
 // Secrets are texts that no error and no log may show.
 type Secrets []string
 
-// Add adds a secret. Very short ones are left out, for they are parts of words.
-func (s *Secrets) Add(secret string) {
-	if len(secret) >= 8 && !slices.Contains(*s, secret) {
-		*s = append(*s, secret)
+// Add adds secrets. Very short ones are left out, for they are parts of words.
+func (s *Secrets) Add(secrets ...string) {
+	for _, secret := range secrets {
+		if len(secret) >= 8 && !slices.Contains(*s, secret) {
+			*s = append(*s, secret)
+		}
 	}
 }
 
@@ -36,12 +41,49 @@ func (s Secrets) Redact(text string) string {
 	return text
 }
 
+// Line is [Line] of text without the secrets.
+func (s Secrets) Line(text string, size int) string { return Line(s.Redact(text), size) }
+
+// Clean is err if its text has no secrets and is one line of at most 500 bytes,
+// and else an error of such a text: the standard library quotes what a server
+// sent.
+func (s Secrets) Clean(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := s.Line(err.Error(), 500); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
+}
+
 // Longest is the length of the longest secret.
 func (s Secrets) Longest() (n int) {
 	for _, secret := range s {
 		n = max(n, len(secret))
 	}
 	return n
+}
+
+// JSON reads a JSON value, nil where text is none. Its numbers are json.Number,
+// which keeps the digits.
+func JSON(text []byte) (value any) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if !json.Valid(text) || decoder.Decode(&value) != nil {
+		return nil
+	}
+	return value
+}
+
+// Text is the text of a JSON string, number or boolean, and "" for everything
+// else.
+func Text(value any) string {
+	switch value.(type) {
+	case string, json.Number, bool:
+		return fmt.Sprint(value)
+	}
+	return ""
 }
 
 // Line makes foreign text fit for a log or a terminal: one line of at most

@@ -11,6 +11,7 @@ require (
 	github.com/oapi-codegen/runtime v1.8.0 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
 	golang.org/x/oauth2 v0.38.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 )
 
 replace github.com/meti-go/meti => ../..
