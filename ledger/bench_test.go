@@ -101,7 +101,7 @@ func BenchmarkShrink(b *testing.B) {
 	bySize(b, func(b *testing.B, n int) {
 		s := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n))
 		for b.Loop() {
-			_, _ = s.computeShrunk(shrinkBy)
+			_ = s.computeShrunk(shrinkBy)
 		}
 	})
 }

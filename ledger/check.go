@@ -85,8 +85,8 @@ func (b *Batch) Judge(ctx context.Context) ([]Verdict, error) {
 		e, v := &b.Entries[i], &verdicts[i]
 		near := j.before(i, e.Search, func(o *Entry) bool { return e.Country != "" && e.Country == o.Country })
 		return j.pairs(i, near, func(self *Shape, k int, other *Shape) (bool, error) {
-			if _, err := self.shrink(); err != nil && v.Problems == nil {
-				v.Problems = Problems{NewProblem(RuleLibrary, "/geometry", err.Error(), "simplify the boundary, and report this as a fault of meti")}
+			if err := self.shrink().err; err != nil && v.Problems == nil {
+				v.Problems.add(RuleLibrary, "/geometry", "%v", err)
 			}
 			if self.shrinkIntersects(other) {
 				v.With = append(v.With, k)

@@ -39,11 +39,7 @@ func Conflict(newcomer, stored Source) bool {
 // arithmetic may still find.
 func NearConflict(newcomer, stored Source) bool {
 	s, o := newcomer.Shape, stored.Shape
-	if !newcomer.Meets(stored) || !s.box.Intersects(o.box) {
-		return false
-	}
-	less, _ := s.shrinkNearly()
-	return less.Intersects(o)
+	return newcomer.Meets(stored) && s.box.Intersects(o.box) && s.shrinkNearly().Intersects(o)
 }
 
 // Neighbours reports whether sources intersect, in the same known country at the
@@ -110,11 +106,7 @@ func (s *Shape) holdsPartOf(o *Shape) bool {
 // shrinkIntersects reports whether o intersects s less 9 metres.
 func (s *Shape) shrinkIntersects(o *Shape) bool {
 	box, ok := s.SearchBox()
-	if !ok || !box.Intersects(o.box) {
-		return false
-	}
-	less, _ := s.shrink()
-	return less.Intersects(o)
+	return ok && box.Intersects(o.box) && s.shrink().Intersects(o)
 }
 
 // SearchBox is where the candidates of a newcomer are: a stored source whose

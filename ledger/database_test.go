@@ -81,6 +81,7 @@ var differences = []struct {
 	member   string // of the collection, when it is not empty
 }{
 	{"laxer: a crs without a name", false, `{"type":"Point","coordinates":[1,2],"crs":{}}`, ""},
+	{"laxer: a hole of an empty position", false, `{"type":"Polygon","coordinates":[[[2,47],[2.01,47],[2.01,47.01],[2,47]],[[]]]}`, ""},
 	{"laxer: nested deeper than 32 levels", false, `{"type":"Point","coordinates":[1,2],"x":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + "}", ""},
 	{"laxer: a number too large for numeric", false, `{"type":"Point","coordinates":[1,2]}`, `"x":1e131072,`},
 	{"laxer: a number too small for numeric", false, `{"type":"Point","coordinates":[1,2]}`, `"x":1e-16384,`},

@@ -5,14 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/internal/scan"
 )
@@ -45,8 +41,8 @@ func (r Rules) Apply(ps Problems) Problems {
 
 // Feature is a GeoJSON Feature as the ledger reads it.
 type Feature struct {
-	// AltID is the feature's id, the caller's own name for the source. A
-	// number or an object becomes its text, as in PostgreSQL.
+	// AltID is the feature's id, the caller's own name for the source. A number
+	// becomes its text, with all its digits.
 	AltID string
 	// Period is properties.start_at and properties.end_at.
 	Period Period
@@ -60,24 +56,18 @@ type Feature struct {
 // problems, with pointers from the feature. The feature is as complete as the
 // problems allow; use it only when they are not [Problems.Refused].
 func ParseFeature(text []byte, rules Rules) (Feature, Problems) {
-	if ps := jsonProblems(text, "feature"); ps != nil {
-		return Feature{}, ps
+	var problems Problems
+	if fault := jsonFault(text, "feature"); fault != "" {
+		problems.add(RuleJSON, "", "%s", fault)
+		return Feature{}, problems
 	}
-	v := &judge{}
-	var typ, properties []byte
-	var values Values
-	text = bytes.TrimSpace(text)
-	if text[0] != '{' {
-		v.add(RuleGeometryMissing, "", nil, "the feature is not an object", "write a GeoJSON Feature (RFC 7946, 3.2)")
-		return Feature{}, rules.Apply(v.problems)
+	own := members(text, "type", "id", "properties", "geometry")
+	period := members(own[2], "start_at", "end_at")
+	if string(own[0]) != `"Feature"` {
+		problems.add(RuleFeatureType, "/type", `the type is not "Feature"`)
 	}
-	members(text, map[string]*[]byte{"type": &typ, "id": &values.ID, "properties": &properties, "geometry": &values.Geometry})
-	if string(typ) != `"Feature"` {
-		v.add(RuleFeatureType, "/type", nil, `the type is not "Feature"`, `write "Feature"`)
-	}
-	members(properties, map[string]*[]byte{"start_at": &values.Start, "end_at": &values.End})
-	f, problems := JudgeValues(values, rules)
-	return f, append(rules.Apply(v.problems), problems...)
+	f, more := JudgeValues(Values{ID: own[1], Start: period[0], End: period[1], Geometry: own[3]}, rules)
+	return f, append(rules.Apply(problems), more...)
 }
 
 // Values are what METI keeps of a feature, as they stand in its text; nil for
@@ -89,35 +79,75 @@ type Values struct {
 // JudgeValues judges a feature by its values, wherever they come from: each has
 // to be JSON. Pointers are those of a GeoJSON Feature, such as
 // "/properties/start_at". It is the part of [ParseFeature] behind the reading.
-func JudgeValues(values Values, rules Rules) (Feature, Problems) {
-	v := &judge{}
-	for _, one := range []struct {
-		pointer string
-		value   *[]byte
-	}{
-		{"/id", &values.ID},
-		{"/properties/start_at", &values.Start},
-		{"/properties/end_at", &values.End},
-		{"/geometry", &values.Geometry},
-	} {
-		if fault := textFault(*one.value); fault != "" {
-			v.add(RuleText, one.pointer, nil, fault, "write it in UTF-8")
-			*one.value = nil
-		} else if isNull(*one.value) {
-			*one.value = nil
+func JudgeValues(values Values, rules Rules) (f Feature, problems Problems) {
+	// there gives a value that can be read, and reports what cannot, or is missing.
+	there := func(pointer string, value []byte, rule Rule, missing string) []byte {
+		if fault := textFault(value); fault != "" {
+			problems.add(RuleText, pointer, "%s", fault)
+		} else if isNull(value) {
+			problems.add(rule, pointer, "%s", missing)
+		} else {
+			return value
+		}
+		return nil
+	}
+	if id := there("/id", values.ID, RuleAltIDMissing, "the feature has no id"); id != nil {
+		f.AltID = problems.judgeID(id)
+	}
+	start := problems.judgeTime("start_at", there("/properties/start_at", values.Start, RuleTimeMissing, "start_at is missing"))
+	end := problems.judgeTime("end_at", there("/properties/end_at", values.End, RuleTimeMissing, "end_at is missing"))
+	if start != nil && end != nil {
+		if f.Period = (Period{*start, *end}); f.Period.End <= f.Period.Start+day {
+			problems.add(RulePeriod, "/properties/end_at", "end_at is not later than start_at by more than one day")
 		}
 	}
-	missing := len(v.problems) == 0 // what cannot be read is there all the same
-	f := Feature{AltID: v.altID(values.ID, missing), Period: v.period(values, missing), Geometry: values.Geometry}
-	if values.Geometry == nil && missing {
-		v.add(RuleGeometryMissing, "/geometry", nil, "the feature has no geometry", "write a Polygon or MultiPolygon")
+	if f.Geometry = there("/geometry", values.Geometry, RuleGeometryMissing, "the feature has no geometry"); f.Geometry != nil {
+		var more Problems
+		f.Shape, more = judgeGeometry(f.Geometry, rules.Countries)
+		problems = append(problems, more.under("/geometry")...)
 	}
-	if values.Geometry != nil {
-		shape, problems := judgeGeometry(values.Geometry, rules.Countries)
-		f.Shape = shape
-		v.problems = append(v.problems, problems.under("/geometry")...)
+	return f, rules.Apply(problems)
+}
+
+func (ps *Problems) judgeID(id []byte) string {
+	text, ok := asText(id)
+	switch {
+	case !ok:
+		ps.add(RuleAltIDType, "/id", "the id is neither a string nor a number that can be one")
+	case id[0] != '"' && bytes.ContainsAny(id, ".eE"):
+		ps.add(RuleAltIDForm, "/id", "the id is the number %s, read as %q", clip(id), text)
+	case strings.TrimSpace(text) == "":
+		ps.add(RuleAltIDBlank, "/id", "the id is blank")
 	}
-	return f, rules.Apply(v.problems)
+	if n := utf8.RuneCountInString(text); n >= maxAltID {
+		ps.add(RuleAltIDLong, "/id", "the id has %d characters", n)
+	}
+	return text
+}
+
+// judgeTime reads one end of a period. It gives nil where there is none that can be
+// read.
+func (ps *Problems) judgeTime(name string, value []byte) *Time {
+	if value == nil {
+		return nil
+	}
+	pointer := "/properties/" + name
+	text, ok := asText(value)
+	if !ok {
+		ps.add(RuleTimeSyntax, pointer, "%s is not text", name)
+		return nil
+	}
+	t, zone, err := parseTime(text)
+	if fault := new(TimeError); errors.As(err, &fault) {
+		ps.add(RuleTimeSyntax, pointer, "%s %s", name, fault.about()).Advice = fault.Advice
+		return nil
+	}
+	if !zone {
+		ps.add(RuleTimeZone, pointer, "%s has no zone; it was read as UTC: %v", name, t)
+	} else if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
+		ps.add(RuleTimeForm, pointer, "%s is not RFC 3339; it was read as %v", name, t)
+	}
+	return &t
 }
 
 // JudgeGeometry judges a GeoJSON geometry alone, which has to be JSON, and
@@ -141,85 +171,17 @@ func judgeGeometry(geojson []byte, countries *Countries) (*Shape, Problems) {
 		return nil, Problems{*fault}
 	}
 	s := newShape(g)
-	v := &judge{problems: append(g.notes, CheckCRS(g.crs)...)}
-	rings := 0
-	for range g.rings() {
-		rings++
+	problems := append(g.notes, CheckCRS(g.crs)...)
+	if s.count > MaxVertices || len(g.rings) > MaxRings {
+		problems.add(RuleTooManyVertices, "", "the geometry has %d positions in %d rings, and may have %d in %d", s.count, len(g.rings), MaxVertices, MaxRings)
+		return s, problems
 	}
-	if s.count > MaxVertices || rings > MaxRings {
-		v.add(RuleTooManyVertices, "", nil,
-			fmt.Sprintf("the geometry has %d positions in %d rings, and may have %d in %d", s.count, rings, MaxVertices, MaxRings),
-			"simplify it, or register its parts as sources of their own")
-		return s, v.problems
+	problems.judgeRings(g.rings)
+	problems.lint(g, s)
+	if !problems.Refused() {
+		problems.suspectSwap(s, countries)
 	}
-	v.geometry(g)
-	v.advise(g, s)
-	if !v.problems.Refused() {
-		v.suspectSwap(s, countries)
-	}
-	return s, v.problems
-}
-
-func (v *judge) altID(id []byte, missing bool) string {
-	if id == nil {
-		if missing {
-			v.add(RuleAltIDMissing, "/id", nil, "the feature has no id", "give it the id you know it by")
-		}
-		return ""
-	}
-	text, ok := asText(id)
-	switch c := id[0]; {
-	case !ok:
-		v.add(RuleAltIDType, "/id", nil, "the id is neither a string nor a number that can be one", "write it as a string")
-	case c != '"' && bytes.ContainsAny(id, ".eE"):
-		v.add(RuleAltIDForm, "/id", nil, "the id is the number "+clip(id)+", read as "+strconv.Quote(text), "write it as a string")
-	case strings.TrimSpace(text) == "":
-		v.add(RuleAltIDBlank, "/id", nil, "the id is blank", "give it the id you know it by")
-	}
-	if n := utf8.RuneCountInString(text); n >= maxAltID {
-		v.add(RuleAltIDLong, "/id", nil, fmt.Sprintf("the id has %d characters", n),
-			fmt.Sprintf("use fewer than %d", maxAltID))
-	}
-	return text
-}
-
-func (v *judge) period(values Values, missing bool) (p Period) {
-	read := func(name string, value []byte) (t Time, ok bool) {
-		pointer := "/properties/" + name
-		if value == nil {
-			if missing {
-				v.add(RuleTimeMissing, pointer, nil, name+" is missing", timeForExample)
-			}
-			return 0, false
-		}
-		text, ok := asText(value)
-		if !ok {
-			v.add(RuleTimeSyntax, pointer, nil, name+" is not text", timeForExample)
-			return 0, false
-		}
-		t, zone, err := parseTime(text)
-		if fault := new(TimeError); errors.As(err, &fault) {
-			v.add(RuleTimeSyntax, pointer, nil, name+" "+fault.about(), fault.Advice)
-			return 0, false
-		}
-		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
-			if !zone {
-				v.add(RuleTimeZone, pointer, nil, name+" has no zone; it was read as UTC: "+t.String(),
-					"write the zone, such as Z at the end")
-			} else {
-				v.add(RuleTimeForm, pointer, nil, name+" is not RFC 3339; it was read as "+t.String(),
-					timeForExample)
-			}
-		}
-		return t, true
-	}
-	start, ok1 := read("start_at", values.Start)
-	end, ok2 := read("end_at", values.End)
-	if ok1 && ok2 && end <= start+day {
-		v.add(RulePeriod, "/properties/end_at", nil, "end_at is not later than start_at by more than one day",
-			"let the period last more than 24 hours")
-	}
-	return Period{start, end}
+	return s, problems
 }
 
 // Attributes are the fields beside the geometry that rules are known for [L].
@@ -235,79 +197,47 @@ type Attributes struct {
 // constituent_ssids, and JURISDICTIONAL needs geometry_source
 // AUTHORITATIVE_GIS. The database knows none of it.
 // Pointers are from the object that holds the fields.
-func CheckAttributes(a Attributes) Problems {
-	v := &judge{}
-	switch a.SourceType {
-	case "", "FIELD", "FACILITY":
-	case "DEVICE":
-		if a.MeasurementPointID == "" {
-			v.add(RuleMeasurement, "/measurement_point_id", nil, "a DEVICE has no measurement_point_id", "give the measuring point's id")
-		}
-	case "PROGRAM", "JURISDICTIONAL":
-		if len(a.ConstituentSSIDs) == 0 {
-			v.add(RuleConstituents, "/constituent_ssids", nil, "a "+a.SourceType+" has no constituent_ssids", "list the SSIDs it is made of")
-		}
-		if a.SourceType == "JURISDICTIONAL" && a.GeometrySource != "AUTHORITATIVE_GIS" {
-			v.add(RuleGeometrySource, "/geometry_source", nil, "a JURISDICTIONAL source has another geometry_source than AUTHORITATIVE_GIS",
-				"take the boundary from an authority and say AUTHORITATIVE_GIS")
-		}
-	default:
-		v.add(RuleSourceType, "/source_type", nil, "source_type "+clip([]byte(a.SourceType))+" is not known",
-			"use FIELD, FACILITY, DEVICE, PROGRAM or JURISDICTIONAL")
+func CheckAttributes(a Attributes) (problems Problems) {
+	program := a.SourceType == "PROGRAM" || a.SourceType == "JURISDICTIONAL"
+	if !program && !slices.Contains([]string{"", "FIELD", "FACILITY", "DEVICE"}, a.SourceType) {
+		problems.add(RuleSourceType, "/source_type", "source_type %s is not known", clip(a.SourceType))
 	}
-	return v.problems
+	if a.SourceType == "DEVICE" && a.MeasurementPointID == "" {
+		problems.add(RuleMeasurement, "/measurement_point_id", "a DEVICE has no measurement_point_id")
+	}
+	if program && len(a.ConstituentSSIDs) == 0 {
+		problems.add(RuleConstituents, "/constituent_ssids", "a %s has no constituent_ssids", a.SourceType)
+	}
+	if a.SourceType == "JURISDICTIONAL" && a.GeometrySource != "AUTHORITATIVE_GIS" {
+		problems.add(RuleGeometrySource, "/geometry_source", "a JURISDICTIONAL source has another geometry_source than AUTHORITATIVE_GIS")
+	}
+	return problems
 }
 
-// ParseCollection reads and judges a whole FeatureCollection on all cores, with
-// pointers from the collection. The ledger takes it as a whole, and only when the
-// problems are not [Problems.Refused].
+// ParseCollection reads and judges a whole FeatureCollection, with pointers from
+// the collection. The ledger takes it as a whole, and only when the problems are
+// not [Problems.Refused].
 func ParseCollection(text []byte, rules Rules) (features []Feature, problems Problems) {
-	list, problems := frame(text)
-	var items [][]byte
-	scan.Elements(list, func(_ int, item []byte) bool {
-		items = append(items, item)
-		return true
-	})
-	features = make([]Feature, len(items))
-	found := make([]Problems, len(items))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, item := range items {
-		group.Go(func() (err error) {
-			defer func() {
-				if fault := recover(); fault != nil {
-					err = fmt.Errorf("judging feature %d: %v", i, fault)
-				}
-			}()
-			features[i], found[i] = ParseFeature(item, rules)
-			return nil
+	if err := scan.Check(text); err != nil {
+		problems.add(RuleJSON, "", "the collection is no JSON: %v", err)
+		return nil, problems
+	}
+	// Text in a feature that METI cannot hold is for ParseFeature to find.
+	list, rest := scan.Cut(text, "features")
+	switch fault := textFault(rest); {
+	case fault != "":
+		problems.add(RuleJSON, "", "%s", fault)
+	case string(members(rest, "type")[0]) != `"FeatureCollection"`:
+		problems.add(RuleCollection, "/type", `the type is not "FeatureCollection"`)
+	case list == nil || list[0] != '[':
+		problems.add(RuleCollection, "/features", "features is not an array")
+	default:
+		scan.Elements(list, func(i int, item []byte) bool {
+			f, found := ParseFeature(item, rules)
+			features = append(features, f)
+			problems = append(problems, found.under(fmt.Sprintf("/features/%d", i))...)
+			return true
 		})
 	}
-	if err := group.Wait(); err != nil {
-		panic(err) // where the caller can recover, as it could without goroutines
-	}
-	for i, ps := range found {
-		problems = append(problems, ps.under(fmt.Sprintf("/features/%d", i))...)
-	}
 	return features, rules.Apply(problems)
-}
-
-// frame judges what stands around the features of a collection, and gives their
-// array, nil where the problems are [Problems.Refused]. Text in a feature that
-// METI cannot hold is for ParseFeature to find.
-func frame(text []byte) (features []byte, problems Problems) {
-	if err := scan.Check(text); err != nil {
-		return nil, jsonProblem("the collection is no JSON: " + err.Error())
-	}
-	features, rest := scan.Cut(text, "features")
-	if fault := textFault(rest); fault != "" {
-		return nil, jsonProblem(fault)
-	}
-	if string(field(rest, "type")) != `"FeatureCollection"` {
-		return nil, Problems{NewProblem(RuleCollection, "/type", `the type is not "FeatureCollection"`, "write a GeoJSON FeatureCollection (RFC 7946, 3.3)")}
-	}
-	if features == nil || features[0] != '[' {
-		return nil, Problems{NewProblem(RuleCollection, "/features", "features is not an array", "write the features as an array")}
-	}
-	return features, nil
 }

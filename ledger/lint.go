@@ -2,70 +2,58 @@ package ledger
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"regexp"
 )
 
-// advise judges a geometry beyond what the database does.
-func (v *judge) advise(g *geometry, s *Shape) {
+// lint judges a geometry beyond what the database does.
+func (ps *Problems) lint(g *geometry, s *Shape) {
 	if !s.polygonal {
-		v.add(RuleGeometryType, "/type", nil, "the geometry is a "+g.kind, "register a Polygon or MultiPolygon")
+		ps.add(RuleGeometryType, "/type", "the geometry is a %s", g.kind)
 	}
 	if s.Empty() {
-		v.add(RuleGeometryEmpty, "", nil, "the geometry has no positions", "draw the boundary")
+		ps.add(RuleGeometryEmpty, "", "the geometry has no positions")
 		return
 	}
-	box := s.box
-	swapped := (box.South < -90 || box.North > 90) && box.swapped().onEarth()
+	swapped := (s.box.South < -90 || s.box.North > 90) && s.box.swapped().onEarth()
 	if swapped {
-		at := Point{box.West, box.South}
-		v.add(RuleSwapped, "/coordinates", &at, "longitude and latitude are swapped: a latitude is beyond 90 degrees, and the other way round it is not",
-			"write longitude first, then latitude; nothing was changed")
+		ps.addAt(s.box.corner(), RuleSwapped, "/coordinates", "longitude and latitude are swapped: a latitude is beyond 90 degrees, and the other way round it is not")
 	}
-	for r := range g.rings() {
-		v.adviseRing(r, swapped)
-		area := signedArea(r.xy)
-		if r.hole < 0 || acrossAntimeridian(r.xy) || area == 0 || area > 0 == (r.hole == 0) {
-			continue // across it, a ring runs the way that it does only once it is cut
+	for i := range g.rings {
+		r := &g.rings[i]
+		ps.lintPositions(r, swapped)
+		switch {
+		case acrossAntimeridian(r.xy):
+			// Such a ring runs the way that it does only once it is cut.
+			ps.addAt(r.at(0), RuleAntimeridian, r.path, "the ring runs across the antimeridian, and the ledger reads it as a band round the Earth")
+		case !r.woundWrong():
+		case r.hole == 0:
+			ps.addAt(r.at(0), RuleWinding, r.path, "the shell runs clockwise")
+		default:
+			ps.addAt(r.at(0), RuleWinding, r.path, "a hole runs counter-clockwise")
 		}
-		what := "the shell runs clockwise"
-		if r.hole > 0 {
-			what = "a hole runs counter-clockwise"
-		}
-		at := r.at(0)
-		v.add(RuleWinding, r.path, &at, what, "reverse the order of its positions; Repair does it")
 	}
-	if s.polygonal && !v.problems.Refused() && s.Hectares() < 1e-4 {
-		v.add(RuleNoArea, "", nil, "the area is below one square metre", "check the boundary, and whether the units are degrees")
+	if s.polygonal && !ps.Refused() && s.Hectares() < 1e-4 {
+		ps.add(RuleNoArea, "", "the area is below one square metre")
 	}
 }
 
-func (v *judge) adviseRing(r ring, swapped bool) {
-	beyond, repeated := -1, -1
+// lintPositions reports the first position of each kind.
+func (ps *Problems) lintPositions(r *ring, swapped bool) {
+	beyond, repeated := swapped, false
 	for i := range r.len() {
-		if p := r.at(i); beyond < 0 && (math.Abs(p[0]) > 180 || math.Abs(p[1]) > 90) {
-			beyond = i
-		} else if repeated < 0 && i > 0 && p == r.at(i-1) {
-			repeated = i
+		p := r.at(i)
+		if !beyond && (math.Abs(p[0]) > 180 || math.Abs(p[1]) > 90) {
+			beyond = true
+			problem := ps.addAt(p, RuleRange, r.pointer(i), "%v, %v is beyond 180 degrees of longitude or 90 of latitude", p[0], p[1])
+			if max(math.Abs(p[0]), math.Abs(p[1])) > 1000 {
+				problem.Advice = "they look like metres: convert them to WGS84 degrees, such as with ogr2ogr -s_srs EPSG:… -t_srs EPSG:4326"
+			}
 		}
-	}
-	if beyond >= 0 && !swapped {
-		p := r.at(beyond)
-		advice := "write WGS84 degrees, longitude first; cut shapes at the antimeridian (RFC 7946, 3.1.9)"
-		if max(math.Abs(p[0]), math.Abs(p[1])) > 1000 {
-			advice = "they look like metres: convert them to WGS84 degrees, such as with ogr2ogr -s_srs EPSG:… -t_srs EPSG:4326"
+		if !repeated && i > 0 && p == r.at(i-1) {
+			repeated = true
+			ps.addAt(p, RuleRepeatedPoint, r.pointer(i), "the same position stands twice in a row")
 		}
-		v.add(RuleRange, r.pointer(beyond), &p, fmt.Sprintf("%v, %v is beyond 180 degrees of longitude or 90 of latitude", p[0], p[1]), advice)
-	}
-	if repeated >= 0 {
-		p := r.at(repeated)
-		v.add(RuleRepeatedPoint, r.pointer(repeated), &p, "the same position stands twice in a row", "take one out; Repair does it")
-	}
-	if acrossAntimeridian(r.xy) {
-		p := r.at(0)
-		v.add(RuleAntimeridian, r.path, &p, "the ring runs across the antimeridian, and the ledger reads it as a band round the Earth",
-			"cut it at 180 degrees into parts of a MultiPolygon (RFC 7946, 3.1.9)")
 	}
 }
 
@@ -81,15 +69,15 @@ func acrossAntimeridian(xy []float64) bool {
 	return false
 }
 
-func (b Box) swapped() Box { return Box{b.South, b.West, b.North, b.East} }
-
-func (b Box) onEarth() bool {
-	return b.West >= -180 && b.East <= 180 && b.South >= -90 && b.North <= 90
+// woundWrong reports a clockwise shell and a counter-clockwise hole.
+func (r *ring) woundWrong() bool {
+	area := signedArea(r.xy)
+	return r.polygonal() && area != 0 && (area > 0) != (r.hole == 0)
 }
 
 // suspectSwap reports a shape that lies in no country and would lie in one with
 // longitude and latitude exchanged.
-func (v *judge) suspectSwap(s *Shape, countries *Countries) {
+func (ps *Problems) suspectSwap(s *Shape, countries *Countries) {
 	if s.Empty() || countries == nil || !s.box.onEarth() || !s.box.swapped().onEarth() {
 		return
 	}
@@ -98,18 +86,9 @@ func (v *judge) suspectSwap(s *Shape, countries *Countries) {
 		return
 	}
 	if name := countries.At(Point{c[1], c[0]}); name != "" {
-		v.add(RuleMaybeSwapped, "/coordinates", &Point{s.box.West, s.box.South},
-			"longitude and latitude may be swapped: the shape lies in no country; the other way round it would lie in "+name,
-			"write longitude first, then latitude; nothing was changed")
+		ps.addAt(s.box.corner(), RuleMaybeSwapped, "/coordinates",
+			"longitude and latitude may be swapped: the shape lies in no country; the other way round it would lie in %s", name)
 	}
-}
-
-// CheckText judges whether METI can hold a value, which has to be JSON.
-func CheckText(value []byte) Problems {
-	if fault := textFault(value); fault != "" {
-		return Problems{NewProblem(RuleText, "", fault, "write it in UTF-8")}
-	}
-	return nil
 }
 
 // sameAsWGS84 are the spellings of WGS84 longitude and latitude: names, URNs,
@@ -123,26 +102,22 @@ var sameAsWGS84 = regexp.MustCompile(`(?i)^\s*(?:` +
 // CheckCRS judges the crs member of GeoJSON 2008, which RFC 7946 took out again:
 // of a collection, a Feature or a geometry. It is nil where it says what holds
 // anyway.
-func CheckCRS(value []byte) Problems {
+func CheckCRS(value []byte) (problems Problems) {
 	if isNull(value) {
 		return nil
 	}
 	name := value // a text or a number, or an object that holds one
 	if value[0] == '{' {
-		properties := field(value, "properties")
-		for _, in := range []struct {
-			object []byte
-			member string
-		}{{value, "name"}, {properties, "name"}, {properties, "code"}, {properties, "href"}} {
-			if item := field(in.object, in.member); item != nil && string(item) != `""` {
+		found := members(value, "name", "properties")
+		for _, item := range append(found[:1], members(found[1], "name", "code", "href")...) {
+			if item != nil && string(item) != `""` {
 				name = item
 			}
 		}
 	}
 	name = bytes.Trim(name, `"`)
-	if sameAsWGS84.Match(bytes.ReplaceAll(name, []byte(`\/`), []byte("/"))) {
-		return nil
+	if !sameAsWGS84.Match(bytes.ReplaceAll(name, []byte(`\/`), []byte("/"))) {
+		problems.add(RuleCRS, "/crs", "the coordinates are in %s, by its member crs; METI reads WGS84 longitude and latitude", clip(name))
 	}
-	return Problems{NewProblem(RuleCRS, "/crs", "the coordinates are in "+clip(name)+", by its member crs; METI reads WGS84 longitude and latitude",
-		"convert them to WGS84, such as with ogr2ogr -t_srs EPSG:4326, and leave crs out")}
+	return problems
 }

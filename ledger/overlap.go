@@ -10,44 +10,36 @@ import (
 
 // flats are the shape's polygons in the plane.
 func (s *Shape) flats() []flat {
-	all, _ := s.plane.get(func() (all []flat, err error) {
+	return s.plane.get(func() (all []flat) {
 		for _, poly := range s.polys {
 			p := flat{box: noBox}
-			for i, xy := range poly {
-				on := make([]float64, len(xy))
-				for k := 0; k < len(xy); k += 2 {
-					on[k], on[k+1] = proj.EqualArea(xy[k], xy[k+1])
-				}
-				for k := 2; k < len(on); k += 2 {
-					x0, y0, x1, y1 := on[k-2], on[k-1], on[k], on[k+1]
-					if y0 > y1 {
-						x0, y0, x1, y1 = x1, y1, x0, y0
+			p.area = withoutHoles(poly, func(xy []float64) float64 {
+				on := proj.EqualArea(xy)
+				for i := 2; i < len(on); i += 2 {
+					low, high := Point(on[i-2:i]), Point(on[i:i+2])
+					if low[1] > high[1] {
+						low, high = high, low
 					}
-					if y0 < y1 {
-						p.edges = append(p.edges, flatEdge{y0, y1, x0, (x1 - x0) / (y1 - y0)})
+					if low[1] < high[1] {
+						p.edges = append(p.edges, flatEdge{south: low[1], north: high[1], x: low[0], slope: (high[0] - low[0]) / (high[1] - low[1])})
 					}
 				}
 				p.box = p.box.union(boxOf(on))
-				if area := math.Abs(signedArea(on)); i == 0 {
-					p.area += area
-				} else {
-					p.area -= area
-				}
-			}
+				return signedArea(on)
+			})
 			all = append(all, p)
 		}
-		return all, nil
+		return all
 	})
-	return all
 }
 
 // from gives the edges as seen from the corner of a box, of those at its height:
 // small numbers have more digits.
-func (p flat) from(box Box) []flatEdge {
+func (p *flat) from(box Box, of int) []flatEdge {
 	edges := make([]flatEdge, 0, len(p.edges))
 	for _, e := range p.edges {
 		if e.south < box.North && e.north > box.South {
-			edges = append(edges, flatEdge{e.south - box.South, e.north - box.South, e.x - box.West, e.slope})
+			edges = append(edges, flatEdge{south: e.south - box.South, north: e.north - box.South, x: e.x - box.West, slope: e.slope, of: of})
 		}
 	}
 	return edges
@@ -66,7 +58,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 	for _, p := range self.flats() {
 		size += p.area
 		window, same := noBox, false
-		shapes := [][]flatEdge{p.from(p.box)}
+		shapes := [][]flatEdge{p.from(p.box, 0)}
 		for _, other := range others {
 			if !self.box.Intersects(other.box) {
 				continue
@@ -75,7 +67,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 				same = same || o.box == p.box && slices.Equal(o.edges, p.edges)
 				if o.box.Intersects(p.box) {
 					window = window.union(o.box)
-					shapes = append(shapes, o.from(p.box))
+					shapes = append(shapes, o.from(p.box, len(shapes)))
 				}
 			}
 		}
@@ -106,21 +98,19 @@ const (
 // are left: so it takes about as long as it takes to look at the boundary of what
 // they cover together, and what lies in layers below counts little.
 func coveredIn(window Box, shapes [][]flatEdge, before, vain int) float64 {
-	width, height := window.East-window.West, window.North-window.South
-	if !(width > 0 && height > 0) {
+	if !(window.East > window.West && window.North > window.South) {
 		return 0
 	}
 	var kept [][]flatEdge
 	edges := 0
 	for i, all := range shapes {
 		part := cut(all, window)
-		if len(part) == 0 && i == 0 {
+		switch {
+		case i == 0 && len(part) == 0:
 			return 0
-		}
-		if i > 0 && len(part) == 1 && part[0] == (flatEdge{window.South, window.North, window.West, 0}) {
-			return sweep(window, [][]flatEdge{kept[0], part}) // it covers the window
-		}
-		if len(part) > 0 {
+		case i > 0 && len(part) == 1 && part[0].slope == 0 && part[0].x == window.West && part[0].south == window.South && part[0].north == window.North:
+			return sweep(window, append(kept[0], part[0])) // it covers the window
+		case len(part) > 0:
 			kept = append(kept, part)
 			edges += len(part)
 		}
@@ -132,14 +122,14 @@ func coveredIn(window Box, shapes [][]flatEdge, before, vain int) float64 {
 	case len(kept) == 1:
 		return 0
 	case edges <= fewEdges || vain > maxVain:
-		return sweep(window, kept)
+		return sweep(window, slices.Concat(kept...))
 	}
 	one, two := window, window
-	if width > height {
-		one.East = window.West + width/2
+	if window.East-window.West > window.North-window.South {
+		one.East = (window.West + window.East) / 2
 		two.West = one.East
 	} else {
-		one.North = window.South + height/2
+		one.North = (window.South + window.North) / 2
 		two.South = one.North
 	}
 	return coveredIn(one, kept, edges, vain) + coveredIn(two, kept, edges, vain)
@@ -159,7 +149,7 @@ func cut(edges []flatEdge, window Box) (in []flatEdge) {
 		if max(x0, x1) < window.West {
 			ends = append(ends, low, high)
 		} else if min(x0, x1) <= window.East {
-			in = append(in, flatEdge{low, high, x0, e.slope})
+			in = append(in, flatEdge{south: low, north: high, x: x0, slope: e.slope, of: e.of})
 		}
 	}
 	slices.Sort(ends) // where two edges lie beside each other, the shape ends again
@@ -168,84 +158,61 @@ func cut(edges []flatEdge, window Box) (in []flatEdge) {
 			ends = slices.Delete(ends, i+1, i+3)
 		}
 		if ends[i] < ends[i+1] {
-			in = append(in, flatEdge{ends[i], ends[i+1], window.West, 0})
+			in = append(in, flatEdge{south: ends[i], north: ends[i+1], x: window.West, of: edges[0].of})
 		}
 	}
 	return in
 }
 
-// sweepEdge is an edge in a sweep.
-type sweepEdge struct {
-	flatEdge
-	of int
-	x  float64 // just above the beginning of the strip at hand
-}
-
-// sweep is coveredIn without halving the window. It goes up from strip to strip:
-// within one, edges neither begin nor end nor cross, so that it falls into
-// trapezoids, each of them wholly inside or outside each shape.
-func sweep(window Box, shapes [][]flatEdge) (area float64) {
-	// The window is one more shape.
-	shapes = append(shapes[:len(shapes):len(shapes)], []flatEdge{
-		{window.South, window.North, window.West, 0}, {window.South, window.North, window.East, 0},
-	})
-	last := len(shapes) - 1
-	var edges []sweepEdge
-	for i, shape := range shapes {
-		for _, e := range shape {
-			edges = append(edges, sweepEdge{flatEdge: e, of: i})
-		}
-	}
-	slices.SortFunc(edges, func(a, b sweepEdge) int { return cmp.Compare(a.south, b.south) })
-	in := make([]bool, len(shapes))
-	var active []int // of edges, from west to east
-	next := 0
+// sweep is coveredIn without halving the window, for the edges of all shapes. It
+// goes up from strip to strip: within one, edges neither begin nor end nor cross,
+// so that it falls into trapezoids, each of them wholly inside or outside each
+// shape.
+func sweep(window Box, edges []flatEdge) (area float64) {
+	const theWindow = -1 // is one more shape
+	edges = append(edges,
+		flatEdge{south: window.South, north: window.North, x: window.West, of: theWindow},
+		flatEdge{south: window.South, north: window.North, x: window.East, of: theWindow})
+	slices.SortFunc(edges, func(a, b flatEdge) int { return cmp.Compare(a.south, b.south) })
+	var active []*flatEdge // from west to east
+	in := make(map[int]bool)
 	for low := edges[0].south; ; {
-		kept := active[:0]
-		for _, k := range active {
-			if edges[k].north > low {
-				kept = append(kept, k)
-			}
-		}
-		active = kept
-		for ; next < len(edges) && edges[next].south <= low; next++ {
-			active = append(active, next)
+		active = slices.DeleteFunc(active, func(e *flatEdge) bool { return e.north <= low })
+		for ; len(edges) > 0 && edges[0].south <= low; edges = edges[1:] {
+			active = append(active, &edges[0])
 		}
 		high := math.Inf(1)
-		if next < len(edges) {
-			high = edges[next].south
+		if len(edges) > 0 {
+			high = edges[0].south
 		} else if len(active) == 0 {
 			return area
 		}
 		// Edges that meet in one place are told apart above it, beyond rounding.
 		above := low + 1e-7
-		for i, k := range active { // nearly sorted from the strip before
-			e := &edges[k]
-			e.x = e.at(above)
+		for i, e := range active { // nearly sorted from the strip before
+			e.now = e.at(above)
 			high = min(high, e.north)
-			for ; i > 0 && edges[active[i-1]].x > e.x; i-- {
+			for ; i > 0 && active[i-1].now > e.now; i-- {
 				active[i] = active[i-1]
 			}
-			active[i] = k
+			active[i] = e
 		}
-		// Those that cross first lie beside each other.
-		for i := 1; i < len(active); i++ {
-			a, b := &edges[active[i-1]], &edges[active[i]]
-			if y := above + (b.x-a.x)/(a.slope-b.slope); y > above && y < high {
+		for i := 1; i < len(active); i++ { // those that cross first lie beside each other
+			a, b := active[i-1], active[i]
+			if y := above + (b.now-a.now)/(a.slope-b.slope); y > above && y < high {
 				high = y
 			}
 		}
 		middle := low + (high-low)/2
 		clear(in)
 		covers, width, before := 0, 0.0, 0.0
-		for _, k := range active {
-			e := &edges[k]
+		for _, e := range active {
 			x := e.at(middle)
-			if in[0] && in[last] && covers > 0 {
+			if in[0] && in[theWindow] && covers > 0 {
 				width += x - before
 			}
 			before = x
-			if in[e.of] = !in[e.of]; e.of == 0 || e.of == last {
+			if in[e.of] = !in[e.of]; e.of <= 0 {
 				continue
 			} else if in[e.of] {
 				covers++

@@ -34,23 +34,23 @@ func scatter(t *testing.T, n int, each func(a, b, c *Shape)) {
 	}
 }
 
-func equalArea(s *Shape) geom.Geometry {
+func flatten(s *Shape) geom.Geometry {
 	return s.geom().TransformXY(func(p geom.XY) geom.XY {
-		p.X, p.Y = proj.EqualArea(p.X, p.Y)
-		return p
+		on := proj.EqualArea([]float64{p.X, p.Y})
+		return geom.XY{X: on[0], Y: on[1]}
 	})
 }
 
 // overlapByLibrary is Overlap by the geometry library's overlay.
 func overlapByLibrary(self *Shape, others []*Shape) (share float64, ok bool) {
-	own := equalArea(self)
+	own := flatten(self)
 	size := own.Area()
 	if size == 0 {
 		return 0, false
 	}
 	var pieces []geom.Geometry
 	for _, o := range others {
-		if piece, err := geom.Intersection(equalArea(o), own); err == nil {
+		if piece, err := geom.Intersection(flatten(o), own); err == nil {
 			pieces = append(pieces, piece)
 		}
 	}
@@ -141,7 +141,7 @@ func TestStacks(t *testing.T) {
 
 func TestSearchBoxHoldsTheShrunkShape(t *testing.T) {
 	scatter(t, 300, func(a, _, _ *Shape) {
-		small, _ := a.shrink()
+		small := a.shrink()
 		if small.Empty() {
 			return
 		}

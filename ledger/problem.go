@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // MaxVertices is how many positions a geometry may have here, and MaxRings how
@@ -103,6 +102,7 @@ type RuleInfo struct {
 	// it through.
 	Refused bool
 	About   string
+	Advice  string // what to do, where a Problem does not say better
 }
 
 // AllRules lists the rules, those that METI's database refuses first. The same
@@ -110,71 +110,74 @@ type RuleInfo struct {
 // otherwise.
 func AllRules() []RuleInfo { return slices.Clone(allRules) }
 
+const (
+	asString = "write it as a string"
+	inUTF8   = "write valid JSON (RFC 8259) in UTF-8"
+	giveID   = "give it the id you know it by"
+	inOrder  = "write longitude first, then latitude; nothing was changed"
+	isoTime  = "write a date such as 2024-01-31, or a time such as 2024-01-31T00:00:00Z"
+)
+
 var allRules = []RuleInfo{
-	{RuleJSON, Error, true, "not JSON, or JSON that METI's database cannot hold"},
-	{RuleText, Error, true, "text that is not UTF-8, or half a surrogate pair"},
-	{RuleCollection, Error, true, "not a FeatureCollection, or no array of features"},
-	{RuleGeometryMissing, Error, true, "no geometry, or null"},
-	{RuleGeometrySyntax, Error, true, "not a GeoJSON geometry"},
-	{RuleCoordinate, Error, true, "a coordinate that is not a finite number"},
-	{RuleTooFewPoints, Error, true, "fewer than three distinct positions in a ring, two in a line"},
-	{RuleTooManyVertices, Error, true, fmt.Sprintf("more than %d positions or %d rings in one geometry", MaxVertices, MaxRings)},
-	{RuleRingOpen, Error, true, "a ring whose first and last position differ"},
-	{RuleSelfIntersection, Error, true, "a ring that crosses or touches itself"},
-	{RuleRingsCross, Error, true, "two rings of a polygon that cross or share a line"},
-	{RuleHoleOutside, Error, true, "a hole that is not within its shell"},
-	{RuleHolesNested, Error, true, "a hole in another hole"},
-	{RuleInteriorCut, Error, true, "holes that cut the interior in two"},
-	{RulePartsOverlap, Error, true, "two parts of a MultiPolygon that overlap or share a line"},
-	{RuleAntipodalEdge, Error, true, "an edge between two positions that are opposite on the globe"},
-	{RuleTimeMissing, Error, true, "no start_at, or no end_at"},
-	{RuleTimeSyntax, Error, true, "a time that is not ISO 8601, or no possible one"},
-	{RulePeriod, Error, true, "an end_at that is not later than start_at by more than one day"},
-	{RuleAltIDMissing, Error, true, "no id"},
-	{RuleAltIDType, Error, true, "an id that is neither a string nor a number"},
-	{RuleAltIDLong, Error, true, fmt.Sprintf("an id of %d characters or more", maxAltID)},
+	{RuleJSON, Error, true, "not JSON, or JSON that METI's database cannot hold", inUTF8},
+	{RuleText, Error, true, "text that is not UTF-8, or half a surrogate pair", "write it in UTF-8"},
+	{RuleCollection, Error, true, "not a FeatureCollection, or no array of features", "write a GeoJSON FeatureCollection (RFC 7946, 3.3) of Features"},
+	{RuleGeometryMissing, Error, true, "no geometry, or null", "give it a Polygon or MultiPolygon"},
+	{RuleGeometrySyntax, Error, true, "not a GeoJSON geometry", "write a GeoJSON Polygon or MultiPolygon (RFC 7946, 3.1)"},
+	{RuleCoordinate, Error, true, "a coordinate that is not a finite number", "write a number of degrees"},
+	{RuleTooFewPoints, Error, true, "fewer than three distinct positions in a ring, two in a line", "a ring needs three distinct positions and the first again at the end"},
+	{RuleTooManyVertices, Error, true, fmt.Sprintf("more than %d positions or %d rings in one geometry", MaxVertices, MaxRings), "simplify it, or register its parts as sources of their own"},
+	{RuleRingOpen, Error, true, "a ring whose first and last position differ", "repeat the first position at the end"},
+	{RuleSelfIntersection, Error, true, "a ring that crosses or touches itself", "redraw the boundary so that it does not cross or touch itself"},
+	{RuleRingsCross, Error, true, "two rings of a polygon that cross or share a line", "keep holes inside the shell, and merge those that meet"},
+	{RuleHoleOutside, Error, true, "a hole that is not within its shell", "make it a part of its own, or take it out"},
+	{RuleHolesNested, Error, true, "a hole in another hole", "take the inner one out"},
+	{RuleInteriorCut, Error, true, "holes that cut the interior in two", "make each piece a part of a MultiPolygon"},
+	{RulePartsOverlap, Error, true, "two parts of a MultiPolygon that overlap or share a line", "merge the two parts, or draw them apart"},
+	{RuleAntipodalEdge, Error, true, "an edge between two positions that are opposite on the globe", "put a position between them"},
+	{RuleTimeMissing, Error, true, "no start_at, or no end_at", isoTime},
+	{RuleTimeSyntax, Error, true, "a time that is not ISO 8601, or no possible one", isoTime},
+	{RulePeriod, Error, true, "an end_at that is not later than start_at by more than one day", "let the period last more than 24 hours"},
+	{RuleAltIDMissing, Error, true, "no id", giveID},
+	{RuleAltIDType, Error, true, "an id that is neither a string nor a number that can be one", asString},
+	{RuleAltIDLong, Error, true, fmt.Sprintf("an id of %d characters or more", maxAltID), fmt.Sprintf("use fewer than %d", maxAltID)},
 
-	{RuleAltIDBlank, Error, false, "an id of nothing but space"},
-	{RuleGeometryType, Error, false, "a geometry other than Polygon or MultiPolygon"},
-	{RuleGeometryEmpty, Error, false, "a geometry without positions"},
-	{RuleRange, Error, false, "a longitude beyond 180 or a latitude beyond 90 degrees"},
-	{RuleSwapped, Error, false, "a latitude beyond 90 degrees where the other order is in range"},
-	{RuleCRS, Error, false, "coordinates in another system than WGS84 longitude and latitude"},
-	{RuleLibrary, Error, false, "a geometry that the geometry library fails on; its conflicts are told without the 9 metres"},
-	{RuleRepeatedFeature, Error, false, "the same id, period and boundary as another feature of the file"},
-	{RuleMeasurement, Error, false, "a DEVICE without measurement_point_id"},
-	{RuleConstituents, Error, false, "a PROGRAM or JURISDICTIONAL source without constituent_ssids"},
-	{RuleGeometrySource, Error, false, "a JURISDICTIONAL source without geometry_source AUTHORITATIVE_GIS"},
-	{RuleAttribute, Error, false, "an attribute that METI is not known to take, or of another type"},
+	{RuleAltIDBlank, Error, false, "an id of nothing but space", giveID},
+	{RuleGeometryType, Error, false, "a geometry other than Polygon or MultiPolygon", "register a Polygon or MultiPolygon"},
+	{RuleGeometryEmpty, Error, false, "a geometry without positions", "draw the boundary"},
+	{RuleRange, Error, false, "a longitude beyond 180 or a latitude beyond 90 degrees", "write WGS84 degrees, longitude first; cut shapes at the antimeridian (RFC 7946, 3.1.9)"},
+	{RuleSwapped, Error, false, "a latitude beyond 90 degrees where the other order is in range", inOrder},
+	{RuleCRS, Error, false, "coordinates in another system than WGS84 longitude and latitude", "convert them to WGS84, such as with ogr2ogr -t_srs EPSG:4326, and leave crs out"},
+	{RuleLibrary, Error, false, "a geometry that the geometry library fails on; its conflicts are told without the 9 metres", "simplify the boundary, and report this as a fault of meti"},
+	{RuleRepeatedFeature, Error, false, "the same id, period and boundary as another feature of the file", "take one out"},
+	{RuleMeasurement, Error, false, "a DEVICE without measurement_point_id", "give the measuring point's id"},
+	{RuleConstituents, Error, false, "a PROGRAM or JURISDICTIONAL source without constituent_ssids", "list the SSIDs it is made of"},
+	{RuleGeometrySource, Error, false, "a JURISDICTIONAL source without geometry_source AUTHORITATIVE_GIS", "take the boundary from an authority and say AUTHORITATIVE_GIS"},
+	{RuleAttribute, Error, false, "an attribute that METI is not known to take, or of another type", "correct it, or take it out"},
 
-	{RuleRepeatedAltID, Warning, false, "the same id and period as another feature of the file, with another boundary"},
-	{RuleAltIDForm, Warning, false, "a number as id that is not written as a plain whole number"},
-	{RuleTimeZone, Warning, false, "a time without a zone, read as UTC"},
-	{RuleTimeForm, Warning, false, "a time that is ISO 8601 but not RFC 3339"},
-	{RuleWinding, Warning, false, "a shell that runs clockwise or a hole that does not (RFC 7946, 3.1.6)"},
-	{RuleAntimeridian, Warning, false, "a ring that runs across 180 degrees of longitude (RFC 7946, 3.1.9)"},
-	{RuleMaybeSwapped, Warning, false, "a shape in no country that would lie in one with longitude and latitude exchanged; a guess, also with --strict"},
-	{RuleRepeatedPoint, Warning, false, "the same position twice in a row"},
-	{RuleDimensions, Warning, false, "more than two numbers in a position; only two are kept"},
-	{RuleNoArea, Warning, false, "a polygon below a square metre"},
-	{RuleGeometryText, Warning, false, "members or coordinates that only a lenient reader understands"},
-	{RuleFeatureType, Warning, false, `a type that is not "Feature"`},
-	{RuleRepeatedMember, Warning, false, "two members of one name, of which the last counts"},
-	{RuleSourceType, Warning, false, "a source_type that is not known"},
+	{RuleRepeatedAltID, Warning, false, "the same id and period as another feature of the file, with another boundary", "give each field an id of its own: METI deletes by it, and would delete both"},
+	{RuleAltIDForm, Warning, false, "a number as id that is not written as a plain whole number", asString},
+	{RuleTimeZone, Warning, false, "a time without a zone, read as UTC", "write the zone, such as Z at the end"},
+	{RuleTimeForm, Warning, false, "a time that is ISO 8601 but not RFC 3339", isoTime},
+	{RuleWinding, Warning, false, "a shell that runs clockwise or a hole that does not (RFC 7946, 3.1.6)", "reverse the order of its positions; Repair does it"},
+	{RuleAntimeridian, Warning, false, "a ring that runs across 180 degrees of longitude (RFC 7946, 3.1.9)", "cut it at 180 degrees into parts of a MultiPolygon (RFC 7946, 3.1.9)"},
+	{RuleMaybeSwapped, Warning, false, "a shape in no country that would lie in one with longitude and latitude exchanged; a guess, also with --strict", inOrder},
+	{RuleRepeatedPoint, Warning, false, "the same position twice in a row", "take one out; Repair does it"},
+	{RuleDimensions, Warning, false, "more than two numbers in a position; only two are kept", "leave the others out"},
+	{RuleNoArea, Warning, false, "a polygon below a square metre", "check the boundary, and whether the units are degrees"},
+	{RuleGeometryText, Warning, false, "members or coordinates that only a lenient reader understands", "write it as RFC 7946 does"},
+	{RuleFeatureType, Warning, false, `a type that is not "Feature"`, `write "Feature"`},
+	{RuleRepeatedMember, Warning, false, "two members of one name, of which the last counts", "take one out"},
+	{RuleSourceType, Warning, false, "a source_type that is not known", "use FIELD, FACILITY, DEVICE, PROGRAM or JURISDICTIONAL"},
 }
-
-var infoOfRule = func() map[Rule]RuleInfo {
-	m := make(map[Rule]RuleInfo, len(allRules))
-	for _, info := range allRules {
-		m[info.Rule] = info
-	}
-	return m
-}()
 
 // Info says what there is to know of the rule; ok is false for an unknown one.
 func (r Rule) Info() (info RuleInfo, ok bool) {
-	info, ok = infoOfRule[r]
-	return info, ok
+	i := slices.IndexFunc(allRules, func(info RuleInfo) bool { return info.Rule == r })
+	if i < 0 {
+		return info, false
+	}
+	return allRules[i], true
 }
 
 // Problem is one thing that is wrong with a feature.
@@ -192,63 +195,61 @@ type Problem struct {
 	Advice string `json:"advice,omitempty"`
 }
 
-// NewProblem returns a Problem with its rule's severity.
-func NewProblem(rule Rule, pointer, message, advice string) Problem {
-	return Problem{Rule: rule, Severity: infoOfRule[rule].Severity, Pointer: pointer, Message: message, Advice: advice}
+// NewProblem returns a Problem with its rule's severity and advice.
+func NewProblem(rule Rule, pointer, format string, args ...any) Problem {
+	info, _ := rule.Info()
+	return Problem{Rule: rule, Severity: info.Severity, Pointer: pointer, Message: fmt.Sprintf(format, args...), Advice: info.Advice}
 }
 
 func (p Problem) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", p.Severity, p.Message)
+	text := fmt.Sprintf("%s: %s", p.Severity, p.Message)
 	if p.Pointer != "" {
-		fmt.Fprintf(&b, " at %s", p.Pointer)
+		text += " at " + p.Pointer
 	}
 	if p.Coordinate != nil {
-		fmt.Fprintf(&b, " near %v %v", p.Coordinate[0], p.Coordinate[1])
+		text += fmt.Sprintf(" near %v %v", p.Coordinate[0], p.Coordinate[1])
 	}
-	fmt.Fprintf(&b, " [%s]", p.Rule)
-	return b.String()
+	return text + " [" + string(p.Rule) + "]"
 }
+
+// Refused reports whether METI's database refuses this.
+func (p Problem) Refused() bool {
+	info, _ := p.Rule.Info()
+	return info.Refused
+}
+
+func (p Problem) invalid() bool { return p.Severity == Error }
 
 // Problems are all that is wrong with a feature or a collection.
 type Problems []Problem
 
 // Invalid reports whether there is an error among the problems.
-func (ps Problems) Invalid() bool {
-	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Severity == Error })
-}
+func (ps Problems) Invalid() bool { return slices.ContainsFunc(ps, Problem.invalid) }
 
 // Refused reports whether METI's database would refuse a feature with these
 // problems, and with it the whole collection. It is laxer than [Problems.Invalid].
 func (ps Problems) Refused() bool { return slices.ContainsFunc(ps, Problem.Refused) }
 
-// Refused reports whether METI's database refuses this.
-func (p Problem) Refused() bool { return infoOfRule[p.Rule].Refused }
-
 // Err gives the errors among the problems as one error, nil when there are
 // none. It is an [*InvalidError].
 func (ps Problems) Err() error {
-	var list Problems
-	for _, p := range ps {
-		if p.Severity == Error {
-			list = append(list, p)
-		}
-	}
-	if list == nil {
+	if !ps.Invalid() {
 		return nil
 	}
-	return &InvalidError{Problems: list}
+	return &InvalidError{slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool { return !p.invalid() })}
 }
 
-// judge gathers problems.
-type judge struct {
-	problems Problems
+// add adds a problem, see NewProblem, which may be given more.
+func (ps *Problems) add(rule Rule, pointer, format string, args ...any) *Problem {
+	*ps = append(*ps, NewProblem(rule, pointer, format, args...))
+	return &(*ps)[len(*ps)-1]
 }
 
-func (v *judge) add(rule Rule, pointer string, at *Point, message, advice string) {
-	p := NewProblem(rule, pointer, message, advice)
-	p.Coordinate = at
-	v.problems = append(v.problems, p)
+// addAt adds a problem that has a place on Earth.
+func (ps *Problems) addAt(at Point, rule Rule, pointer, format string, args ...any) *Problem {
+	p := ps.add(rule, pointer, format, args...)
+	p.Coordinate = &at
+	return p
 }
 
 // under puts prefix before each pointer.

@@ -26,11 +26,11 @@ type Fix struct {
 // A ring is only closed when it would have enough positions, and nothing else
 // is mended: what [JudgeGeometry] still finds is for a person to decide.
 func Repair(text []byte) ([]byte, []Fix, error) {
-	if ps := jsonProblems(text, "text"); ps != nil {
-		return nil, nil, ps.Err()
+	if fault := jsonFault(text, "text"); fault != "" {
+		return nil, nil, &InvalidError{Problems{NewProblem(RuleJSON, "", "%s", fault)}}
 	}
 	geometry, prefix := text, ""
-	if g := field(text, "geometry"); g != nil {
+	if g := members(text, "geometry")[0]; g != nil {
 		geometry, prefix = g, "/geometry"
 	}
 	g, fault := decodeGeometry(geometry)
@@ -40,7 +40,8 @@ func Repair(text []byte) ([]byte, []Fix, error) {
 	var fixes []Fix
 	var out []byte
 	last := 0
-	for r := range g.rings() {
+	for i := range g.rings {
+		r := &g.rings[i]
 		mended, fixed := repairRing(r, prefix)
 		if len(fixed) == 0 {
 			continue
@@ -58,14 +59,12 @@ func Repair(text []byte) ([]byte, []Fix, error) {
 	return append(out, text[last:]...), fixes, nil
 }
 
-func repairRing(r ring, prefix string) (mended []byte, fixes []Fix) {
-	done := func(rule Rule, message string) {
-		fixes = append(fixes, Fix{rule, prefix + r.path, message})
-	}
+func repairRing(r *ring, prefix string) (mended []byte, fixes []Fix) {
 	clean := r.withoutRepeats()
-	if r.hole < 0 || clean.len() < 3 {
+	if !r.polygonal() || clean.len() < 3 {
 		return nil, nil
 	}
+	done := func(rule Rule, message string) { fixes = append(fixes, Fix{rule, prefix + r.path, message}) }
 	var all, texts [][]byte
 	scan.Elements(r.text, func(_ int, item []byte) bool {
 		all = append(all, item)
@@ -77,14 +76,12 @@ func repairRing(r ring, prefix string) (mended []byte, fixes []Fix) {
 	if n := r.len() - clean.len(); n > 0 {
 		done(RuleRepeatedPoint, fmt.Sprintf("took out %d repeated positions", n))
 	}
-	xy := clean.xy
-	if clean.at(0) != clean.at(clean.len()-1) {
+	if first := clean.at(0); first != clean.at(clean.len()-1) {
 		texts = append(texts, texts[0])
-		xy = append(xy, xy[0], xy[1])
+		clean.xy = append(clean.xy, first[:]...)
 		done(RuleRingOpen, "closed the ring with its first position")
 	}
-	// A ring across the antimeridian tells which way it runs only once it is cut.
-	if area := signedArea(xy); area != 0 && area > 0 != (r.hole == 0) && !acrossAntimeridian(xy) {
+	if clean.woundWrong() && !acrossAntimeridian(clean.xy) {
 		slices.Reverse(texts)
 		if r.hole == 0 {
 			done(RuleWinding, "wound the shell counter-clockwise")

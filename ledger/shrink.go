@@ -13,15 +13,14 @@ import (
 // conflict [D].
 const shrinkBy = 9
 
-// shrink gives the shape less 9 metres, which may be empty. Where the geometry
-// library fails, that is the whole shape, with an error.
-func (s *Shape) shrink() (*Shape, error) {
-	return s.less9.get(func() (*Shape, error) { return s.computeShrunk(shrinkBy) })
+// shrink gives the shape less 9 metres, which may be empty.
+func (s *Shape) shrink() shrunk {
+	return s.less9.get(func() shrunk { return s.computeShrunk(shrinkBy) })
 }
 
 // shrinkNearly gives the shape less one metre less.
-func (s *Shape) shrinkNearly() (*Shape, error) {
-	return s.less8.get(func() (*Shape, error) { return s.computeShrunk(shrinkBy - 1) })
+func (s *Shape) shrinkNearly() shrunk {
+	return s.less8.get(func() shrunk { return s.computeShrunk(shrinkBy - 1) })
 }
 
 // buffer is the geometry library's.
@@ -30,13 +29,14 @@ var buffer = geom.Buffer
 // computeShrunk shrinks the shape as ST_Buffer(geography, -metres) computes it
 // [D]: in the plane that suits the shape best, with 8 segments to a quarter
 // circle, and back to degrees vertex by vertex.
-func (s *Shape) computeShrunk(metres float64) (*Shape, error) {
-	if len(s.polys) == 0 { // a point or a line has nothing within metres of its edge
-		return (&Shape{polygonal: true}).bounded(), nil
+func (s *Shape) computeShrunk(metres float64) shrunk {
+	areas := &Shape{polygonal: true, polys: s.polys} // a point or a line has nothing within metres of its edge
+	if len(areas.polys) == 0 {
+		return shrunk{areas.bounded(), nil}
 	}
 	plane := s.bestPlane()
 	small, err := library(func() (geom.Geometry, error) {
-		projected := (&Shape{polygonal: true, polys: s.polys}).geom().TransformXY(func(p geom.XY) geom.XY {
+		projected := areas.geom().TransformXY(func(p geom.XY) geom.XY {
 			p.X, p.Y = proj.OnGlobe(p.X, p.Y)
 			return plane.Forward(p)
 		})
@@ -45,9 +45,9 @@ func (s *Shape) computeShrunk(metres float64) (*Shape, error) {
 		return buffer(projected, -metres, geom.BufferQuadSegments(8), geom.BufferSimplifyFactor(0))
 	})
 	if err != nil {
-		return s, fmt.Errorf("shrinking a shape by %v metres: %w", metres, err)
+		return shrunk{s, fmt.Errorf("shrinking a shape by %v metres: %w", metres, err)}
 	}
-	return shapeOf(small.TransformXY(plane.Reverse)), nil
+	return shrunk{shapeOf(small.TransformXY(plane.Reverse)), nil}
 }
 
 // bestPlane chooses the projection as PostGIS's _ST_BestSRID does: polar

@@ -14,50 +14,35 @@ import (
 
 // members finds members of an object by their exact names, the last of equals;
 // what is not there is nil.
-func members(object []byte, find map[string]*[]byte) {
+func members(object []byte, names ...string) [][]byte {
+	values := make([][]byte, len(names))
 	scan.Members(object, func(name, value []byte) bool {
-		if to := find[string(name)]; to != nil {
-			*to = value
+		for i := range names {
+			if names[i] == string(name) {
+				values[i] = value
+			}
 		}
 		return true
 	})
-}
-
-// field finds one member, see members.
-func field(object []byte, name string) (value []byte) {
-	members(object, map[string]*[]byte{name: &value})
-	return value
+	return values
 }
 
 // isNull reports whether a value is null, or is not there.
 func isNull(value []byte) bool { return len(value) == 0 || value[0] == 'n' }
 
-// asText gives the text that METI's database makes of a string or a number; ok
-// is false for other values.
+// asText gives the text that METI's database makes of a string or a number: with all
+// its digits and without an exponent. ok is false for other values, and where that
+// would take hundreds of digits.
 func asText(value []byte) (text string, ok bool) {
-	switch {
-	case len(value) == 0:
-		return "", false
-	case value[0] == '"':
+	if len(value) > 0 && value[0] == '"' {
 		return scan.Unquote(value), true
-	case value[0] == '-' || isDigit(value[0]):
-		return numberText(value)
 	}
-	return "", false
-}
-
-// numberText writes a number with all its digits and without an exponent. ok is
-// false where that would take hundreds of digits.
-func numberText(number []byte) (text string, ok bool) {
-	digits, power, _ := strings.Cut(strings.ToLower(string(number)), "e")
-	exponent := 0
-	if power != "" {
-		var err error
-		if exponent, err = strconv.Atoi(power); err != nil || exponent < -500 || exponent > 500 {
-			return "", false
-		}
+	digits, power, _ := strings.Cut(strings.ToLower(string(value)), "e")
+	exponent, _ := strconv.Atoi(power) // 0 where there is none
+	if exponent < -500 || exponent > 500 {
+		return "", false
 	}
-	exact, ok := new(big.Rat).SetString(string(number))
+	exact, ok := new(big.Rat).SetString(string(value))
 	if !ok {
 		return "", false
 	}
@@ -65,21 +50,12 @@ func numberText(number []byte) (text string, ok bool) {
 	return exact.FloatString(max(0, len(fraction)-exponent)), true
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-// jsonProblems says why a text is not JSON that METI can hold, nil when it is.
-func jsonProblems(text []byte, what string) Problems {
+// jsonFault says why a text is not JSON that METI can hold; it is empty when it is.
+func jsonFault(text []byte, what string) string {
 	if err := scan.Check(text); err != nil {
-		return jsonProblem("the " + what + " is no JSON: " + err.Error())
+		return "the " + what + " is no JSON: " + err.Error()
 	}
-	if fault := textFault(text); fault != "" {
-		return jsonProblem(fault)
-	}
-	return nil
-}
-
-func jsonProblem(message string) Problems {
-	return Problems{NewProblem(RuleJSON, "", message, "write valid JSON (RFC 8259) in UTF-8")}
+	return textFault(text)
 }
 
 // escapes are what begins with a backslash: a whole surrogate pair, what METI's
@@ -111,8 +87,16 @@ func textFault(text []byte) string {
 	return ""
 }
 
+// CheckText judges whether METI can hold a value, which has to be JSON.
+func CheckText(value []byte) (problems Problems) {
+	if fault := textFault(value); fault != "" {
+		problems.add(RuleText, "", "%s", fault)
+	}
+	return problems
+}
+
 // clip shortens a piece of foreign text for a message.
-func clip(text []byte) string {
+func clip[T string | []byte](text T) string {
 	const longest = 40
 	if len(text) <= longest {
 		return string(text)

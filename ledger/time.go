@@ -3,6 +3,7 @@ package ledger
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +65,7 @@ type TimeError struct {
 
 func (e *TimeError) Error() string { return e.about() + ": " + e.Advice }
 
-func (e *TimeError) about() string { return clip(strconv.AppendQuote(nil, e.Text)) + " " + e.Why }
+func (e *TimeError) about() string { return clip(strconv.Quote(e.Text)) + " " + e.Why }
 
 // ParseTime reads a time as ISO 8601 writes it: a date, or a date and a time
 // with "T" or a space between them, with a fraction of the second or without
@@ -75,57 +76,36 @@ func ParseTime(s string) (Time, error) {
 	return t, err
 }
 
-var isoForm = regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?([Zz]|[+-]\d\d(?::?\d\d)?)?)?$`)
+var isoForm = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(?:([Zz])|([+-]\d\d)(?::?(\d\d))?)?)?$`)
 
 // parseTime also tells whether the text named its zone.
 func parseTime(s string) (t Time, zone bool, err error) {
-	if len(s) == len("2006-01-02T15:04:05Z") { // nearly all are written so
-		if p, err := time.Parse(time.RFC3339, s); err == nil && p.Year() > 0 {
-			return TimeOf(p), true, nil
-		}
-	}
 	form := isoForm.FindStringSubmatch(s)
 	if form == nil {
 		return 0, false, notISO(s)
 	}
-	number := func(text string) int {
-		n, _ := strconv.Atoi(text)
+	number := func(i int) int {
+		n, _ := strconv.Atoi(form[i])
 		return n
 	}
-	date, ok := calendar(number(form[1]), number(form[2]), number(form[3]))
-	hour, minute, second := number(form[4]), number(form[5]), number(form[6])
-	micros := 0
-	if form[7] != "" {
-		fraction, _ := strconv.ParseFloat(form[7], 64)
-		micros = int(math.RoundToEven(fraction * 1e6))
-	}
+	date, err := time.Parse(time.DateOnly, form[1])
+	minute, second, offsetHours, offsetMinutes := number(3), number(4), number(7), number(8)
+	fraction, _ := strconv.ParseFloat("0"+form[5], 64)
 	// 24:00:00 is the end of a day; a second 60 counts on.
-	inDay := Time(((hour*60+minute)*60+second)*1e6 + micros)
-	var offset int
-	if text := strings.ReplaceAll(form[8], ":", ""); len(text) >= 3 {
-		hours, minutes := number(text[1:3]), number(text[3:])
-		ok = ok && hours <= 15 && minutes <= 59
-		if offset = (hours*60 + minutes) * 60; text[0] == '-' {
-			offset = -offset
-		}
-	}
-	if !ok || minute > 59 || second > 60 || inDay > day {
+	inDay := Time((number(2)*60+minute)*60+second)*1e6 + Time(math.RoundToEven(fraction*1e6))
+	if err != nil || date.Year() == 0 || minute > 59 || second > 60 || inDay > day || max(offsetHours, -offsetHours) > 15 || offsetMinutes > 59 {
 		return 0, false, &TimeError{s, "is a day, a time or a zone that there is not", "write one that there is"}
 	}
-	return TimeOf(date) + inDay - Time(offset)*1e6, form[8] != "", nil
-}
-
-// calendar gives a day; ok is false where there is none.
-func calendar(year, month, dayOfMonth int) (date time.Time, ok bool) {
-	date = time.Date(year, time.Month(month), dayOfMonth, 0, 0, 0, 0, time.UTC)
-	return date, year > 0 && date.Year() == year && int(date.Month()) == month && date.Day() == dayOfMonth
+	if strings.HasPrefix(form[7], "-") {
+		offsetMinutes = -offsetMinutes
+	}
+	return TimeOf(date) + inDay - Time(offsetHours*60+offsetMinutes)*60e6, form[6]+form[7] != "", nil
 }
 
 var (
-	epochForm      = regexp.MustCompile(`^(\d{10}|\d{13})(?:\.\d*)?$`)
-	yearFirst      = regexp.MustCompile(`^(\d{4})[-/.]?(\d\d?)[-/.]?(\d\d?)(?:\D.*)?$`)
-	yearLast       = regexp.MustCompile(`^(\d\d?)[-/.](\d\d?)[-/.](\d{4})(?:\D.*)?$`)
-	timeForExample = "write a date such as 2024-01-31, or a time such as 2024-01-31T00:00:00Z"
+	epochForm = regexp.MustCompile(`^(\d{10}|\d{13})(?:\.\d*)?$`)
+	yearFirst = regexp.MustCompile(`^(\d{4})[-/.]?(\d\d?)[-/.]?(\d\d?)(?:\D.*)?$`)
+	yearLast  = regexp.MustCompile(`^(\d\d?)[-/.](\d\d?)[-/.](\d{4})(?:\D.*)?$`)
 )
 
 // notISO says what a text that is not ISO 8601 may mean.
@@ -140,11 +120,9 @@ func notISO(s string) error {
 	}
 	var readings []string
 	read := func(year, month, day string) {
-		y, _ := strconv.Atoi(year)
-		m, _ := strconv.Atoi(month)
-		d, _ := strconv.Atoi(day)
-		if date, ok := calendar(y, m, d); ok && (readings == nil || m != d) {
-			readings = append(readings, date.Format(time.DateOnly))
+		date, err := time.Parse("2006-1-2", year+"-"+month+"-"+day)
+		if text := date.Format(time.DateOnly); err == nil && date.Year() > 0 && !slices.Contains(readings, text) {
+			readings = append(readings, text)
 		}
 	}
 	if form := yearFirst.FindStringSubmatch(s); form != nil {
@@ -159,5 +137,5 @@ func notISO(s string) error {
 	case 2:
 		return &TimeError{s, "may be " + readings[0] + " or " + readings[1], "write the one that is meant"}
 	}
-	return &TimeError{s, "is not ISO 8601", timeForExample}
+	return &TimeError{s, "is not ISO 8601", isoTime}
 }

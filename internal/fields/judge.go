@@ -80,7 +80,7 @@ func (j *Judge) Item(item Item) (f Judged) {
 	rules := j.options.Rules
 	switch {
 	case item.Err != nil:
-		p := ledger.NewProblem(ledger.RuleJSON, "", item.Err.Error(), "write valid JSON (RFC 8259) in UTF-8")
+		p := ledger.NewProblem(ledger.RuleJSON, "", "%v", item.Err)
 		f.Problems = rules.Apply(ledger.Problems{p})
 	case item.Kind == Geometry && j.options.Bare:
 		f.Geometry = item.Raw
@@ -91,7 +91,7 @@ func (j *Judge) Item(item Item) (f Judged) {
 		values, problems := members(item.Raw, "", "alt_id", "start_at", "end_at")
 		if f.Problems = problems; item.Index > 0 {
 			f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleCollection, "",
-				"a file holds one source of this form, with attributes of its own", "write Features, or a file for each"))
+				"a file holds one source of this form, with attributes of its own"))
 		}
 		f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: GeometryOf(item)}, rules,
 			[3]string{"/alt_id", "/start_at", "/end_at"})
@@ -120,7 +120,7 @@ func (j *Judge) mapped(raw []byte, problems *ledger.Problems) ledger.Values {
 	j.note(properties, values)
 	*problems = append(found, more...)
 	if string(kind) != `"Feature"` {
-		*problems = append(*problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`, `write "Feature"`))
+		*problems = append(*problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`))
 	}
 	*problems = append(*problems, ledger.CheckCRS(crs)...)
 	return ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: geometry}
@@ -159,8 +159,7 @@ func members(object []byte, at string, names ...string) (values [][]byte, proble
 }
 
 func repeatedMember(at, name string) ledger.Problem {
-	return ledger.NewProblem(ledger.RuleRepeatedMember, at+"/"+escape(name),
-		fmt.Sprintf("the member %q stands twice; the last one counts", name), "take one out")
+	return ledger.NewProblem(ledger.RuleRepeatedMember, at+"/"+escape(name), "the member %q stands twice; the last one counts", name)
 }
 
 // escape writes a name as a step of a JSON pointer.

@@ -99,11 +99,10 @@ func (r *Repeats) Problems(i int, rules ledger.Rules) (problems ledger.Problems)
 		}
 		name := fmt.Sprintf("feature %d in line %d", k, other.line)
 		if one.form == other.form {
-			problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedFeature, "", name+" has the same id, period and boundary", "take one out")}
+			problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedFeature, "", "%s has the same id, period and boundary", name)}
 			break
 		}
-		problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", name+" has the same id and period, and another boundary",
-			"give each field an id of its own: METI deletes by it, and would delete both")}
+		problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", "%s has the same id and period, and another boundary", name)}
 	}
 	return rules.Apply(problems)
 }

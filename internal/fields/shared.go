@@ -28,7 +28,7 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 	}
 	var problems ledger.Problems
 	add := func(name, message string) {
-		problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, "/"+escape(name), message, "correct it, or take it out"))
+		problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, "/"+escape(name), "%s", message))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.shared)) {
 		value := f.shared[name]

@@ -108,13 +108,33 @@ func (Mercator) Reverse(xy geom.XY) geom.XY {
 	return geom.XY{X: normalLon(xy.X / semiMajor * Deg), Y: fromIsometric(xy.Y / semiMajor)}
 }
 
-// EqualArea projects to EPSG:6933, the cylindrical equal-area projection with a
-// true parallel at 30 degrees (Snyder 1987, chapter 10).
-func EqualArea(lon, lat float64) (x, y float64) {
-	return semiMajor * scaleAt30 * normalLon(lon) * Rad, semiMajor / (2 * scaleAt30) * authalic(math.Sin(lat*Rad))
+// EqualArea projects longitudes and latitudes in turn to EPSG:6933, the cylindrical
+// equal-area projection with a true parallel at 30 degrees (Snyder 1987, chapter
+// 10), in metres.
+func EqualArea(degrees []float64) []float64 {
+	xy := make([]float64, len(degrees))
+	for i := 0; i < len(xy); i += 2 {
+		xy[i] = semiMajor * scaleAt30 * normalLon(degrees[i]) * Rad
+		xy[i+1] = semiMajor / (2 * scaleAt30) * authalic(math.Sin(degrees[i+1]*Rad))
+	}
+	return xy
 }
 
 var scaleAt30 = math.Cos(30*Rad) / math.Sqrt(1-ecc2/4)
+
+// Bulge is the area in square metres between a geodesic of some kilometres and the
+// chord that EqualArea makes of it; positive where the geodesic lies to the left of
+// the way from its first end to its second. It is the first term of the
+// Euler-Maclaurin formula for the integral below the geodesic, whose second
+// derivative its equation gives.
+func Bulge(lon1, lat1, lon2, lat2 float64) float64 {
+	sin, cos := math.Sincos((lat1 + lat2) / 2 * Rad)
+	w := 1 - ecc2*sin*sin
+	east := (lon2 - lon1) * Rad
+	x := semiMajor / math.Sqrt(w) * cos * east
+	y := semiMajor * (1 - ecc2) / (w * math.Sqrt(w)) * (lat2 - lat1) * Rad
+	return east * sin * (x*x + 3*y*y) / 12
+}
 
 // authalic is q of Snyder 1987, equation 3-12.
 func authalic(sin float64) float64 {
@@ -149,36 +169,25 @@ type laea struct {
 
 // LAEA gives Lambert's azimuthal equal-area projection around a centre.
 func LAEA(lon, lat float64) Plane {
-	p := laea{lon0: lon, radius: semiMajor * math.Sqrt(authalicPole/2)}
+	p := laea{lon0: lon, radius: semiMajor * math.Sqrt(authalicPole/2), distortion: 1}
 	sin, cos := math.Sincos(lat * Rad)
-	if math.Abs(lat) == 90 {
-		p.sin1, p.cos1, p.distortion = math.Copysign(1, lat), 0, 1
-		return p
-	}
 	p.sin1 = authalic(sin) / authalicPole
-	p.cos1 = math.Sqrt(1 - p.sin1*p.sin1)
-	p.distortion = semiMajor * cos / math.Sqrt(1-ecc2*sin*sin) / (p.radius * p.cos1)
+	if math.Abs(lat) < 90 {
+		p.cos1 = math.Sqrt(1 - p.sin1*p.sin1)
+		p.distortion = semiMajor * cos / math.Sqrt(1-ecc2*sin*sin) / (p.radius * p.cos1)
+	}
 	return p
 }
 
 func (p laea) Forward(lonlat geom.XY) geom.XY {
 	sinLam, cosLam := math.Sincos((lonlat.X - p.lon0) * Rad)
-	q := authalic(math.Sin(lonlat.Y * Rad))
-	if p.cos1 == 0 {
-		rho := semiMajor * math.Sqrt(max(0, authalicPole-p.sin1*q))
-		return geom.XY{X: rho * sinLam, Y: -p.sin1 * rho * cosLam}
-	}
-	sin := q / authalicPole
+	sin := authalic(math.Sin(lonlat.Y*Rad)) / authalicPole
 	cos := math.Sqrt(max(0, 1-sin*sin))
 	b := p.radius * math.Sqrt(2/(1+p.sin1*sin+p.cos1*cos*cosLam))
 	return geom.XY{X: b * p.distortion * cos * sinLam, Y: b / p.distortion * (p.cos1*sin - p.sin1*cos*cosLam)}
 }
 
 func (p laea) Reverse(xy geom.XY) geom.XY {
-	if p.cos1 == 0 {
-		rho2 := (xy.X*xy.X + xy.Y*xy.Y) / (semiMajor * semiMajor)
-		return geom.XY{X: normalLon(p.lon0 + math.Atan2(xy.X, -p.sin1*xy.Y)*Deg), Y: fromAuthalic(p.sin1 * (authalicPole - rho2))}
-	}
 	x, y := xy.X/p.distortion, xy.Y*p.distortion
 	rho := math.Hypot(x, y)
 	if rho == 0 {

@@ -4,6 +4,7 @@
 package robust
 
 import (
+	"cmp"
 	"math"
 	"math/big"
 )
@@ -21,70 +22,38 @@ func Orient(a, b, c Point) int {
 	det := left - right
 	const bound = 3.3306690738754716e-16
 	if limit := bound * (math.Abs(left) + math.Abs(right)); det > limit || -det > limit {
-		return sign(det)
+		return cmp.Compare(det, 0)
 	}
 	if (ax == 0 || by == 0) && (ay == 0 || bx == 0) {
 		return 0
 	}
-	return orientBySums(a, b, c)
-}
-
-// orientBySums expands the determinant into products, and these into sums of
-// two numbers without an error, which it adds up without an error.
-func orientBySums(a, b, c Point) int {
-	// Beyond these a product overflows, or loses its last digits.
-	const largest, smallest = 1e150, 1e-140
-	for _, v := range [...]float64{a[0], a[1], b[0], b[1], c[0], c[1]} {
-		if v = math.Abs(v); v != 0 && !(v > smallest && v < largest) {
-			return orientByFractions(a, b, c)
+	// Numbers that lie near each other, as those of one field do, differ by a
+	// number without an error. Then what the products were rounded by tells, but
+	// where it may have been rounded itself.
+	const smallest, largest = 1e-250, 1e250 // beyond these a product loses its last digits, or overflows
+	if size := math.Abs(left); size > smallest && size < largest &&
+		exact(a[0], c[0], ax) && exact(a[1], c[1], ay) &&
+		exact(b[0], c[0], bx) && exact(b[1], c[1], by) {
+		if rest := math.FMA(ay, bx, -right) - math.FMA(ax, by, -left); det != rest || det == 0 {
+			return cmp.Compare(det, rest)
 		}
 	}
-	var room [12]float64
-	sum := room[:0]
-	for _, f := range [...][2]float64{
-		{a[0], b[1]}, {-a[0], c[1]}, {-c[0], b[1]}, {-a[1], b[0]}, {a[1], c[0]}, {c[1], b[0]},
-	} {
-		product := f[0] * f[1]
-		sum = grow(grow(sum, math.FMA(f[0], f[1], -product)), product)
-	}
-	// The parts do not overlap, so that the largest has the sign of all.
-	for i := len(sum) - 1; i >= 0; i-- {
-		if sum[i] != 0 {
-			return sign(sum[i])
-		}
-	}
-	return 0
+	return byFractions(a, b, c)
 }
 
-// grow adds a number to a sum of numbers that do not overlap, from the smallest
-// to the largest, and leaves it one.
-func grow(sum []float64, v float64) []float64 {
-	kept := sum[:0]
-	for _, part := range sum {
-		total := v + part
-		rest := total - v
-		if low := (v - (total - rest)) + (part - rest); low != 0 {
-			kept = append(kept, low)
-		}
-		v = total
-	}
-	return append(kept, v)
+// exact reports whether the difference of x and y is without an error.
+func exact(x, y, difference float64) bool {
+	back := x - difference
+	return back == y && difference+back == x
 }
 
-func orientByFractions(a, b, c Point) int {
+func byFractions(a, b, c Point) int {
 	minus := func(x, y float64) *big.Rat {
 		return new(big.Rat).Sub(new(big.Rat).SetFloat64(x), new(big.Rat).SetFloat64(y))
 	}
 	left := new(big.Rat).Mul(minus(a[0], c[0]), minus(b[1], c[1]))
 	right := new(big.Rat).Mul(minus(a[1], c[1]), minus(b[0], c[0]))
 	return left.Cmp(right)
-}
-
-func sign(v float64) int {
-	if v > 0 {
-		return 1
-	}
-	return -1
 }
 
 // Contact is how two segments meet.

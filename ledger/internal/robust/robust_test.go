@@ -55,9 +55,6 @@ func TestOrient(t *testing.T) {
 		if got := Orient(a, b, c); got != want {
 			t.Fatalf("seed %d: %v from %v to %v is %d, want %d", seed, c, a, b, got, want)
 		}
-		if got := orientBySums(a, b, c); got != want {
-			t.Fatalf("seed %d: by sums %v from %v to %v is %d, want %d", seed, c, a, b, got, want)
-		}
 	}
 	if on < 10_000 || beside < 10_000 {
 		t.Errorf("%d points on the line and %d beside it prove little", on, beside)
