@@ -155,7 +155,7 @@ func (c *checking) ask(ctx context.Context, name, address string) (status int, t
 	before := c.Now()
 	response, err := safehttp.Transport().RoundTrip(request)
 	if err != nil {
-		if advice, _ := safehttp.Advice(err, "check the name of the host, and DNS"); advice != "" {
+		if advice, _ := safehttp.Advice(err, "there is no host "+request.URL.Hostname()+": check its name, and DNS"); advice != "" {
 			err = fmt.Errorf("%w: %s", err, advice)
 		}
 		return 0, nil, fmt.Errorf("%s: %w", request.URL.Host, err)
