@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"iter"
 	"math"
 
@@ -66,39 +67,23 @@ const (
 func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*Source, error] {
 	return func(yield func(*Source, error) bool) {
 		ctx, leave := context.WithCancelCause(ctx)
-		l := listing{params: params, yield: yield, leave: leave, ranks: make(map[ssidHash]int)}
-		l.pages = pages{ctx: ctx, client: s.client, filter: params.Filter, begin: l.begin, take: l.take, ahead: make(map[int]*fetched)}
+		l := listing{
+			pages:  pages{ctx: ctx, client: s.client, filter: params.Filter, ahead: make(map[int]*fetched)},
+			params: params, yield: yield, leave: leave, ranks: make(map[uint64]int),
+		}
 		defer l.requests.Wait()
 		defer leave(errAbandoned)
-		if err := l.list(); err != nil && err != errAbandoned {
+		if err := l.list(); err != errDone {
 			yield(nil, err)
 		}
 	}
 }
 
-// ssidHash stands for an SSID. Two that share one are less likely, by far, than
-// a fault of the machine; and 100,000 of them are nothing to the garbage
-// collector, which would follow as many strings again and again.
-type ssidHash [2]uint64
-
-var ssidSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-
-func hashSSID(id SSID) ssidHash {
-	return ssidHash{maphash.String(ssidSeeds[0], id), maphash.String(ssidSeeds[1], id)}
-}
-
-// page is what a page has told so far.
-type page struct {
-	offset, count int
-	first, last   ssidHash
-	from          int // the ranks of those that are new to the pass are this and higher
-	rank          int // of the last one so far
-}
-
-// What ends the reading of a page early.
+// What ends the reading of a page early, or the listing.
 var (
 	errGap   = errors.New("the page begins with a source that is not known")
 	errMoved = errors.New("sources come in another order than before")
+	errDone  = errors.New("all is told, or the loop was left")
 )
 
 // listing is one walk over an account. A pass is a walk from offset 0 on.
@@ -108,86 +93,109 @@ type listing struct {
 	yield  func(*Source, error) bool
 	leave  context.CancelCauseFunc
 
-	ranks map[ssidHash]int // of the sources that were yielded: their order
-	next  int              // the next rank to give
-	pass  int              // the ranks that this pass gave are this and higher
-	page  page             // that is being consumed, or was
+	ranks map[uint64]int // of the sources that were yielded, by hash: their order
+	next  int            // the next rank to give
+	pass  int            // the ranks that this pass gave are this and higher
+	page  page           // that is being consumed, or was
+	why   error          // what ended its reading early
 
 	offset, limit int
-	width         int      // pages to have under way
-	last          ssidHash // of the page before, none at offset 0
-	lastAt        int      // the offset at which it stood
-	exact         bool     // the page must begin with it, not with any source that is known
-	most          int      // sources of the largest page
-	short         bool     // the page before was smaller
-	grew          int      // how often there was more behind such a page
-	end           int      // no source was there from this offset on
-	back          int      // how far to go next where the page begins with an unknown source
-	futile        int      // returns to the beginning since a source was new
-	whole         *page    // everything at once, once it is asked for
-	before        int      // requests before that
+	width         int    // pages to have under way
+	last          uint64 // of the page before, none at offset 0
+	lastAt        int    // the offset at which it stood
+	most          int    // sources of the largest page
+	short         int    // smaller ones in a row, each with new sources
+	end           int    // no source was there from this offset on
+	back          int    // how far to go next where the page begins with an unknown source
+	futile        int    // returns to the beginning since a source was new
+	atOnce        bool   // everything was asked for at once
+	whole         page   // the answer to that
+	before        int    // requests before that
 }
 
+// page is what a page has told so far.
+type page struct {
+	offset, count int
+	first, last   uint64
+	from          int // the ranks of those that are new to the pass are this and higher
+	rank          int // of the last one so far
+}
+
+// hash stands for an SSID: 100,000 strings are work for the garbage collector
+// again and again. Two of them share one once in four thousand million listings.
+func hash(id SSID) uint64 { return maphash.String(seed, id) }
+
+var seed = maphash.MakeSeed()
+
+// list lists until an error ends it, errDone where all is well.
 func (l *listing) list() error {
-	l.limit = l.params.PageSize
-	if l.limit < 0 || l.params.InFlight < 0 {
-		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.limit, l.params.InFlight), nil, ErrInvalid)
+	if l.params.PageSize < 0 || l.params.InFlight < 0 {
+		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.params.PageSize, l.params.InFlight), nil, ErrInvalid)
 	}
+	l.limit = max(cmp.Or(l.params.PageSize, defaultPageSize), 2)
 	l.params.InFlight = cmp.Or(l.params.InFlight, defaultInFlight)
-	l.limit, l.width, l.end = max(cmp.Or(l.limit, defaultPageSize), 2), 1, math.MaxInt
+	l.width, l.end = 1, math.MaxInt
 	for {
-		done := false
-		err := l.consume()
-		if err == nil {
-			done, err = l.advance()
+		limit := l.limit
+		if l.atOnce && l.offset == 0 {
+			limit = 0
 		}
-		if err == nil && !done && l.sent > l.allowed() {
+		err := l.read(l.offset, limit, l.width, l.most-1, l.decode)
+		if err = cmp.Or(err, l.why); err == nil {
+			err = l.advance()
+		}
+		if err == nil && l.sent > l.allowed() {
 			err = errMoved
 		}
 		if err == errGap || err == errMoved {
-			done, err = l.retreat(err)
+			err = l.retreat(err)
 		}
-		if err != nil || done {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// consume yields what is new of the page at the offset.
-func (l *listing) consume() error {
-	limit := l.limit
-	if l.whole != nil && l.offset == 0 {
-		limit = 0
-	}
-	return l.read(l.offset, limit, l.width, l.most-1)
-}
-
-// begin begins a page.
-func (l *listing) begin() {
+// decode yields what is new of a page.
+func (l *listing) decode(body io.Reader) error {
 	l.page = page{offset: l.offset, from: l.next, rank: -1}
 	if l.offset == 0 {
 		l.pass = l.next
 	}
+	l.why = nil
+	if err := streamSources(body, l.take); l.why == nil {
+		return err
+	}
+	return nil // nothing is wrong with the answer
 }
 
 // take yields a source that is new, and sees whether it comes where it should.
 func (l *listing) take(source *Source) error {
-	p, id := &l.page, hashSSID(source.ID)
+	switch {
+	case l.ctx.Err() != nil:
+		return context.Cause(l.ctx)
+	case source.ID == "": // it could not be told from others
+		return errors.New("a source of the answer has no id")
+	}
+	p, id := &l.page, hash(source.ID)
 	rank, yielded := l.ranks[id]
 	known := yielded && rank >= l.pass
-	switch {
+	switch at := p.offset + p.count; {
 	case p.count == 0 && p.offset > 0 && !known:
-		return errGap
-	case p.count == 0 && l.exact && id != l.last,
-		id == l.last && p.offset+p.count > l.lastAt,
+		l.why = errGap
+	case at == l.lastAt && p.count == 0 && at > 0 && id != l.last,
+		id == l.last && at > l.lastAt,
 		known && rank < min(p.rank, p.from):
-		return errMoved
+		l.why = errMoved
 	case known && rank >= p.from:
 		l.drift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
 	case !known:
 		rank = l.next
 		l.ranks[id] = rank
 		l.next++
+	}
+	if l.why != nil {
+		return l.why
 	}
 	if p.count == 0 {
 		p.first = id
@@ -197,14 +205,14 @@ func (l *listing) take(source *Source) error {
 	if yielded {
 		return nil
 	}
-	if l.whole == nil {
+	if !l.atOnce {
 		l.futile = 0
 	}
 	if !l.yield(source, nil) {
 		l.leave(errAbandoned)
-		return errAbandoned
+		l.why = errDone
 	}
-	return nil
+	return l.why
 }
 
 // allowed is how many requests may have been sent. Pages of less than ten are
@@ -213,81 +221,80 @@ func (l *listing) allowed() int {
 	return requestsPerPage*len(l.ranks)/max(9, l.most-1) + moreRequests + 2*l.params.InFlight + l.before
 }
 
-// advance goes on behind a page that begins where it should, and reports
-// whether nothing follows.
-func (l *listing) advance() (done bool, err error) {
+// advance goes on behind a page that begins where it should.
+func (l *listing) advance() error {
 	p := &l.page
+	if l.atOnce && p.offset == 0 {
+		l.whole = *p
+	}
+	if err := l.ended(); err != nil {
+		return err
+	}
 	size := min(p.count, l.limit)
-	if l.whole != nil && p.offset == 0 {
-		*l.whole = *p
-	}
-	if done, err = l.ends(); done || err != nil {
-		return done, err
-	}
 	switch {
 	case size != cmp.Or(l.most, l.limit): // the last page, or the server has a limit of its own
 		l.width = 1
-	case l.exact || p.from == 0: // offset is obeyed, it seems
+		l.drop()
+	case p.from == 0 || p.offset == l.lastAt: // offset is obeyed, it seems
 		l.width = min(l.params.InFlight, 8*l.width)
 	}
-	l.short = size < l.most
-	l.most = max(l.most, size)
-	l.back = l.most / 2
-	l.last, l.lastAt, l.exact = p.last, p.offset+p.count-1, true
-	if p.offset == 0 && (l.whole != nil || p.count > l.limit) { // perhaps offset is not obeyed either
-		l.lastAt, l.exact = math.MaxInt, false
+	if l.short++; size >= l.most {
+		l.most, l.short = size, 0
+	}
+	l.back = max(1, l.most/2)
+	l.last, l.lastAt = p.last, p.offset+p.count-1
+	if p.offset == 0 && (l.atOnce || p.count > l.limit) { // perhaps offset is not obeyed either
+		l.lastAt = math.MaxInt
 	}
 	l.offset += max(1, p.count-1)
-	if l.width == 1 {
-		l.drop()
-	}
-	return false, nil
+	return nil
 }
 
-// ends reports whether nothing follows the page.
-func (l *listing) ends() (done bool, err error) {
+// ended is errDone where nothing follows the page.
+func (l *listing) ended() error {
 	p := &l.page
-	added := l.next - p.from
+	behind, added := p.offset+p.count, l.next-p.from
 	switch {
 	case p.count == 0 && p.offset == 0:
-		return true, nil
+		return errDone
 	case p.count == 0:
 		l.end = min(l.end, p.offset)
-		return false, errGap
+		return errGap
 	case p.count == 1 && p.offset == 0, p.last == l.last && (p.count < l.most || p.count > l.limit):
-		if p.offset > 0 && l.grew == 0 {
-			return true, nil // nothing but what the page before told
+		if p.offset > 0 && l.short < 2 {
+			return errDone // nothing but what the page before told
 		}
-		_, more, err := l.peek(p.offset + p.count)
-		if err == nil && more > 0 {
-			err = errGap // the server answers but one at a time
+		sources, err := l.peek(behind)
+		if err == nil && len(sources) > 0 {
+			return errGap // the server answers but one at a time
 		}
-		return err == nil, err
-	case added == 0 && p.offset > 0 && l.whole != nil:
-		return false, errMoved // the server repeats itself
+		return cmp.Or(err, errDone)
+	case added == 0 && p.offset > 0 && l.atOnce:
+		return errMoved // the server repeats itself
 	}
-	if l.short && added > 0 {
-		// The account grows, or the server answers fewer than it has. What is there
-		// now must be told, not all that is to come.
-		l.grew++
-		if beyond := p.offset + p.count + added*(1<<min(l.grew, 20)-2); beyond < l.end {
-			_, more, err := l.peek(beyond)
-			if err != nil {
-				return false, err
-			}
-			if more == 0 {
-				l.end = beyond
-			}
+	// After a short page this one has new sources: the account grows, or the server
+	// answers fewer than it has. What is there now must be told, not all that is to
+	// come.
+	if beyond := behind + added<<min(l.short, 20) - 2*added; l.short > 0 && added > 0 && beyond < l.end {
+		sources, err := l.peek(beyond)
+		if err != nil {
+			return err
+		}
+		if len(sources) == 0 {
+			l.end = beyond
 		}
 	}
-	return p.count < l.most && p.offset+p.count >= l.end, nil
+	if p.count < l.most && behind >= l.end {
+		return errDone
+	}
+	return nil
 }
 
 // retreat goes back from a page that does not begin where it should, or that
-// tells sources in another order. It reports whether nothing is missing.
-func (l *listing) retreat(why error) (done bool, err error) {
+// tells sources in another order.
+func (l *listing) retreat(why error) error {
 	l.drop()
-	l.width, l.exact = 1, false
+	l.width = 1
 	if why == errGap {
 		l.drift(Drift{Kind: "shrunk", Offset: l.offset})
 		l.offset = max(0, l.offset-l.back)
@@ -300,34 +307,34 @@ func (l *listing) retreat(why error) (done bool, err error) {
 		l.futile++
 	}
 	if l.futile >= maxFutile || l.sent > l.allowed() {
-		if l.whole != nil {
+		if l.atOnce {
 			return l.settle()
 		}
-		l.whole, l.before = new(page), l.sent
+		l.atOnce, l.before = true, l.sent
 		l.offset, l.end, l.futile = 0, math.MaxInt, maxFutile-2 // one more
 	}
 	if l.offset == 0 {
-		l.last, l.short = ssidHash{}, false
+		l.last, l.short = 0, 0
 	}
-	return false, nil
+	return nil
 }
 
 // settle decides whether everything at once was all, although the pages behind
 // it do not follow: so it is where offset is not obeyed, for then it comes again.
-func (l *listing) settle() (done bool, err error) {
+func (l *listing) settle() error {
 	if count := l.whole.count; l.sent <= l.allowed() {
-		first, n, err := l.peek(count)
+		again, err := l.peek(count)
 		if err != nil {
-			return false, err
+			return err
 		}
 		// As many as were asked for may be a part, unless limit is not obeyed either.
-		if hashSSID(first) == l.whole.first && (count != l.limit || n > 1) && count == len(l.ranks) {
-			return true, nil
+		if len(again) > 0 && hash(again[0].ID) == l.whole.first && (count != l.limit || len(again) > 1) && count == len(l.ranks) {
+			return errDone
 		}
 	}
 	e := newError(gen.OperationListSources, fmt.Sprintf("the account keeps changing, or the server does not page: after %d requests the answers do not fit together; %d sources were listed, and there may be more", l.sent, len(l.ranks)), nil, ErrIncomplete)
 	e.hint("list again while nothing is registered, updated or deleted")
-	return false, e
+	return e
 }
 
 func (l *listing) drift(d Drift) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -17,7 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -348,7 +346,7 @@ func TestAllLeftEarly(t *testing.T) {
 			n++
 		}
 		stacks := make([]byte, 1<<20)
-		if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("(*listing).fetch")) {
+		if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("(*pages).fetch")) {
 			t.Fatalf("requests go on after the loop was left:\n%s", stacks)
 		}
 	}
@@ -544,48 +542,4 @@ func TestAllHoldsLittle(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestHeld fills memory with random bodies, and reads all or a part of them.
-func TestHeld(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
-	broken := errors.New("broken")
-	var h held
-	for range 100 {
-		text := make([]byte, random.IntN(4*chunkBytes))
-		if random.IntN(10) == 0 {
-			text = make([]byte, heldBytes-1+2*random.IntN(2))
-		}
-		for i := range text {
-			text[i] = byte(i * 7919 >> 8)
-		}
-		var body io.Reader = bytes.NewReader(text)
-		ending := io.EOF
-		if random.IntN(3) == 0 {
-			ending = broken
-			body = io.MultiReader(body, iotest.ErrReader(broken))
-		}
-		if random.IntN(2) == 0 {
-			body = iotest.DataErrReader(body)
-		}
-		whole, err := h.fill(iotest.HalfReader(body)) // what is left of the last one is forgotten
-		fits := len(text) < heldBytes
-		if whole != (fits && ending == io.EOF) || fits && ending == broken && err != broken {
-			t.Fatalf("%d bytes that end with %v: whole %v, error %v", len(text), ending, whole, err)
-		}
-		if !whole {
-			continue
-		}
-		text = text[:random.IntN(len(text)+1)]
-		got := make([]byte, len(text))
-		if _, err := io.ReadFull(&h, got); err != nil || !bytes.Equal(got, text) {
-			t.Fatalf("%d bytes: %v", len(text), err)
-		}
-	}
-	h.release()
-	if n, err := h.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("%d bytes and %v after they were given back", n, err)
-	}
 }

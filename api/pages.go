@@ -1,88 +1,27 @@
 package api
 
 import (
-	"cmp"
+	"bytes"
 	"context"
-	"errors"
 	"io"
 	"sync"
 
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/internal/safehttp"
 )
 
 const (
-	chunkBytes = 256 << 10
-	heldBytes  = 8 << 20 // that are held of a page at most
+	heldBytes  = 8 << 20 // of a page at most, in pieces that are used again
+	pieceBytes = 256 << 10
 )
 
-type chunk [chunkBytes]byte
+var pieces = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, pieceBytes+bytes.MinRead)) }}
 
-var spareChunks = sync.Pool{New: func() any { return new(chunk) }}
-
-// held is a body in memory. Reading it gives the memory back.
-type held struct {
-	chunks   []*chunk
-	from, to int // what is held, counted from the beginning of the first chunk
-}
-
-// fill reads a body, and reports whether it is whole.
-func (h *held) fill(body io.Reader) (whole bool, err error) {
-	h.release() // what an attempt before this one left
-	for {
-		if h.to == len(h.chunks)*chunkBytes {
-			if h.to == heldBytes {
-				*h = held{} // for the garbage collector: so much is not soon needed again
-				return false, nil
-			}
-			h.chunks = append(h.chunks, spareChunks.Get().(*chunk))
-		}
-		n, err := body.Read(h.chunks[len(h.chunks)-1][h.to%chunkBytes:])
-		h.to += n
-		if err == io.EOF {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-}
-
-func (h *held) Read(p []byte) (int, error) {
-	if h.from == h.to {
-		return 0, io.EOF
-	}
-	n := copy(p, h.chunks[0][h.from:min(h.to, chunkBytes)])
-	if h.from += n; h.from == chunkBytes {
-		spareChunks.Put(h.chunks[0])
-		h.chunks, h.from, h.to = h.chunks[1:], 0, h.to-chunkBytes
-	}
-	return n, nil
-}
-
-func (h *held) release() {
-	for _, chunk := range h.chunks {
-		spareChunks.Put(chunk)
-	}
-	*h = held{}
-}
-
-// fetched is a page that is fetched ahead.
-type fetched struct {
-	held
-	abandon context.CancelCauseFunc
-	arrived chan struct{} // closed then
-	whole   bool          // else it is too large to be held
-	err     error
-}
-
-// pages asks for the pages of a listing, some of them ahead.
+// pages asks for the pages of a listing, some of them ahead, and holds them in
+// memory until they are consumed.
 type pages struct {
 	ctx    context.Context
 	client *Client
 	filter Filter
-	begin  func()              // told that a page begins, or begins anew after its answer broke off
-	take   func(*Source) error // gets each source; an error of it ends the page
 
 	ahead    map[int]*fetched // under way or arrived, by offset
 	requests sync.WaitGroup
@@ -90,10 +29,42 @@ type pages struct {
 	large    bool // pages are too large to be held
 }
 
-// request asks for one page. A limit of 0 is none.
-func (p *pages) request(ctx context.Context, offset, limit int, read func(io.Reader) error) error {
-	params := ListParams{Filter: p.filter, Limit: limit, Offset: offset}
-	return p.client.do(ctx, call{operation: gen.OperationListSources, query: params.query(), most: maxListBytes, read: read})
+// fetched is a page that is fetched ahead.
+type fetched struct {
+	body    []io.Reader // in pieces
+	whole   bool // else it is too large to be held
+	err     error
+	arrived chan struct{} // closed then
+	abandon context.CancelCauseFunc
+}
+
+// hold reads a body into memory, as much as may be held.
+func (f *fetched) hold(body io.Reader) error {
+	f.release() // what an attempt before this one left
+	for len(f.body) < heldBytes/pieceBytes {
+		piece := pieces.Get().(*bytes.Buffer)
+		piece.Reset()
+		f.body = append(f.body, piece)
+		n, err := piece.ReadFrom(io.LimitReader(body, pieceBytes))
+		if f.whole = n < pieceBytes; f.whole || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fetched) release() {
+	for _, piece := range f.body {
+		pieces.Put(piece)
+	}
+	f.body = nil
+}
+
+// page is the call that asks for a page. A limit of 0 is none.
+func (p *pages) page(offset, limit int, read func(io.Reader) error) call {
+	p.sent++
+	query := ListParams{Filter: p.filter, Limit: limit, Offset: offset}.query()
+	return call{operation: gen.OperationListSources, query: query, most: maxListBytes, read: read}
 }
 
 // fetch fetches a page ahead, unless that is under way.
@@ -102,15 +73,12 @@ func (p *pages) fetch(offset, limit int) {
 		return
 	}
 	ctx, abandon := context.WithCancelCause(p.ctx)
-	f := &fetched{abandon: abandon, arrived: make(chan struct{})}
+	f := &fetched{arrived: make(chan struct{}), abandon: abandon}
 	p.ahead[offset] = f
-	p.sent++
+	page := p.page(offset, limit, f.hold)
 	p.requests.Go(func() {
 		defer close(f.arrived)
-		f.err = p.request(ctx, offset, limit, func(body io.Reader) (err error) {
-			f.whole, err = f.fill(body)
-			return err
-		})
+		f.err = p.client.do(ctx, page)
 	})
 }
 
@@ -122,80 +90,39 @@ func (p *pages) drop() {
 	}
 }
 
-// read reads the page at offset, and has others fetched ahead meanwhile: width
+// read has the page at offset decoded, and others fetched ahead meanwhile: width
 // in all, each step behind the one before.
-func (p *pages) read(offset, limit, width, step int) error {
-	if p.large {
-		return p.stream(offset, limit)
-	}
-	for i := range width {
-		p.fetch(offset+i*step, limit)
-	}
-	f := p.ahead[offset]
-	delete(p.ahead, offset)
-	<-f.arrived
-	f.abandon(nil)
-	defer f.release()
-	switch {
-	case f.err != nil:
-		return f.err
-	case !f.whole:
-		p.large = true
-		p.drop()
-		return p.stream(offset, limit)
-	case width > 1:
-		p.fetch(offset+width*step, limit)
-	}
-	taken, err := p.sources(f)
-	switch {
-	case taken != nil, err == nil:
-		return taken
-	case p.ctx.Err() != nil:
-		return newError(gen.OperationListSources, "the caller ended it: "+p.ctx.Err().Error(), safehttp.Ended(p.ctx))
-	}
-	return p.stream(offset, limit) // it cannot be read: again, where the request loop judges it
-}
-
-// stream reads the page at offset as it arrives.
-func (p *pages) stream(offset, limit int) error {
-	p.sent++
-	var taken error
-	err := p.request(p.ctx, offset, limit, func(body io.Reader) (err error) {
-		if taken, err = p.sources(body); taken != nil {
-			return nil
+func (p *pages) read(offset, limit, width, step int, decode func(io.Reader) error) error {
+	if !p.large {
+		for i := range width {
+			p.fetch(offset+i*step, limit)
 		}
-		return err
-	})
-	return cmp.Or(taken, err)
-}
-
-// sources reads a page. It tells the error of take from that of the body.
-func (p *pages) sources(body io.Reader) (taken, err error) {
-	p.begin()
-	err = streamSources(body, func(source *Source) error {
-		switch {
-		case p.ctx.Err() != nil:
-			return context.Cause(p.ctx)
-		case source.ID == "": // it could not be told from others
-			return errors.New("a source of the answer has no id")
+		f := p.ahead[offset]
+		delete(p.ahead, offset)
+		<-f.arrived
+		f.abandon(nil)
+		if f.err != nil {
+			return f.err
 		}
-		taken = p.take(source)
-		return taken
-	})
-	return taken, err
-}
-
-// peek asks for one source, and tells which came first, and how many came.
-func (p *pages) peek(offset int) (first SSID, count int, err error) {
-	p.sent++
-	err = p.request(p.ctx, offset, 1, func(body io.Reader) error {
-		count = 0
-		return streamSources(body, func(source *Source) error {
-			if count++; count == 1 {
-				first = source.ID
+		if p.large = !f.whole; f.whole {
+			if width > 1 {
+				p.fetch(offset+width*step, limit)
 			}
-			return nil
-		})
-	})
-	return first, count, err
+			err := decode(io.MultiReader(f.body...))
+			f.release()
+			if err == nil {
+				return nil
+			}
+		}
+		p.drop()
+	}
+	// Too large to be held, or not to be read: again, decoded as it arrives, where
+	// the request loop judges it.
+	return p.client.do(p.ctx, p.page(offset, limit, decode))
+}
+
+// peek asks for one source, and gives what came.
+func (p *pages) peek(offset int) ([]*Source, error) {
+	p.sent++
+	return p.client.Sources.List(p.ctx, ListParams{Filter: p.filter, Limit: 1, Offset: offset})
 }
