@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -40,8 +39,6 @@ const (
 	freeExpansion = 16 << 20
 )
 
-var errAnswerTooLarge = errors.New("answer too large")
-
 // limitError says that a limit of this package ended an attempt. It does so by
 // cancelling the attempt's context, the only way that holds for every transport.
 type limitError string
@@ -68,7 +65,7 @@ func (requestBody) Close() error { return nil }
 // consumer is no slow server.
 type wireBody struct {
 	io.Reader
-	timer    *time.Timer   // ends the attempt
+	stalled  func()        // ends the attempt
 	patience time.Duration // that is left for the next missing bytes
 	missing  int64
 	n        int64
@@ -80,10 +77,9 @@ func (w *wireBody) Read(p []byte) (n int, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	w.timer.Reset(w.patience)
-	start := time.Now()
+	start, timer := time.Now(), time.AfterFunc(w.patience, w.stalled)
 	n, w.err = w.Reader.Read(p)
-	w.timer.Stop()
+	timer.Stop()
 	took := time.Since(start)
 	w.waited += took
 	w.patience -= took
@@ -110,11 +106,9 @@ type answer struct {
 func newAnswer(response *http.Response, most int64, cancel context.CancelCauseFunc) *answer {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	a := &answer{Response: response, kind: kind, most: most}
-	a.wire = wireBody{Reader: response.Body, patience: stallTime, missing: stallBytes}
-	a.wire.timer = time.AfterFunc(math.MaxInt64, func() {
+	a.wire = wireBody{Reader: response.Body, patience: stallTime, missing: stallBytes, stalled: func() {
 		cancel(limitError(fmt.Sprintf("the answer stalled: less than %d bytes in %s", stallBytes, stallTime)))
-	})
-	a.wire.timer.Stop() // until there is something to wait for
+	}}
 	switch encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); {
 	case response.Uncompressed || encoding == "" || encoding == "identity":
 		a.content = &a.wire
@@ -134,19 +128,11 @@ func (a *answer) Read(p []byte) (n int, err error) {
 	n, a.err = a.content.Read(p)
 	switch a.n += int64(n); {
 	case a.n > a.most:
-		n, a.err = 0, fmt.Errorf("%w: more than %d bytes", errAnswerTooLarge, a.most)
+		n, a.err = 0, fmt.Errorf("answer too large: more than %d bytes", a.most)
 	case a.n > freeExpansion && a.n/maxExpansion > a.wire.n:
-		n, a.err = 0, fmt.Errorf("%w: it grows more than %d times when decompressed", errAnswerTooLarge, maxExpansion)
+		n, a.err = 0, fmt.Errorf("answer too large: it grows more than %d times when decompressed", maxExpansion)
 	}
 	return n, a.err
-}
-
-// broken returns what went wrong on the way, and not with the content.
-func (a *answer) broken() error {
-	if a.wire.err == io.EOF {
-		return nil
-	}
-	return a.wire.err
 }
 
 // head reads the beginning of a body that is kept for an error.

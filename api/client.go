@@ -33,8 +33,9 @@ type Client struct {
 
 	base      *url.URL
 	http      *http.Client // follows no redirect
-	userAgent []string     // a header's value, shared by every request
-	tokens    *tokens
+	transport http.RoundTripper
+	userAgent []string // a header's value, shared by every request
+	tokens    tokens
 	retries   *retries
 	hooks     []func(context.Context, Attempt)
 }
@@ -51,7 +52,8 @@ type Option func(*Client) error
 // tokens come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
 	c := &Client{
-		http:      &http.Client{Transport: safehttp.Transport()},
+		http:      new(http.Client),
+		transport: safehttp.Transport(),
 		userAgent: []string{"meti-go/" + Version},
 		retries:   newRetries(RetryPolicy{}),
 	}
@@ -61,39 +63,27 @@ func New(options ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	if c.tokens == nil {
+	switch {
+	case c.tokens.auth0 == nil && c.tokens.own == nil:
 		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
+	case c.base != nil:
+	case c.tokens.auth0 != nil:
+		c.base, _ = safehttp.Base(c.tokens.auth0.BaseURL()) // it has been checked
+	default:
+		c.base, _ = safehttp.Base(Production)
 	}
-	if c.tokens.env {
-		config, err := authn.FromEnv()
-		if err != nil {
-			return nil, err
-		}
-		config.Transport = c.http.Transport
-		source, err := authn.New(config)
-		if err != nil {
-			return nil, err
-		}
-		c.tokens = &tokens{auth0: source}
-	}
-	if c.base == nil {
-		server := Production
-		if c.tokens.auth0 != nil {
-			server = c.tokens.auth0.BaseURL()
-		}
-		c.base, _ = safehttp.Base(server) // it has been checked
-	}
-	c.http.Transport = readableRedirects{c.http.Transport}
+	c.http.Transport = transport{c}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
 }
 
-// readableRedirects takes away a Location that cannot be read: an http.Client
-// fails on it before it asks CheckRedirect, and the status is lost.
-type readableRedirects struct{ http.RoundTripper }
+// transport is the one that [WithHTTPClient] gave, or the default. It takes away
+// a Location that cannot be read: an http.Client fails on that before it asks
+// CheckRedirect, and the status is lost.
+type transport struct{ client *Client }
 
-func (t readableRedirects) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := t.RoundTripper.RoundTrip(r)
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.client.transport.RoundTrip(r)
 	if err == nil && response != nil && response.Header != nil {
 		if _, err := r.URL.Parse(response.Header.Get("Location")); err != nil {
 			response.Header.Del("Location")
@@ -116,10 +106,12 @@ func WithBaseURL(base string) Option {
 // WithAuth authenticates by an Auth0 source. Unless [WithBaseURL] is given, the
 // client calls the source's own [authn.Source.BaseURL].
 func WithAuth(source *authn.Source) Option {
-	if source == nil {
-		return refuse("WithAuth(nil)")
+	return func(c *Client) error {
+		if source == nil {
+			return errors.New("api: WithAuth(nil)")
+		}
+		return c.authenticate(tokens{auth0: source})
 	}
-	return authenticate(&tokens{auth0: source})
 }
 
 // WithTokenSource authenticates by the caller's own source of tokens. It
@@ -128,32 +120,40 @@ func WithAuth(source *authn.Source) Option {
 // before each attempt: wrap it in oauth2.ReuseTokenSource if it does not keep its
 // token.
 func WithTokenSource(source oauth2.TokenSource) Option {
-	if source == nil {
-		return refuse("WithTokenSource(nil)")
+	return func(c *Client) error {
+		if source == nil {
+			return errors.New("api: WithTokenSource(nil)")
+		}
+		if auth0, ok := source.(*authn.Source); ok {
+			return c.authenticate(tokens{auth0: auth0})
+		}
+		return c.authenticate(tokens{own: source.Token})
 	}
-	if own, ok := source.(*authn.Source); ok {
-		return WithAuth(own)
-	}
-	return authenticate(&tokens{own: source.Token})
 }
 
 // FromEnv takes the credentials and the base URL from the environment, as
 // [authn.FromEnv] reads them. [WithBaseURL] goes before METI_BASE_URL.
-func FromEnv() Option { return authenticate(&tokens{env: true}) }
-
-func authenticate(by *tokens) Option {
+func FromEnv() Option {
 	return func(c *Client) error {
-		if c.tokens != nil {
-			return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
+		config, err := authn.FromEnv()
+		if err != nil {
+			return err
 		}
-		c.tokens = by
-		return nil
+		config.Transport = transport{c}
+		source, err := authn.New(config)
+		if err != nil {
+			return err
+		}
+		return c.authenticate(tokens{auth0: source})
 	}
 }
 
-// refuse is an option that cannot be used.
-func refuse(format string, args ...any) Option {
-	return func(*Client) error { return fmt.Errorf("api: "+format, args...) }
+func (c *Client) authenticate(by tokens) error {
+	if c.tokens.auth0 != nil || c.tokens.own != nil {
+		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
+	}
+	c.tokens = by
+	return nil
 }
 
 // WithHTTPClient sends through a copy of the caller's client: its transport, its
@@ -162,13 +162,12 @@ func refuse(format string, args ...any) Option {
 // [FromEnv] the token requests go through its transport too; the source that is
 // given to [WithAuth] or [WithTokenSource] has its own.
 func WithHTTPClient(own *http.Client) Option {
-	if own == nil {
-		return refuse("WithHTTPClient(nil)")
-	}
 	return func(c *Client) error {
+		if own == nil {
+			return errors.New("api: WithHTTPClient(nil)")
+		}
 		mine := *own
-		mine.Transport = cmp.Or(mine.Transport, http.DefaultTransport)
-		c.http = &mine
+		c.http, c.transport = &mine, cmp.Or(own.Transport, http.DefaultTransport)
 		return nil
 	}
 }
@@ -176,10 +175,10 @@ func WithHTTPClient(own *http.Client) Option {
 // WithUserAgent puts the calling program before the SDK in the User-Agent:
 // "harvest/2.1 meti-go/0.1.0".
 func WithUserAgent(product string) Option {
-	if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return refuse("user agent %q must be a product name, as in harvest/2.1", product)
-	}
 	return func(c *Client) error {
+		if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("api: user agent %q must be a product name, as in harvest/2.1", product)
+		}
 		c.userAgent = []string{product + " meti-go/" + Version}
 		return nil
 	}
@@ -187,10 +186,10 @@ func WithUserAgent(product string) Option {
 
 // WithRetryPolicy replaces the bounds of repeats; the one after a 401 has none.
 func WithRetryPolicy(policy RetryPolicy) Option {
-	if policy.Attempts < 0 || policy.Within < 0 {
-		return refuse("retry policy %+v: nothing may be negative", policy)
-	}
 	return func(c *Client) error {
+		if policy.Attempts < 0 || policy.Within < 0 {
+			return fmt.Errorf("api: retry policy %+v: nothing may be negative", policy)
+		}
 		c.retries = newRetries(policy)
 		return nil
 	}
@@ -201,10 +200,10 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 // attempt for which there was no token, no scope or no time is told too, with
 // nothing sent.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
-	if hook == nil {
-		return refuse("WithHook(nil)")
-	}
 	return func(c *Client) error {
+		if hook == nil {
+			return errors.New("api: WithHook(nil)")
+		}
 		c.hooks = append(c.hooks, hook)
 		return nil
 	}
@@ -222,11 +221,11 @@ func (c *Client) Server() string { return c.base.String() }
 // The error wraps [authn.ErrOpaqueToken] where the token cannot be read, and
 // what the source of tokens said where there is no token.
 func (c *Client) Account(ctx context.Context) (string, error) {
+	var claims authn.UnverifiedClaims
 	t, err := c.tokens.get(ctx)
-	if err != nil {
-		return "", fmt.Errorf("api: whose account is it? %w", err)
+	if err == nil {
+		claims, err = authn.ParseUnverifiedClaims(t.text)
 	}
-	claims, err := authn.ParseUnverifiedClaims(t.text)
 	if err != nil {
 		return "", fmt.Errorf("api: whose account is it? %w", err)
 	}
@@ -235,8 +234,7 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 
 // Require fails, as a call would, where the token was not granted one of the
 // scopes; what for is named in the error. It requests a token if there is none
-// at hand. Where the source of tokens does not tell what was granted, it says
-// nothing.
+// at hand. Where it is not known what was granted, it says nothing.
 func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
 	t, err := c.tokens.get(ctx)
 	if err != nil || t.grant == nil {

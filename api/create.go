@@ -1,10 +1,11 @@
 package api
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/scan"
@@ -16,63 +17,39 @@ import (
 // cannot be a request at all is refused here: what is missing, and what is not
 // JSON. Whether a boundary, a period or an id is good is for the ledger.
 
-// encodeFeatures writes the first two forms. Geometry goes as the bytes it is.
+// encodeFeatures writes the first two forms.
 func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 	collection := request.FeatureCollection
-	if len(collection.Features) == 0 {
+	switch {
+	case len(collection.Features) == 0:
 		return nil, errors.New("there is no feature to register")
-	}
-	if collection.Type != "" && collection.Type != gen.FeatureCollectionTypeFeatureCollection {
+	case collection.Type != "" && collection.Type != gen.FeatureCollectionTypeFeatureCollection:
 		return nil, fmt.Errorf("feature_collection.type is %q, not FeatureCollection", collection.Type)
 	}
-	body := []byte(`{"type":"FeatureCollection","features":[`)
-	var err error
 	for i, feature := range collection.Features {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		if body, err = appendFeature(body, feature); err != nil {
+		if err := checkFeature(feature); err != nil {
 			return nil, fmt.Errorf("features[%d] (%.60q): %w", i, feature.ID, err)
 		}
 	}
-	body = append(body, `]}`...)
-	request.FeatureCollection = FeatureCollection{}
-	shared, err := json.Marshal(request)
-	if err != nil || len(shared) == len(nothingShared) {
-		return body, err
+	shared := request
+	shared.FeatureCollection = FeatureCollection{}
+	if reflect.ValueOf(shared).IsZero() {
+		return json.Marshal(collection)
 	}
-	return put(shared, string(nothingShared[1:len(nothingShared)-1]), "feature_collection", body), nil
+	return json.Marshal(request)
 }
 
-// nothingShared is how encoding/json writes no features that share nothing.
-var nothingShared, _ = json.Marshal(SourceCreateFeatures{})
-
-// put gives a member that encoding/json wrote as empty its value, which that would
-// write in its own way. No text in the object can look like the member, for its
-// quotes are escaped.
-func put(object []byte, empty, name string, value []byte) []byte {
-	return bytes.Replace(object, []byte(empty), append([]byte(`"`+name+`":`), value...), 1)
-}
-
-func appendFeature(to []byte, feature Feature) ([]byte, error) {
+func checkFeature(feature Feature) error {
 	switch {
 	case feature.Type != "" && feature.Type != gen.FeatureTypeFeature:
-		return nil, fmt.Errorf("type is %q, not Feature", feature.Type)
+		return fmt.Errorf("type is %q, not Feature", feature.Type)
 	case feature.ID == "":
-		return nil, errors.New("id is missing")
+		return errors.New("id is missing")
 	}
-	to = scan.AppendText(append(to, `{"type":"Feature","id":`...), feature.ID)
-	to, err := appendDate(append(to, `,"properties":{"start_at":`...), "properties.start_at", feature.Properties.StartAt)
-	if err != nil {
-		return nil, err
-	}
-	if to, err = appendDate(append(to, `,"end_at":`...), "properties.end_at", feature.Properties.EndAt); err != nil {
-		return nil, err
-	}
-	if to, err = appendGeometry(append(to, `},"geometry":`...), feature.Geometry); err != nil {
-		return nil, err
-	}
-	return append(to, '}'), nil
+	return cmp.Or(
+		checkDate("properties.start_at", &feature.Properties.StartAt),
+		checkDate("properties.end_at", &feature.Properties.EndAt),
+		checkGeometry(feature.Geometry))
 }
 
 // encodeOne writes one source, flat.
@@ -80,45 +57,34 @@ func encodeOne(request SourceCreate) ([]byte, error) {
 	if request.AltID == "" {
 		return nil, errors.New("alt_id is missing")
 	}
-	geometry, err := appendGeometry(make([]byte, 0, len(request.Geometry)), request.Geometry)
-	if err != nil {
+	if err := cmp.Or(checkGeometry(request.Geometry), checkDate("start_at", request.StartAt), checkDate("end_at", request.EndAt)); err != nil {
 		return nil, err
 	}
-	for name, date := range map[string]*wire.Time{"start_at": request.StartAt, "end_at": request.EndAt} {
-		if date != nil {
-			if _, err := appendDate(nil, name, *date); err != nil {
-				return nil, err
-			}
-		}
-	}
-	request.Geometry = nil
-	body, err := json.Marshal(request)
-	if err != nil {
-		return nil, err
-	}
-	return put(body, `"geometry":null`, "geometry", geometry), nil
+	return json.Marshal(request)
 }
 
-func appendDate(to []byte, name string, date wire.Time) ([]byte, error) {
-	if date == (wire.Time{}) {
-		return nil, fmt.Errorf("%s is missing", name)
+// checkDate refuses what is there and no date. No date at all is nil.
+func checkDate(name string, date *wire.Time) error {
+	if date == nil {
+		return nil
 	}
-	text, err := date.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if *date == (wire.Time{}) {
+		return fmt.Errorf("%s is missing", name)
 	}
-	return append(to, text...), nil
+	if _, err := date.MarshalJSON(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
-// appendGeometry writes a GeoJSON object as it is, if it is JSON.
-func appendGeometry(to []byte, geometry json.RawMessage) ([]byte, error) {
+func checkGeometry(geometry json.RawMessage) error {
 	if i := scan.SkipSpace(geometry, 0); i == len(geometry) || string(geometry[i:]) == "null" {
-		return nil, errors.New("geometry is missing")
+		return errors.New("geometry is missing")
 	} else if geometry[i] != '{' {
-		return nil, errors.New("geometry is not a JSON object")
+		return errors.New("geometry is not a JSON object")
 	}
 	if err := scan.Check(geometry); err != nil {
-		return nil, fmt.Errorf("geometry: %w", err)
+		return fmt.Errorf("geometry: %w", err)
 	}
-	return append(to, geometry...), nil
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/meti-go/meti/wire"
 )
 
-// The geometry is spaced and its numbers are long: it must go as it is.
+// The geometry is spaced and its numbers are long: they must keep their digits.
 const golden = `{"type":"Polygon", "coordinates":[[[-93.60120000000000000000001,42.0301],[-9.35951e1,42.0301],[-93.5951,42.0346],[-93.60120000000000000000001,42.0301]]]}`
 
 func period() FeatureProperties {
@@ -95,7 +95,7 @@ func sent(t *testing.T, send func(*Client) error) (body []byte) {
 		body, _ = io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusCreated)
-		_, _ = io.WriteString(w, listOf(upTo(max(1, bytes.Count(body, []byte(`"type":"Feature",`))))))
+		_, _ = io.WriteString(w, listOf(upTo(max(1, bytes.Count(body, []byte(`"type":"Feature"}`))))))
 	}))
 	if err := send(client); err != nil {
 		t.Error(err)

@@ -22,20 +22,18 @@ var errAbandoned = errors.New("abandoned")
 func (c *Client) do(ctx context.Context, call call) error {
 	call.client = c
 	var spent time.Duration
-	repeats := 0 // that the budget paid for
 	for number := 1; ; number++ {
 		a := Attempt{Operation: call.operation.ID, Number: number}
 		e := call.attempt(ctx, &a)
 		spent += a.Duration
-		if e == nil || a.Status != 0 && e.answered() {
-			c.retries.answered(repeats)
+		switch {
+		case e == nil, a.Status >= 200 && a.Status < 500 && !e.repeat: // the service is alive
+			c.retries.repeats.Store(0)
+		case e.repeat:
+			a.Wait, a.Repeat = c.retries.next(ctx, number, spent, e)
 		}
 		if e != nil {
-			if a.Repeat = e.renew; e.repeat {
-				if a.Wait, a.Repeat = c.retries.next(ctx, number, spent, e); a.Repeat {
-					repeats++
-				}
-			}
+			a.Repeat = a.Repeat || e.renew
 			if context.Cause(ctx) != errAbandoned {
 				a.Err = e
 			}
@@ -55,7 +53,7 @@ func (c *Client) do(ctx context.Context, call call) error {
 }
 
 // attempt makes one attempt, and leaves nothing open.
-func (c *call) attempt(ctx context.Context, a *Attempt) (e *Error) {
+func (c *call) attempt(ctx context.Context, a *Attempt) *Error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	start := time.Now()
@@ -91,7 +89,7 @@ func (c *call) unsent(e *Error) *Error {
 		return e
 	}
 	both := *c.last
-	both.Message, both.cause = join(both.Message, "and then: "+e.Message), e.cause
+	both.Message, both.cause = join("; ", both.Message, "and then: "+e.Message), e.cause
 	if len(e.classes) > 0 || both.renew {
 		both.classes = e.classes
 	}
@@ -102,8 +100,7 @@ func (c *call) unsent(e *Error) *Error {
 // settle says what a failed attempt means for the call: what may have been
 // carried out, and is not to be carried out twice, is not repeated.
 func (c *call) settle(e *Error) *Error {
-	e.Attempts = c.sent
-	c.last = e
+	e.Attempts, c.last = c.sent, e
 	c.unclear = c.unclear || e.unclear
 	if c.operation.Repeatable {
 		return e

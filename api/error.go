@@ -79,10 +79,7 @@ func (f FieldError) String() string {
 			path += "." + step
 		}
 	}
-	if path = strings.TrimPrefix(path, "."); path == "" || f.Message == "" {
-		return path + f.Message
-	}
-	return path + ": " + f.Message
+	return join(": ", strings.TrimPrefix(path, "."), f.Message)
 }
 
 // newError is the error of a call of an operation.
@@ -91,37 +88,28 @@ func newError(operation gen.Operation, message string, cause error, classes ...e
 }
 
 // hint adds what to do next.
-func (e *Error) hint(text string) { e.Hint = join(e.Hint, text) }
-
-// answered reports whether the service is alive, and answered for good.
-func (e *Error) answered() bool {
-	return e.Status >= 200 && e.Status < 500 && e.Status != http.StatusRequestTimeout && !e.repeat && !e.renew
-}
+func (e *Error) hint(text string) { e.Hint = join("; ", e.Hint, text) }
 
 // Error says what happened, to which operation, and what to do.
 func (e *Error) Error() string {
-	parts := []string{e.Operation}
+	var unknown, status, attempts, request string
 	if slices.Contains(e.classes, ErrOutcomeUnknown) {
-		parts = append(parts, ErrOutcomeUnknown.Error())
+		unknown = ErrOutcomeUnknown.Error()
 	}
 	if e.Status != 0 {
-		parts = append(parts, strings.TrimSpace(fmt.Sprint(e.Status, " ", http.StatusText(e.Status))))
+		status = strings.TrimSpace(fmt.Sprint(e.Status, " ", http.StatusText(e.Status)))
 	}
-	if e.Message != "" {
-		parts = append(parts, e.Message)
-	}
-	var notes []string
 	if e.Attempts > 1 {
-		notes = append(notes, fmt.Sprint(e.Attempts, " attempts"))
+		attempts = fmt.Sprint(e.Attempts, " attempts")
 	}
 	if e.RequestID != "" {
-		notes = append(notes, "request "+e.RequestID)
+		request = "request " + e.RequestID
 	}
-	text := strings.Join(parts, ": ")
-	if notes != nil {
-		text += " (" + strings.Join(notes, ", ") + ")"
+	text := join(": ", e.Operation, unknown, status, e.Message)
+	if notes := join(", ", attempts, request); notes != "" {
+		text += " (" + notes + ")"
 	}
-	return join(text, e.Hint)
+	return join("; ", text, e.Hint)
 }
 
 // Unwrap gives the classes and the cause.
@@ -137,28 +125,24 @@ func (e *Error) LogValue() slog.Value {
 	attributes := []slog.Attr{
 		slog.String("operation", e.Operation), slog.String("method", e.Method), slog.String("path", e.Path),
 		slog.Int("status", e.Status), slog.String("message", e.Message), slog.Int("attempts", e.Attempts),
-		slog.String("class", strings.Join(texts(e.classes), ", ")),
+		slog.String("class", join(", ", texts(e.classes)...)),
 		slog.Any("fields", texts(e.Fields)), slog.String("hint", e.Hint),
 		slog.String("request_id", e.RequestID), slog.Duration("retry_after", e.RetryAfter),
 	}
 	return slog.GroupValue(slices.DeleteFunc(attributes, func(a slog.Attr) bool {
-		return a.Value.String() == "" || a.Value.String() == "[]" || a.Value.Equal(slog.DurationValue(0))
+		return slices.Contains([]string{"", "[]", "0s"}, a.Value.String())
 	})...)
 }
 
 // texts writes each item of a list.
-func texts[T any](list []T) []string {
-	var texts []string
+func texts[T any](list []T) (texts []string) {
 	for _, item := range list {
 		texts = append(texts, fmt.Sprint(item))
 	}
 	return texts
 }
 
-// join writes two clauses, either of which may be empty.
-func join(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + "; " + b
+// join writes the parts that are not empty.
+func join(separator string, parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), separator)
 }

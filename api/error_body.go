@@ -24,68 +24,55 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 	// Secrets go before anything is cut: half a token is a secret too.
 	clean := func(text string) string { return safehttp.Line(secrets.Redact(text), maxMessage) }
 	body = bytes.TrimSpace(body)
-	if kind == "text/html" || kind == "application/xhtml+xml" || bytes.HasPrefix(body, []byte("<")) {
-		return firstLine(string(body), clean), nil
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber() // which keeps the digits
 	var value any
-	if decoder.Decode(&value) != nil {
+	switch {
+	case kind == "text/html" || kind == "application/xhtml+xml" || bytes.HasPrefix(body, []byte("<")):
+		return firstLine(string(body), clean), nil
+	case json.Unmarshal(body, &value) != nil:
 		return clean(string(body)), nil // plain text, or JSON that is cut short
 	}
 	members, _ := value.(map[string]any)
 	text := func(name string) string { return plain(members[name]) }
-	fields = fieldErrors(members["detail"], clean)
-	switch {
-	case text("detail") != "":
-		message = text("detail")
-	case len(fields) > 0:
-		message = strings.Join(texts(fields[:min(3, len(fields))]), "; ")
-		if more := len(fields) - 3; more > 0 {
-			message += fmt.Sprintf("; and %d more", more)
-		}
-	case text("message") != "":
-		// The database's own shape has more to tell.
-		message = join(join(text("message"), text("details")), text("hint"))
-		if code := text("code"); code != "" {
-			message += " (code " + code + ")"
-		}
-	default:
-		message = cmp.Or(text("error_description"), text("error"), text("title"), plain(value), string(body))
-	}
-	return clean(message), fields
-}
-
-// fieldErrors reads the framework's list of what is wrong, or one of its
-// items; nil where it is none.
-func fieldErrors(detail any, clean func(string) string) (fields []FieldError) {
-	list, _ := detail.([]any)
-	if _, isObject := detail.(map[string]any); isObject {
-		list = []any{detail}
+	list, _ := members["detail"].([]any) // the framework's list of what is wrong
+	if one, isObject := members["detail"].(map[string]any); isObject {
+		list = []any{one}
 	}
 	for _, item := range list {
-		members, _ := item.(map[string]any)
-		field := FieldError{Message: clean(plain(members["msg"]) + plain(members["message"])), Type: clean(plain(members["type"]))}
-		path, isList := members["loc"].([]any)
-		if loc := members["loc"]; loc != nil && !isList {
-			path = []any{loc}
-		}
-		for _, step := range path {
-			field.Path = append(field.Path, clean(written(step)))
-		}
-		if field.Message == "" && len(path) == 0 {
-			field.Message = clean(written(item))
-		}
-		fields = append(fields, field)
+		fields = append(fields, fieldError(item, clean))
 	}
-	return fields
+	first := join("; ", texts(fields[:min(3, len(fields))])...)
+	if more := len(fields) - 3; more > 0 {
+		first += fmt.Sprintf("; and %d more", more)
+	}
+	// The database's shape has more to tell than its message.
+	words := join("; ", text("message"), text("details"), text("hint"))
+	if code := text("code"); words != "" && code != "" {
+		words += " (code " + code + ")"
+	}
+	return clean(cmp.Or(text("detail"), first, words, text("error_description"), text("error"), text("title"), plain(value), string(body))), fields
 }
 
-// plain is the text of a JSON string, number or boolean, and "" for everything
-// else.
+// fieldError reads what is wrong with one value.
+func fieldError(item any, clean func(string) string) FieldError {
+	members, _ := item.(map[string]any)
+	path, isList := members["loc"].([]any)
+	if loc := members["loc"]; loc != nil && !isList {
+		path = []any{loc}
+	}
+	field := FieldError{Message: clean(plain(members["msg"]) + plain(members["message"])), Type: clean(plain(members["type"]))}
+	for _, step := range path {
+		field.Path = append(field.Path, clean(written(step)))
+	}
+	if field.Message == "" && len(path) == 0 {
+		field.Message = clean(written(item))
+	}
+	return field
+}
+
+// plain is the text of a JSON string, number or boolean, "" for everything else.
 func plain(value any) string {
 	switch value.(type) {
-	case string, json.Number, bool:
+	case string, float64, bool:
 		return fmt.Sprint(value)
 	}
 	return ""
@@ -93,11 +80,8 @@ func plain(value any) string {
 
 // written is the text of any JSON value.
 func written(value any) string {
-	if text := plain(value); text != "" {
-		return text
-	}
 	text, _ := json.Marshal(value) // what was read can be written
-	return string(text)
+	return cmp.Or(plain(value), string(text))
 }
 
 // firstLine is the first line of text of a page.

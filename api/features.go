@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/meti-go/meti/wire"
 )
 
 // ParseFeatures reads GeoJSON as people have it, for [SourcesService.Create]: a
@@ -15,7 +13,7 @@ import (
 //   - id: a text, or a number as it is written;
 //   - properties.start_at and properties.end_at: ISO 8601, in UTC where there is
 //     no zone; what is absent or null is left for the caller to fill in;
-//   - geometry: as the bytes it is.
+//   - geometry: with its own digits.
 //
 // Other properties and members are left alone. What is no GeoJSON, an id of
 // another kind and a date that is none are errors, which name the feature by its
@@ -50,17 +48,15 @@ func ParseFeatures(geojson []byte) (FeatureCollection, error) {
 
 func parseFeature(text []byte, to *Feature) error {
 	var raw struct {
-		Type       string          `json:"type"`
-		ID         json.RawMessage `json:"id"`
-		Geometry   json.RawMessage `json:"geometry"`
-		Properties struct {
-			StartAt json.RawMessage `json:"start_at"`
-			EndAt   json.RawMessage `json:"end_at"`
-		} `json:"properties"`
+		Type       string            `json:"type"`
+		ID         json.RawMessage   `json:"id"`
+		Geometry   json.RawMessage   `json:"geometry"`
+		Properties FeatureProperties `json:"properties"`
 	}
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return err
 	}
+	*to = Feature{Geometry: raw.Geometry, Properties: raw.Properties}
 	var number json.Number
 	switch {
 	case raw.Type != "Feature":
@@ -73,26 +69,10 @@ func parseFeature(text []byte, to *Feature) error {
 	default:
 		return fmt.Errorf("the id is %.40s, not a text or a number", raw.ID)
 	}
-	to.Geometry = raw.Geometry
-	if err := parseDate("start_at", raw.Properties.StartAt, &to.Properties.StartAt); err != nil {
-		return err
+	for i, date := range []Time{to.Properties.StartAt, to.Properties.EndAt} {
+		if date.Text() != "" {
+			return fmt.Errorf("properties.%s: %.40q is not a date; write it as 2026-01-31T00:00:00Z", []string{"start_at", "end_at"}[i], date.Text())
+		}
 	}
-	return parseDate("end_at", raw.Properties.EndAt, &to.Properties.EndAt)
-}
-
-// parseDate reads a date, unless it is absent or null.
-func parseDate(name string, value json.RawMessage, to *wire.Time) error {
-	var text *string
-	if value != nil && json.Unmarshal(value, &text) != nil {
-		return fmt.Errorf("properties.%s is %.40s, not a date in a text", name, value)
-	}
-	if text == nil {
-		return nil
-	}
-	date, err := wire.ParseTime(*text)
-	if err != nil {
-		return fmt.Errorf("properties.%s: %w", name, err)
-	}
-	*to = date
 	return nil
 }

@@ -58,8 +58,8 @@ func (s *Source) Polygons() ([]Polygon, error) {
 	}
 	// Nearly all are written like this, and need not be walked over twice.
 	for i, begins := range []string{`{"type":"Polygon","coordinates":`, `{"type":"MultiPolygon","coordinates":`} {
-		if len(text) > len(begins) && string(text[:len(begins)]) == begins {
-			if polygons, err := decodeCoordinates(text[len(begins):], i+1, "}"); err == nil {
+		if bytes.HasPrefix(text, []byte(begins)) && text[len(text)-1] == '}' {
+			if polygons, err := decodeCoordinates(text[len(begins):], i+1); err == nil {
 				return polygons, nil
 			}
 		}
@@ -78,7 +78,7 @@ func (s *Source) Polygons() ([]Polygon, error) {
 	case geometry.Coordinates == nil:
 		err = errors.New("no coordinates")
 	default:
-		polygons, err = decodeCoordinates(geometry.Coordinates, depth, "")
+		polygons, err = decodeCoordinates(append(geometry.Coordinates, '}'), depth)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("source %s: geometry: %w", s.ID, err)
@@ -87,19 +87,17 @@ func (s *Source) Polygons() ([]Polygon, error) {
 }
 
 // decodeCoordinates decodes the coordinates of a Polygon, of depth 1, or of a
-// MultiPolygon, of depth 2, behind which that much text has to follow.
-func decodeCoordinates(text []byte, depth int, rest string) ([]Polygon, error) {
+// MultiPolygon, of depth 2. Behind them text ends with a brace, so that nothing is
+// looked for behind the end.
+func decodeCoordinates(text []byte, depth int) ([]Polygon, error) {
 	// There are at most as many positions as brackets, so that the array is
 	// never moved.
 	c := coordinates{text: text, positions: make([][2]float64, 0, bytes.Count(text, []byte{'['}))}
 	end, err := c.list(0, depth)
-	if err == nil && string(text[end:]) != rest {
+	if err == nil && end < len(text)-1 {
 		err = c.unexpected(end, "the end")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return c.polygons, nil
+	return c.polygons, err
 }
 
 // coordinates are what is decoded of a text so far.
@@ -113,35 +111,31 @@ type coordinates struct {
 // list decodes the list at text[i]: of polygons at depth 2, of rings at depth 1,
 // of positions at depth 0.
 func (c *coordinates) list(i, depth int) (end int, err error) {
-	b := c.text
 	if depth == 0 {
-		start := len(c.positions)
-		positions, end, want := scan.Positions(b, i, c.positions)
-		if want != "" {
+		start, want := len(c.positions), ""
+		if c.positions, end, want = scan.Positions(c.text, i, c.positions); want != "" {
 			return end, c.unexpected(end, want)
 		}
-		c.positions, c.polygon = positions, append(c.polygon, positions[start:len(positions):len(positions)])
+		c.polygon = append(c.polygon, c.positions[start:len(c.positions):len(c.positions)])
 		return end, nil
 	}
-	if i >= len(b) || b[i] != '[' {
+	if c.text[i] != '[' {
 		return i, c.unexpected(i, "a list")
 	}
-	if i = scan.SkipSpace(b, i+1); i < len(b) && b[i] == ']' {
-		return i + 1, nil
-	}
-	for {
+	i = scan.SkipSpace(c.text, i+1)
+	for more := c.text[i] != ']'; more; {
 		if i, err = c.list(i, depth-1); err != nil {
 			return i, err
 		}
-		if i = scan.SkipSpace(b, i); i >= len(b) || b[i] != ',' {
-			break
+		i = scan.SkipSpace(c.text, i)
+		if more = c.text[i] == ','; more {
+			i = scan.SkipSpace(c.text, i+1)
 		}
-		i = scan.SkipSpace(b, i+1)
 	}
-	if i >= len(b) || b[i] != ']' {
+	if c.text[i] != ']' {
 		return i, c.unexpected(i, "a comma or a list's end")
 	}
-	if depth == 1 {
+	if c.polygon != nil && depth == 1 {
 		c.polygons, c.polygon = append(c.polygons, c.polygon), nil
 	}
 	return i + 1, nil
@@ -149,8 +143,5 @@ func (c *coordinates) list(i, depth int) (end int, err error) {
 
 // unexpected says that something else should stand at text[i].
 func (c *coordinates) unexpected(i int, want string) error {
-	if i >= len(c.text) {
-		return fmt.Errorf("the coordinates are cut short, before %s", want)
-	}
 	return fmt.Errorf("unexpected %q at byte %d of the coordinates instead of %s", c.text[i], i, want)
 }

@@ -113,7 +113,7 @@ func made(t testing.TB, options ...Option) *Client {
 			t.Fatal(err)
 		}
 	}
-	if s.tokens == nil {
+	if s.tokens.auth0 == nil && s.tokens.own == nil {
 		options = append(options, WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: staticToken})))
 	}
 	if s.base == nil {

@@ -41,12 +41,14 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 		return e
 	}
 	err := c.read(a)
-	switch broken := a.broken(); {
+	switch broken := a.wire.err; {
 	case err == nil:
 		a.drain()
 		return nil
-	case ctx.Err() != nil || broken != nil:
-		return c.broken(ctx, true, cmp.Or(broken, err))
+	case broken != nil && broken != io.EOF: // on the way, not in the content
+		return c.broken(ctx, true, broken)
+	case ctx.Err() != nil:
+		return c.broken(ctx, true, err)
 	}
 	e := c.unreadable(err)
 	e.repeat = errors.Is(err, io.ErrUnexpectedEOF)

@@ -32,7 +32,7 @@ type pages struct {
 // fetched is a page that is fetched ahead.
 type fetched struct {
 	body    []io.Reader // in pieces
-	whole   bool // else it is too large to be held
+	whole   bool        // else it is too large to be held
 	err     error
 	arrived chan struct{} // closed then
 	abandon context.CancelCauseFunc

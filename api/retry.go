@@ -5,15 +5,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // RetryPolicy bounds the repeats of a call; what is zero means the default. The
 // calls of one client together make 50 repeats at most until the service answers
-// again: 1,000 clients with 50 calls each send a dead server twice 50,000 requests
-// rather than four times. A call that gets an answer, a 404 too, gives back what
-// its own repeats took.
+// again, with a 404 too: 1,000 clients with 50 calls each send a dead server twice
+// 50,000 requests rather than four times.
 type RetryPolicy struct {
 	// Attempts is the most that one call makes, the first included: 4. One
 	// means that nothing is repeated.
@@ -26,19 +25,18 @@ type RetryPolicy struct {
 	Within time.Duration
 }
 
-const fullBudget = 50 // repeats
+const budget = 50 // repeats
 
 // retries decides on the repeats of a client's calls.
 type retries struct {
 	RetryPolicy
-	tenths int // of repeats that are left; only fewer while nothing gets an answer
-	mu     sync.Mutex
+	repeats atomic.Int64 // asked for since the service answered last
 }
 
 func newRetries(policy RetryPolicy) *retries {
 	policy.Attempts = cmp.Or(policy.Attempts, 4)
 	policy.Within = cmp.Or(policy.Within, 15*time.Second)
-	return &retries{RetryPolicy: policy, tenths: 10 * fullBudget}
+	return &retries{RetryPolicy: policy}
 }
 
 // backoff is the wait after that many attempts: full jitter, so that clients
@@ -63,31 +61,15 @@ func (r *retries) next(ctx context.Context, attempts int, spent time.Duration, e
 		wait = max(e.RetryAfter, min(e.RetryAfter+r.backoff(1), left-1))
 	}
 	switch {
-	case e.RetryAfter > 0 && wait >= left:
-		e.hint(fmt.Sprintf("the server asks to wait %s, more than the %s %s", e.RetryAfter, max(0, left).Round(time.Millisecond), bound))
-	case wait >= left:
-	case !r.pay(10):
-		e.hint("not repeated: too many calls of this client failed")
-	default:
+	case wait < left && r.repeats.Add(1) <= budget:
 		return wait, true
+	case wait < left:
+		e.hint("not repeated: too many calls of this client failed")
+	case e.RetryAfter > 0:
+		e.hint(fmt.Sprintf("the server asks to wait %s, more than the %s %s", e.RetryAfter, max(0, left).Round(time.Millisecond), bound))
 	}
 	return 0, false
 }
-
-// pay takes from the budget, if there is enough.
-func (r *retries) pay(tenths int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if tenths > r.tenths {
-		return false
-	}
-	r.tenths = min(10*fullBudget, r.tenths-tenths)
-	return true
-}
-
-// answered returns what a call's repeats took, and a tenth of one more: the
-// service is alive.
-func (r *retries) answered(repeats int) { r.pay(-10*repeats - 1) }
 
 // sleep waits, until ctx ends at the latest.
 func sleep(ctx context.Context, d time.Duration) {

@@ -218,40 +218,35 @@ func TestADeadServerIsNotBuried(t *testing.T) {
 	})
 }
 
-// A service that fails now and then does not use up the budget.
-func TestTheBudgetIsEarnedBack(t *testing.T) {
+// A service that fails now and then does not use up the budget, and one that was
+// dead gives it back with its first answer.
+func TestTheBudgetIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
+		n, dead := 0, false
 		c := made(t, WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			if n++; n%3 != 0 {
+			if n++; dead || n%3 != 0 {
 				return recorded(status(503), r), nil
 			}
 			return recorded(found, r), nil
 		})}))
-		for range 1000 {
-			if err := get(t.Context(), c); err != nil {
-				t.Fatal(err)
+		for _, dead = range []bool{false, true, false} {
+			if dead {
+				for range 100 {
+					_ = get(t.Context(), c)
+				}
+				if err := get(t.Context(), c); err == nil || !strings.Contains(err.Error(), "too many calls of this client failed") {
+					t.Error(err)
+				}
+				n = 2 // the next one succeeds
+				continue
+			}
+			for range 1000 {
+				if err := get(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-		// What is earned beyond never exceeds the full budget.
-		if left := c.retries.tenths; left != 10*fullBudget {
-			t.Errorf("%d tenths are left", left)
-		}
 	})
-	b := newRetries(RetryPolicy{})
-	b.tenths = 10
-	if !b.pay(10) || b.pay(10) {
-		t.Error("the budget of one repeat is not one repeat")
-	}
-	for range 10 {
-		if b.pay(10) {
-			t.Error("earned too early")
-		}
-		b.answered(0)
-	}
-	if !b.pay(10) {
-		t.Error("ten calls without a repeat earn one")
-	}
 }
 
 // 10,000 failures of all kinds leave no connection and no goroutine behind.

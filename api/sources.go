@@ -56,32 +56,24 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 // [ErrOutcomeUnknown].
 func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
 	body, err := encodeFeatures(request)
-	if err != nil {
-		return nil, notSent(err)
-	}
-	return s.create(ctx, body, len(request.FeatureCollection.Features))
+	return s.create(ctx, body, err, len(request.FeatureCollection.Features))
 }
 
 // CreateOne is [SourcesService.Create] for one source.
 func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*Source, error) {
 	body, err := encodeOne(request)
-	if err != nil {
-		return nil, notSent(err)
-	}
-	sources, err := s.create(ctx, body, 1)
+	sources, err := s.create(ctx, body, err, 1)
 	if err != nil {
 		return nil, err
 	}
 	return sources[0], nil
 }
 
-// notSent is a registration that cannot be written.
-func notSent(err error) *Error {
-	return newError(gen.OperationCreateSources, safehttp.Line(err.Error(), maxMessage), err, ErrInvalid)
-}
-
-// create sends a registration of so many sources.
-func (s *SourcesService) create(ctx context.Context, body []byte, sent int) ([]*Source, error) {
+// create sends a registration of so many sources, if it could be written.
+func (s *SourcesService) create(ctx context.Context, body []byte, err error, sent int) ([]*Source, error) {
+	if err != nil {
+		return nil, newError(gen.OperationCreateSources, safehttp.Line(err.Error(), maxMessage), err, ErrInvalid)
+	}
 	return answerOf(ctx, s.client, call{operation: gen.OperationCreateSources, body: body, most: maxCreateBytes}, func(body io.Reader) ([]*Source, error) {
 		sources, err := readSources(body)
 		if err == nil && len(sources) != sent {

@@ -15,7 +15,6 @@ import (
 // method of a source of the caller's. That is a func, so that nothing prints
 // what the source holds.
 type tokens struct {
-	env   bool // the Auth0 source is that of the environment
 	auth0 *authn.Source
 	own   func() (*oauth2.Token, error)
 }
@@ -27,14 +26,14 @@ type token struct {
 	grant  *authn.Grant // nil where nothing is known but the token
 }
 
-func (t *tokens) String() string {
+func (t tokens) String() string {
 	if t.auth0 != nil {
 		return t.auth0.String()
 	}
 	return "tokens from WithTokenSource"
 }
 
-func (t *tokens) get(ctx context.Context) (token, error) {
+func (t tokens) get(ctx context.Context) (token, error) {
 	if t.auth0 != nil {
 		grant, err := t.auth0.Grant(ctx)
 		if err != nil {
@@ -42,22 +41,7 @@ func (t *tokens) get(ctx context.Context) (token, error) {
 		}
 		return token{grant.AccessToken(), grant.Header(), grant}, nil
 	}
-	own, err := t.ask(ctx)
-	if err != nil {
-		return token{}, err
-	}
-	// A source that has nothing must not become an anonymous call.
-	if own == nil || own.AccessToken == "" {
-		return token{}, errors.New("the token source returned no token")
-	}
-	return token{own.AccessToken, []string{own.Type() + " " + own.AccessToken}, nil}, nil
-}
-
-// ask asks the caller's own source, and waits no longer than ctx lasts.
-func (t *tokens) ask(ctx context.Context) (*oauth2.Token, error) {
-	if ctx.Done() == nil {
-		return t.own()
-	}
+	// The caller's own source knows no context: nobody waits longer than his lasts.
 	var own *oauth2.Token
 	var err error
 	answered := make(chan struct{})
@@ -66,9 +50,15 @@ func (t *tokens) ask(ctx context.Context) (*oauth2.Token, error) {
 		close(answered)
 	}()
 	select {
-	case <-answered:
-		return own, err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
+		return token{}, fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
+	case <-answered:
 	}
+	switch {
+	case err != nil:
+		return token{}, err
+	case own == nil || own.AccessToken == "": // it must not become an anonymous call
+		return token{}, errors.New("the token source returned no token")
+	}
+	return token{own.AccessToken, []string{own.Type() + " " + own.AccessToken}, nil}, nil
 }
