@@ -112,7 +112,8 @@ type coordinates struct {
 // of positions at depth 0.
 func (c *coordinates) list(i, depth int) (end int, err error) {
 	if depth == 0 {
-		start, want := len(c.positions), ""
+		var want string
+		start := len(c.positions)
 		if c.positions, end, want = scan.Positions(c.text, i, c.positions); want != "" {
 			return end, c.unexpected(end, want)
 		}
