@@ -29,65 +29,53 @@ func (j *Job) aim(ctx context.Context) (err error) {
 	}
 	if id := j.Attributes.AccountID; id != nil && *id != "" {
 		j.target.Account = *id
-		return nil
+	} else if j.target.Account, err = j.Client.Account(ctx); err != nil {
+		return err
 	}
-	j.target.Account, err = j.Client.Account(ctx)
-	return err
+	j.store = ledgerOf(server) + " " + j.target.Account
+	return nil
 }
 
-// storeOf names the ledger behind a base URL: both known hosts are one, and so
+// ledgerOf names the ledger behind a base URL: both known hosts are one, and so
 // are all names of this machine.
-func storeOf(server string) string {
-	u, err := url.Parse(strings.ToLower(server))
+func ledgerOf(server string) string {
+	u, err := url.Parse(strings.ToLower(strings.TrimRight(server, "/")))
 	if err != nil {
 		return server
 	}
-	host, port, path := u.Hostname(), u.Port(), strings.TrimRight(u.Path, "/")
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
+	host, port := u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	for _, known := range []string{api.Production, api.Alternative} {
-		if k, err := url.Parse(known); err == nil && host == k.Hostname() && port == "443" {
-			switch path {
-			case "":
-				return "live"
-			case "/sandbox":
-				return "sandbox"
-			}
+		if known == "https://"+host && port == "443" {
+			return "live" + u.Path
 		}
 	}
 	if host == "127.0.0.1" || host == "::1" {
 		host = "localhost"
 	}
-	return u.Scheme + "://" + host + ":" + port + path
+	return u.Scheme + "://" + host + ":" + port + u.Path
 }
 
 // lockAccount keeps other runs of this user's from registering for the same
 // account meanwhile. Where no file can be kept for it, nothing is locked.
 func (j *Job) lockAccount(ctx context.Context) error {
 	folder, err := os.UserCacheDir()
-	if err != nil || j.LookOnly || j.target.Sandbox {
+	if folder = filepath.Join(folder, "meti"); err != nil || j.LookOnly || j.target.Sandbox || os.MkdirAll(folder, 0o700) != nil {
 		return nil //nolint:nilerr // it is a help, not a promise
 	}
-	folder = filepath.Join(folder, "meti")
-	if os.MkdirAll(folder, 0o700) != nil {
-		return nil
-	}
-	name := sha256.Sum256([]byte(storeOf(j.target.Server) + "\n" + j.target.Account))
-	path := filepath.Join(folder, fmt.Sprintf("account-%x.lock", name[:8]))
+	path := filepath.Join(folder, fmt.Sprintf("account-%.8x.lock", sha256.Sum256([]byte(j.store))))
 	for told := false; ; told = true {
 		lock, err := hold(path)
-		if err == nil {
+		switch {
+		case err == nil:
 			_ = os.WriteFile(path, fmt.Appendf(nil, "process %d, which registers %s", os.Getpid(), j.input.Name), 0o600)
 			j.unlock = func() {
 				_ = os.Remove(path)
 				_ = lock.Unlock()
 			}
-		}
-		if !errors.Is(err, ErrLocked) {
 			return nil
-		}
-		if !told {
+		case !errors.Is(err, ErrLocked):
+			return nil
+		case !told:
 			who, _ := os.ReadFile(path)
 			j.notice("waiting for %s for the same account", clip(cmp.Or(string(who), "another run"), 300))
 			j.progress(Progress{Stage: StageAccount, Wait: "another run for this account"})
@@ -142,7 +130,7 @@ func (j *Job) fetch(ctx context.Context, names []string, see func(*api.Source)) 
 		list = len(beyond) == 0
 	}
 	if !list {
-		if j.unfiltered, err = j.fetchNamed(ctx, names, see); err != nil || !j.unfiltered {
+		if err := j.fetchNamed(ctx, names, see); err != nil || !j.unfiltered {
 			return false, err
 		}
 	}
@@ -157,64 +145,63 @@ func (j *Job) fetch(ctx context.Context, names []string, see func(*api.Source)) 
 
 // fetchNamed looks alt_ids up one by one. A filter that is matched by prefix
 // or without case finds more than was asked for; one that is ignored finds all:
-// then unfiltered is true, and nothing was seen.
-func (j *Job) fetchNamed(ctx context.Context, names []string, see func(*api.Source)) (unfiltered bool, err error) {
+// then nothing is seen, and unfiltered is set.
+func (j *Job) fetchNamed(ctx context.Context, names []string, see func(*api.Source)) error {
 	errUnfiltered := errors.New("the server ignores the filter by alt_id")
 	lists := make([][]*api.Source, len(names))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	for i, name := range names {
-		group.Go(func() error {
-			filter := j.filter()
-			filter.AltID = name
-			for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter, PageSize: 100, InFlight: 1}) {
-				switch {
-				case err != nil:
-					return err
-				case s.AltID == name:
-					lists[i] = append(lists[i], s)
-				case !strings.HasPrefix(strings.ToLower(s.AltID), strings.ToLower(name)):
-					return errUnfiltered
-				}
+	err := each(ctx, len(names), nil, func(ctx context.Context, i int) error {
+		filter := j.filter()
+		filter.AltID = names[i]
+		for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter, PageSize: 100, InFlight: 1}) {
+			switch {
+			case err != nil:
+				return err
+			case s.AltID == names[i]:
+				lists[i] = append(lists[i], s)
+			case !strings.HasPrefix(strings.ToLower(s.AltID), strings.ToLower(names[i])):
+				return errUnfiltered
 			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		if errors.Is(err, errUnfiltered) {
-			return true, nil
 		}
-		return false, err
+		return nil
+	})
+	if j.unfiltered = errors.Is(err, errUnfiltered); j.unfiltered {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	for _, list := range lists {
 		for _, s := range list {
 			see(s)
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // get looks SSIDs up, with nil for what METI does not have.
 func (j *Job) get(ctx context.Context, ids []string) ([]*api.Source, error) {
-	const many = 100
 	found := make([]*api.Source, len(ids))
-	for from := 0; from < len(ids); from += many {
-		j.progress(Progress{Stage: j.stage, Done: from, Total: len(ids)})
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(2 * atOnce)
-		for i := from; i < min(from+many, len(ids)); i++ {
-			group.Go(func() (err error) {
-				if found[i], err = j.Client.Sources.Get(ctx, ids[i]); errors.Is(err, api.ErrNotFound) {
-					err = nil
-				}
-				return err
-			})
+	told := func(i int) { j.progress(Progress{Stage: j.stage, Done: i, Total: len(ids)}) }
+	return found, each(ctx, len(ids), told, func(ctx context.Context, i int) (err error) {
+		if found[i], err = j.Client.Sources.Get(ctx, ids[i]); errors.Is(err, api.ErrNotFound) {
+			return nil
 		}
-		if err := group.Wait(); err != nil {
-			return nil, err
+		return err
+	})
+}
+
+// each makes n requests, several at once, until one fails. Of each hundredth
+// told is told.
+func each(ctx context.Context, n int, told func(int), do func(context.Context, int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i := range n {
+		if told != nil && i%100 == 0 {
+			told(i)
 		}
+		group.Go(func() error { return do(ctx, i) })
 	}
-	return found, nil
+	return group.Wait()
 }
 
 // foreign reports whether a source belongs to another account than the

@@ -160,6 +160,59 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
+// What METI does not tell cannot be compared, and the plan says so.
+func TestAttributeThatIsNotTold(t *testing.T) {
+	server := start(t, emulator.Options{})
+	o := register.Options{Input: file(t, collection(square("a", 1), square("b", 2)))}
+	if got := run(t, server, o); got.err != nil {
+		t.Fatal(got.err)
+	}
+	year := 2026
+	o.Attributes.OutcomeReportingYear = &year
+	if got := plan(t, server, o); got.outcomes() != "a registered, b registered" || !slices.Contains(got.notices, "2 registered: METI tells no outcome_reporting_year of them") {
+		t.Error(got.outcomes(), got.notices)
+	}
+}
+
+// A period that was corrected by less than a day differs, with a journal and
+// without; one that another time zone shifts does not.
+func TestEditedPeriod(t *testing.T) {
+	for name, c := range map[string]struct{ season, want, reason string }{
+		"half a day":        {`"start_at":"2026-01-01","end_at":"2026-12-31T12:00:00Z"`, "a differs", "end_at is 2026-12-31T00:00:00Z there and 2026-12-31T12:00:00Z here"},
+		"a day":             {`"start_at":"2026-01-02","end_at":"2026-12-31"`, "a differs", "start_at is 2026-01-01T00:00:00Z there and 2026-01-02T00:00:00Z here"},
+		"another time zone": {`"start_at":"2026-01-01T05:00:00Z","end_at":"2026-12-31T04:00:00Z"`, "a registered", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := start(t, emulator.Options{})
+			o := register.Options{Input: file(t, collection(square("a", 1))), Settle: time.Millisecond}
+			if got := run(t, server, o); got.err != nil {
+				t.Fatal(got.err)
+			}
+			write(t, o.Input, collection(square("a", 1, c.season)))
+			for _, journal := range []string{"", o.Input + ".new", o.Input + ".new", "none"} {
+				o.Journal, o.NoJournal = journal, journal == "none"
+				if o.NoJournal {
+					o.Journal = ""
+				}
+				if got := run(t, server, o); got.err != nil || got.outcomes() != c.want || got.results[0].Reason != c.reason {
+					t.Errorf("journal %q: %s %v %q", journal, got.outcomes(), got.err, got.results[0].Reason)
+				}
+			}
+			o.NoJournal, o.Changed = false, register.Renew
+			want := 1
+			if c.reason == "" {
+				want = 0
+			}
+			for range 2 {
+				if got := run(t, server, o); got.err != nil || got.outcomes() != "a registered" || got.Sent != want || got.Deleted != want || len(stored(t, server)) != 1 {
+					t.Error(got.outcomes(), got.err, got.Sent, got.Deleted)
+				}
+				want = 0
+			}
+		})
+	}
+}
+
 // A changed boundary is told, and registered anew only where that is asked for:
 // then the old source is deleted, after its successor is there.
 func TestBoundary(t *testing.T) {
@@ -644,6 +697,9 @@ func TestPlanForetellsConflicts(t *testing.T) {
 	}
 	if got := conflicts(near); !slices.Equal(got, []string{"b-c", "c-b"}) {
 		t.Error(got)
+	}
+	if a, b := near.results[0].Conflict, all.results[3].Conflict; a != nil || b == nil || *b {
+		t.Errorf("nobody looked: %v, all were looked at: %v", a, b)
 	}
 	if got := conflicts(all); !slices.Equal(got, []string{"a-old", "b-c", "c-b"}) {
 		t.Error(got)

@@ -13,61 +13,60 @@
 //
 // # States
 //
-// A feature's group is the alt_id and the period, within a day. This table is
-// the whole of it; the functions that take an arrow stand beside it.
+// A feature's group is what has its alt_id and, within a day, its period.
 //
-//	event                                                     state       in
+//	event                                                       state
 //	read from the input
-//	  against the ledger's rules, no id, or there twice       invalid     readInput, note
-//	read in the account                                                   match, decide
-//	  a source that is this feature's (see below)             registered
-//	  … and an attribute that was asked for is another one    differs
-//	  none, and a request or a source of it is too young      unknown
-//	  none, and the journal's SSID answers 404                gone
-//	  none, and another source of its group is nobody's       boundary
-//	  none at all                                             new
-//	chosen to be sent: new; by the policies differs,
-//	boundary or gone; what METI refused before comes last     (the same)  choose
-//	its intent is on the disk                                 unknown     post
-//	answered                                                              take
-//	  2xx, and it fits the request                            registered  accept
-//	  400 or 422 of several: halved towards one to blame      (as before) take
-//	  413 of several: smaller requests                        (as before) take
-//	  400, 413 or 422 of one                                  refused     refuse
-//	  429, or never sent: after a wait                        (as before) wait
-//	  any other 4xx: the run stops                            (as before) giveBack, stop
-//	  all else: lost, or taken where it is a 2xx              unknown     lose
-//	looked for, until the settling time after its end has passed          settle
-//	  found                                                   registered  became
-//	  not found by a reading that began later                 (as before) decide
-//	  … and METI had said that it took it                     unknown     leave
-//	the run ends, and it was new                              pending     Run
+//	  against the ledger's rules, no id, or there twice         invalid
+//	read in the account
+//	  a source that is this feature's (see below)               registered
+//	  … and its period, or an attribute that was asked for,
+//	    is another one                                          differs
+//	  none, and a request or a source of it is too young        unknown
+//	  none, and the journal's SSID answers 404                  gone
+//	  none, and a source of its group is no other feature's     boundary
+//	  none at all                                               new
+//	sent: what is new; what differs, has another boundary or
+//	is gone only where that is to be renewed; what METI refused
+//	before comes last                                           unknown
+//	answered
+//	  2xx, and it fits the request                              registered
+//	  400 or 422 of several: halved towards one to blame        as before
+//	  413 of several: smaller requests                          as before
+//	  400, 413 or 422 of one                                    refused
+//	  429, or never sent: after a wait                          as before
+//	  any other 4xx: the run stops                              as before
+//	  all else: lost, or taken where it is a 2xx                unknown
+//	looked for, until the settling time after its end has passed
+//	  found                                                     registered
+//	  not found by a reading that began later                   as before
+//	  … and METI had said that it took it                       unknown
+//	the run ends, and it was new                                pending
 //
 // # Which source is whose
 //
-// The best evidence counts: the journal's SSID; the same boundary, to a billionth
-// of a degree and wherever its rings start; the same boundary at the decimals
-// that the answer has, six at least; where METI tells no boundary, the hectares,
-// if nothing else could be meant. Attributes count only where they were asked
-// for, lists as sets, and one that the answer lacks is no difference.
+// The best evidence counts: the journal's SSID; the same boundary, wherever its
+// rings start, at the decimals that the answer has, six at least; where METI tells
+// no boundary, the hectares, if nothing else could be meant. Attributes count only
+// where they were asked for, lists as sets, and one that the answer lacks is no
+// difference. Neither is a period that another time zone shifts as a whole.
 //
 // Each SSID that the journal has of a group must be listed, or answered with 200
 // or 404: one that METI has and the listing lacks means that the listing is
 // incomplete, and nothing is sent ([ErrIncomplete]). Up to ten alt_ids are looked
 // up by the filter, many by a listing.
 //
-// A feature that the journal has and the input has no more, but another of its
-// group, is matched as well: it is an entry behind those of the input. So a feature
-// that was edited waits for what became of its old boundary, and may replace it.
+// A feature that was edited waits for what became of its old boundary, and may
+// replace it.
 //
 // # Order
 //
 // Only the newcomer of two is shrunk by 9 metres [D], so that the order decides
 // conflicts. METI decides as if the input had been sent in its order, whatever is
-// under way: a feature is passed over while it would conflict, one way or the
-// other and with a metre to spare, with one before it that is not settled, or
-// with one whose outcome is not known. One that METI refused, and that is tried
-// again by a later run, has lost its place; its row says so.
+// under way: a feature waits while one before it is not settled, or the outcome of
+// one is not known, with which it would conflict, one way or the other and with a
+// metre to spare. One that METI refused, and that is tried again by a later run,
+// has lost its place; its row says so.
 //
 // # Sending
 //
@@ -75,20 +74,20 @@
 // nothing more is ([ErrAltered]). Twenty refused one after another with none
 // accepted between stop the run ([ErrRefused]).
 //
-// With Changed: Renew the new source is registered first, its result and the
-// intention to delete are written down, and only then is the old one deleted; a
-// refusal costs nothing. Only what the journal has is ever deleted. What is
-// registered anew is the newcomer in its conflicts.
+// With Changed: Renew the new source is registered first, its result is written
+// down, and only then is the old one deleted; a refusal costs nothing. Only what
+// the journal has is ever deleted. What is registered anew is the newcomer in its
+// conflicts.
 //
 // # The journal
 //
 // A journal is a text file: a head, and one line a record, each its CRC-32 and a
-// JSON object. It holds ids, periods, boxes and hashes of boundaries, no geometry and
-// no secret. One file may serve several accounts. An intent is on the disk before its request is
-// made, and a result before anything follows from it. A last line that is torn
-// was never acknowledged and is cut off; a damaged line before it is an error.
-// The lock is on the file itself and ends with its process; a second one, in the
-// user's cache, keeps two inputs of one account apart.
+// JSON object. It holds ids, periods, boxes and hashes of boundaries, no geometry
+// and no secret. One file may serve several accounts. An intent is on the disk
+// before its request is made, and a result before anything follows from it. A last
+// line that is torn was never acknowledged and is cut off; a damaged line before it
+// is an error. The lock is on the file itself and ends with its process; a second
+// one, in the user's cache, keeps two inputs of one account apart.
 //
 // A journal that did not exist is trusted to be the first. Without a journal
 // (NoJournal, a folder that cannot be written, standard input) whatever METI lacks
@@ -118,20 +117,5 @@
 //
 // Geometry is never kept: the input is read again, feature by feature, and
 // boundaries of the account that are needed are put into a temporary file. Some
-// three hundred bytes a feature and its source remain, whatever their geometry.
-//
-// # Layout
-//
-//	register    options, states, and the plan
-//	geometry    boundaries, boxes and periods that are the same
-//	attributes  those that are asked for, and others
-//	input       the features, read and judged
-//	journal     the file that keeps what is under way
-//	replay      what it knows
-//	account     where to register, and asking METI
-//	match       whose a source is, and where each feature stands
-//	order       what would conflict
-//	run         sending
-//	settle      looking for what is unknown, and reading again at the end
-//	report      counts and rows
+// three hundred bytes a feature and its source remain.
 package register

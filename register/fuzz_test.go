@@ -18,8 +18,8 @@ func FuzzJournal(f *testing.F) {
 		}
 		return string(text)
 	}
-	account := line(record{Store: "h", Account: "a"})
-	intent := line(record{Intent: 1, At: time.Unix(0, 0), Features: []featureRecord{{AltID: "x", Form: make([]byte, 16)}}})
+	account := line(record{To: "h a", Intent: 2, Void: "x"})
+	intent := line(record{Intent: 1, To: "h a", At: time.Unix(0, 0), Features: []featureRecord{{AltID: "x", Form: make([]byte, 16)}}})
 	for _, text := range []string{"", journalHead, journalHead[:5], journalHead + account, journalHead + account + intent,
 		journalHead + account + intent[:20], journalHead + intent[:20] + account, journalHead + "00000000 \n", journalHead + "\n", journalHead + "\x00\x00", "{}", "\x00\x00\x00"} {
 		f.Add([]byte(text))
@@ -31,7 +31,7 @@ func FuzzJournal(f *testing.F) {
 		}
 		records := 0
 		count := func(record) error { records++; return nil }
-		j, err := openJournal(path, count)
+		j, err := openJournal(path, false, count)
 		if err != nil {
 			if after, _ := os.ReadFile(path); !bytes.Equal(after, data) {
 				t.Fatalf("refused (%v) and changed to %q", err, after)
@@ -46,7 +46,7 @@ func FuzzJournal(f *testing.F) {
 		}
 		before := records
 		records = 0
-		again, err := openJournal(path, count)
+		again, err := openJournal(path, false, count)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
-	"os"
-	"slices"
 	"strings"
 
 	"github.com/meti-go/meti/internal/fields"
@@ -36,9 +34,9 @@ type entry struct {
 
 	state  State
 	before State // what it was when it was sent
-	send   bool  // it is to be sent, or is under way
 	last   bool  // METI refused it before: it is tried after all others, alone
-	await  bool  // its outcome is looked for
+	await  bool  // it is looked for, and not sent before it was
+	edited bool  // it has another period than the journal has it with
 }
 
 // maxName is where an alt_id is cut off: METI takes 49 characters, and a longer
@@ -77,14 +75,7 @@ func (j *Job) readInput(ctx context.Context) error {
 	}, func(_ fields.Item, it item) error {
 		repeats.Add(int(it.line), &it.Judged, it.form)
 		j.note(j.add(it.entry), it.Problems)
-		n := len(j.entries)
-		if n == 1000 && j.input.Regular {
-			// Growing step by step would take twice as much memory.
-			if info, err := os.Stat(j.Input); err == nil && it.offset > 0 {
-				j.entries = slices.Grow(j.entries, int(min(info.Size()/it.offset, 1000))*n)
-			}
-		}
-		if n%1000 == 0 {
+		if n := len(j.entries); n%1000 == 0 {
 			j.progress(Progress{Stage: StageReading, Done: n})
 		}
 		return nil
@@ -93,14 +84,14 @@ func (j *Job) readInput(ctx context.Context) error {
 		return err
 	}
 	j.features = len(j.entries)
-	shared, problems := fields.Share(j.input, j.Attributes, j.Rules)
+	var problems ledger.Problems
+	j.Attributes, problems = fields.Share(j.input, j.Attributes, j.Rules)
 	for _, p := range problems {
 		if p.Severity == ledger.Warning {
 			j.notice("%s", p)
 		}
 	}
-	j.Attributes = shared
-	if err := j.ask(shared); err != nil {
+	if err := j.askFor(j.Attributes); err != nil {
 		return err
 	}
 	problems = append(j.input.Problems(j.Rules), problems...)
@@ -130,6 +121,16 @@ func (j *Job) add(e entry) int {
 	}
 	j.entries = append(j.entries, e)
 	return i
+}
+
+// where gives the entries of which something holds.
+func (j *Job) where(is func(int, *entry) bool) (list []int) {
+	for i := range j.entries {
+		if is(i, &j.entries[i]) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // group gives the valid entries of an alt_id whose period is within a day, the
@@ -164,14 +165,8 @@ func (j *Job) note(i int, problems ledger.Problems) {
 	}
 }
 
-// loaded is a feature as it is to be sent, read again.
-type loaded struct {
-	geometry json.RawMessage
-	shape    *ledger.Shape
-}
-
-// readAgain reads the text of a feature again.
-func (j *Job) readAgain(i int) ([]byte, error) {
+// feature reads the text of a feature again.
+func (j *Job) feature(i int) (json.RawMessage, error) {
 	e := &j.entries[i]
 	raw, err := j.input.At(fields.Place{Offset: e.offset, Length: e.length})
 	if err != nil {
@@ -183,16 +178,19 @@ func (j *Job) readAgain(i int) ([]byte, error) {
 	return raw, nil
 }
 
-// load reads a valid feature again, to send or to compare it. It may be called
-// from many goroutines.
-func (j *Job) load(i int) (f loaded, err error) {
-	raw, err := j.readAgain(i)
+// geometry reads the boundary of a valid feature again, and shape what it is.
+// They may be called from many goroutines.
+func (j *Job) geometry(i int) (json.RawMessage, error) {
+	raw, err := j.feature(i)
+	return fields.GeometryOf(fields.Item{Kind: j.entries[i].kind, Raw: raw}), err
+}
+
+func (j *Job) shape(i int) (*ledger.Shape, error) {
+	geometry, err := j.geometry(i)
 	if err != nil {
-		return f, err
+		return nil, err
 	}
-	f.geometry = fields.GeometryOf(fields.Item{Kind: j.entries[i].kind, Raw: raw})
-	f.shape, err = ledger.ParseGeometry(f.geometry)
-	return f, err
+	return ledger.ParseGeometry(geometry)
 }
 
 func clip(text string, n int) string {

@@ -3,19 +3,25 @@ package register
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
 
+	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -27,19 +33,16 @@ var (
 )
 
 // journalHead is the first line of every journal.
-const journalHead = "meti journal 2\n"
+const journalHead = "meti journal 3\n"
 
-// record is one line of a journal. It is of one of five kinds, by what it has.
+// record is one line of a journal: an intent, a result or a void.
 type record struct {
 	At time.Time `json:"at"`
 
-	// Store begins the records of a store and an account.
-	Store   string `json:"store,omitempty"`
-	Account string `json:"account,omitempty"`
-
-	// Intent numbers a request that is about to be sent. A result or a void of
-	// the same number closes it.
+	// Intent numbers a request. It has features where it is about to be sent; a
+	// result or a void of the same number closes it.
 	Intent     int             `json:"intent,omitempty"`
+	To         string          `json:"to,omitempty"` // the ledger and the account
 	Attributes json.RawMessage `json:"attributes,omitempty"`
 	Features   []featureRecord `json:"features,omitempty"`
 
@@ -52,14 +55,10 @@ type record struct {
 	// its one feature.
 	Void    string `json:"void,omitempty"`
 	Refused bool   `json:"refused,omitempty"`
-
-	// Deleting is the source that is about to be deleted: its successor's result
-	// stands before.
-	Deleting string `json:"deleting,omitempty"`
 }
 
-// featureRecord is what a journal keeps of a feature: enough to know it again, and what
-// became of it, also when the input was edited.
+// featureRecord is what a journal keeps of a feature: enough to know it again, and
+// what became of it, also when the input was edited.
 type featureRecord struct {
 	AltID string `json:"alt_id"`
 	ledger.Period
@@ -77,25 +76,33 @@ type journal struct {
 	end     int64
 	created bool // by this run
 	written bool // by this run
+	busy    bool // another process writes to it, and this one only looks
 	broken  error
 }
 
-// openJournal opens and locks a journal, and makes it if it is missing; it calls
-// do with its records.
-func openJournal(path string, do func(record) error) (*journal, error) {
+// openJournal opens and locks a journal, makes it if it is missing, and calls do
+// with its records. To look only changes nothing, and gives nil for one that is
+// missing.
+func openJournal(path string, look bool, do func(record) error) (_ *journal, err error) {
 	_, missing := os.Stat(path)
-	lock, err := hold(lockPath(path))
-	if err != nil {
+	if look && errors.Is(missing, fs.ErrNotExist) {
+		return nil, nil
+	}
+	j := &journal{path: path, created: missing != nil}
+	j.lock, err = hold(lockPath(path))
+	flags := os.O_RDWR | os.O_CREATE
+	if look {
+		j.busy, flags = errors.Is(err, ErrLocked), os.O_RDONLY
+	} else if err != nil {
 		return nil, err
 	}
-	j := &journal{path: path, lock: lock, created: missing != nil}
-	if j.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
+	if j.file, err = os.OpenFile(path, flags, 0o600); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			j.path = real
+		}
+		err = j.read(look, do)
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		j.path = real
-	}
-	if err := j.begin(do); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	return j, nil
@@ -132,91 +139,48 @@ func hold(path string) (*flock.Flock, error) {
 	}
 }
 
-// readJournal calls do with the records of a journal that is not to be changed,
-// if there is one. busy says that another process writes to it.
-func readJournal(path string, do func(record) error) (busy bool, err error) {
-	file, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	lock, err := hold(lockPath(path))
-	if err == nil {
-		defer func() { _ = lock.Unlock() }()
-	}
-	busy = errors.Is(err, ErrLocked)
-	j := &journal{path: path, file: file}
-	whole, err := j.head()
-	if err == nil && whole {
-		_, err = j.records(do)
-	}
-	return busy, err
-}
-
-// head reads the first line, and reports whether there is one.
-func (j *journal) head() (whole bool, err error) {
+// read calls do with each record, and finds the end of the last one. A last line
+// that is torn was never acknowledged, for its write or its flush did not end, and
+// is cut off; a damaged line with others after it means that nothing can be trusted.
+func (j *journal) read(look bool, do func(record) error) error {
+	in := bufio.NewReader(j.file)
 	head := make([]byte, len(journalHead))
-	n, err := j.file.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
-		return false, err
-	}
-	switch head = head[:n]; {
-	case string(head) == journalHead:
-		return true, nil
-	case n < len(journalHead) && (strings.HasPrefix(journalHead, string(head)) || len(bytes.Trim(head, "\x00")) == 0):
-		return false, nil // new, or its very first write was cut off
-	}
-	return false, fmt.Errorf("%w: %s is no journal of this version; nothing was written to it", ErrJournal, j.path)
-}
-
-// begin reads a journal to its end, and cuts a torn last line off.
-func (j *journal) begin(do func(record) error) error {
-	whole, err := j.head()
-	if err != nil {
+	n, err := io.ReadFull(in, head)
+	torn := n < len(head) && (strings.HasPrefix(journalHead, string(head[:n])) || len(bytes.Trim(head, "\x00")) == 0)
+	switch ended := err == io.EOF || err == io.ErrUnexpectedEOF; {
+	case err != nil && !ended:
 		return err
+	case torn && !look: // new, or its very first write was cut off
+		if _, err := j.file.WriteAt([]byte(journalHead), 0); err != nil {
+			return err
+		}
+	case string(head) != journalHead && !torn:
+		return fmt.Errorf("%w: %s is no journal of this version; nothing was written to it", ErrJournal, j.path)
 	}
-	torn := !whole
-	if j.end = int64(len(journalHead)); whole {
-		torn, err = j.records(do)
-	} else {
-		_, err = j.file.WriteAt([]byte(journalHead), 0)
-	}
-	if err == nil && torn {
-		err = errors.Join(j.file.Truncate(j.end), j.file.Sync())
-	}
-	return err
-}
-
-// records calls do with each record and finds the end of the last one. A last
-// line that is torn was never acknowledged, for its write or its flush did not
-// end; a damaged line with others after it means that nothing can be trusted.
-func (j *journal) records(do func(record) error) (torn bool, err error) {
-	j.end = int64(len(journalHead))
-	reader := bufio.NewReader(io.NewSectionReader(j.file, j.end, 1<<62))
-	for {
-		line, err := reader.ReadBytes('\n')
-		switch r, ok := decodeLine(line); {
+	j.end = int64(len(head))
+	for err == nil {
+		var line []byte
+		line, err = in.ReadBytes('\n')
+		switch r, whole := decodeLine(line); {
 		case len(line) == 0:
 		case torn:
-			return torn, fmt.Errorf("%w: %s is damaged at byte %d, with records after it; restore it from a copy, or move it away: what it registered is found in the account", ErrJournal, j.path, j.end)
-		case !ok:
-			torn = true
-		default:
+			return fmt.Errorf("%w: %s is damaged at byte %d, with records after it; restore it from a copy, or move it away: what it registered is found in the account", ErrJournal, j.path, j.end)
+		case whole:
 			if err := do(r); err != nil {
-				return false, fmt.Errorf("%w: %s: %w", ErrJournal, j.path, err)
+				return fmt.Errorf("%w: %s: %w", ErrJournal, j.path, err)
 			}
 			j.end += int64(len(line))
-		}
-		if err == io.EOF {
-			return torn, nil
-		}
-		if err != nil {
-			return torn, fmt.Errorf("reading the journal %s: %w", j.path, err)
+		default:
+			torn = true
 		}
 	}
+	if err != io.EOF && err != io.ErrUnexpectedEOF {
+		return fmt.Errorf("reading the journal %s: %w", j.path, err)
+	}
+	if torn && !look {
+		return errors.Join(j.file.Truncate(j.end), j.file.Sync())
+	}
+	return nil
 }
 
 // A line is the CRC-32 of its text in hexadecimal, a space, the text in JSON,
@@ -228,7 +192,7 @@ func encodeLine(r record) ([]byte, error) {
 	return fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(text), text), err
 }
 
-func decodeLine(line []byte) (r record, ok bool) {
+func decodeLine(line []byte) (r record, whole bool) {
 	if len(line) < crcLength+1 || line[len(line)-1] != '\n' {
 		return r, false
 	}
@@ -270,19 +234,22 @@ func (j *journal) append(r record) error {
 }
 
 // close gives the lock back, and removes a journal in which nothing stands.
-func (j *journal) close() error {
+func (j *journal) close() (err error) {
 	if j == nil {
 		return nil
 	}
-	err := j.file.Close() // first, for Windows removes no file that is open
+	if j.file != nil {
+		err = j.file.Close() // first, for Windows removes no file that is open
+	}
+	if j.lock == nil {
+		return err
+	}
 	if j.created && !j.written {
 		err = errors.Join(err, os.Remove(j.path))
 	}
-	if j.lock != nil {
-		err = errors.Join(err, j.lock.Unlock())
-		if runtime.GOOS == "windows" {
-			_ = os.Remove(j.lock.Path())
-		}
+	err = errors.Join(err, j.lock.Unlock())
+	if runtime.GOOS == "windows" {
+		_ = os.Remove(j.lock.Path())
 	}
 	return err
 }
@@ -294,4 +261,172 @@ func syncFolder(path string) {
 		_ = folder.Sync()
 		folder.Close()
 	}
+}
+
+// openJournal opens the journal that was asked for, or the one beside the
+// input, and takes in what it knows.
+func (j *Job) openJournal(context.Context) error {
+	j.opened = time.Now()
+	path := j.Journal
+	if path == "" && j.input.Regular && !j.NoJournal {
+		path = j.Input + ".meti-journal"
+	}
+	if path == "" {
+		j.NoJournal = true
+		return nil
+	}
+	r := &replay{Job: j, open: map[int]record{}, with: make([]string, j.features)}
+	journal, err := openJournal(path, j.LookOnly, r.take)
+	_, missing := os.Stat(path)
+	switch {
+	case err == nil && j.LookOnly:
+		if journal != nil && journal.busy {
+			j.notice("another process is registering with %s; this is how it stands at the moment", path)
+		}
+		err = journal.close()
+	case err == nil:
+		j.journal = journal
+	case j.Journal == "" && missing != nil && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)):
+		j.notice("no journal can be kept beside the input: %v", err)
+		j.NoJournal = true
+		return nil
+	default:
+		return err
+	}
+	r.end()
+	return err
+}
+
+// replay is the reading of a journal.
+type replay struct {
+	*Job
+	open    map[int]record // requests that are not closed yet
+	with    []string       // the attributes that each entry was sent with, as JSON
+	strange int            // features that are registered, and of no group of the input's
+}
+
+// take takes in one record.
+func (r *replay) take(one record) error {
+	r.intents = max(r.intents, one.Intent) // numbers are the journal's
+	closes, request := one.Result != nil || one.Void != "", one
+	switch {
+	case !closes && one.Intent != 0:
+		r.open[one.Intent] = one
+		return nil
+	case closes && one.Intent != 0:
+		request = r.open[one.Intent]
+		delete(r.open, one.Intent)
+	}
+	if one.Result != nil && len(request.Features) != len(one.Result) {
+		return fmt.Errorf("a result of %d for a request of %d", len(one.Result), len(request.Features))
+	}
+	if request.To != r.store {
+		return nil // another account's
+	}
+	attributes := string(request.Attributes)
+	for n, m := range request.Features {
+		i := r.entryOf(m)
+		switch registered := one.Result != nil && one.Result[n] != ""; {
+		case i < 0 && registered:
+			r.strange++
+		case i < 0:
+		case registered:
+			r.maps(i, r.source(one.Result[n]), one.At, m.Period)
+			r.succeeds(i, m.Replaces)
+			r.entries[i].last = false
+			delete(r.reasons, i)
+			if !r.former(i) {
+				r.with[i] = attributes
+			}
+		case one.Refused:
+			r.entries[i].last = true
+			r.reasons[i] = "METI refused it before: " + one.Void
+		case one.Void != "":
+			r.entries[i].last = false
+		}
+	}
+	return nil
+}
+
+// end takes in the requests that earlier runs left open, and says what a person
+// should know of the journal. Nobody knows when the connections of such requests
+// ended: when that run was over at the latest, or when they had taken the longest
+// that one may.
+func (r *replay) end() {
+	for _, n := range slices.Sorted(maps.Keys(r.open)) {
+		one := r.open[n]
+		if one.To != r.store || len(one.Features) == 0 {
+			continue
+		}
+		ended := one.At.Add(longestRequest)
+		if ended.After(r.opened) {
+			ended = r.opened
+		}
+		q := &request{intent: n, features: one.Features, until: ended.Add(r.Settle), cause: "an earlier run was stopped"}
+		for _, m := range q.features {
+			i := r.entryOf(m)
+			if q.entries = append(q.entries, i); i >= 0 {
+				r.entries[i].await = true
+				r.succeeds(i, m.Replaces)
+			}
+		}
+		if slices.Max(q.entries) >= 0 {
+			r.requests = append(r.requests, q)
+		}
+	}
+	if r.strange > 0 {
+		r.notice("the journal has %s that the input does not have, or not with the same period", features(r.strange))
+	}
+	counts := map[string]int{}
+	for _, attributes := range r.with {
+		counts[attributes]++
+	}
+	delete(counts, "") // what the journal does not have
+	for _, attributes := range sortedKeys(counts) {
+		if text := r.otherBefore(attributes); text != "" {
+			r.notice("%d registered with %s", counts[attributes], text)
+		}
+	}
+}
+
+// entryOf gives the entry of a feature of the journal: one of the input's, by its
+// boundary, whose period may have been edited since; or a former one, where the
+// input has others of its group; or -1.
+func (j *Job) entryOf(m featureRecord) int {
+	var form fields.Form
+	copy(form[:], m.Form)
+	found, inGroup := -1, false
+	for i := range j.group(m.AltID, m.Period) {
+		inGroup = true
+		if e := &j.entries[i]; e.form == form && (found < 0 || e.period == m.Period) {
+			found = i
+		}
+	}
+	if found >= 0 || !inGroup {
+		return found
+	}
+	return j.add(entry{altID: m.AltID, period: m.Period, form: form, box: m.Box, state: New, source: -1, known: -1, next: -1})
+}
+
+// recordOf is what the journal keeps of an entry.
+func (j *Job) recordOf(i int) featureRecord {
+	e := &j.entries[i]
+	return featureRecord{AltID: e.altID, Period: e.period, Form: e.form[:], Box: e.box}
+}
+
+// maps notes that the journal has a source of an entry, which was sent with a period.
+func (j *Job) maps(i int, k int32, at time.Time, with ledger.Period) {
+	e := &j.entries[i]
+	if e.edited = with != e.period; e.known >= 0 {
+		j.sources[e.known].at = 0 // it is of the past
+	}
+	e.known = k
+	j.sources[k].entry, j.sources[k].at = int32(i), at.UnixNano()
+}
+
+func features(n int) string {
+	if n == 1 {
+		return "1 feature"
+	}
+	return fmt.Sprintf("%d features", n)
 }

@@ -77,8 +77,8 @@ func TestJournalThatCannotBeUsed(t *testing.T) {
 		"damaged in the middle": strings.Replace(string(journal), `"intent"`, `"intens"`, 1),
 		"another file":          collection(square("a", 1)),
 		"a short file":          "hello\n",
-		"an unreleased version": strings.Replace(string(journal), "meti journal 2", "meti journal 1", 1),
-		"a later version":       strings.Replace(string(journal), "meti journal 2", "meti journal 3", 1),
+		"an unreleased version": strings.Replace(string(journal), "meti journal 3", "meti journal 1", 1),
+		"a later version":       strings.Replace(string(journal), "meti journal 3", "meti journal 4", 1),
 		"a wrong result":        withLine(t, string(journal), `{"at":"2026-01-01T00:00:00Z","intent":1,"result":["src_1","src_2"]}`),
 	} {
 		write(t, path+".meti-journal", data)

@@ -26,19 +26,22 @@ const mostClashes = 64
 // neighbours are sources of the account that are no feature's: what is sent may
 // conflict with them. Their boundaries are in a temporary file.
 type neighbours struct {
-	shapes   fields.Shapes
-	list     []neighbour
-	unshown  int   // those without a boundary
-	unstored error // why a boundary is not among the shapes
+	shapes  fields.Shapes
+	list    []neighbour
+	unshown int   // those without a boundary
+	failed  error // why a boundary is not among the shapes
 }
 
 type neighbour struct {
-	id, altID, country string
-	period             ledger.Period
-	box                box
+	Party
+	period ledger.Period
+	box    box
 }
 
-func (n *neighbours) close() { n.shapes.Close() }
+func (n *neighbours) close() {
+	n.shapes.Close()
+	*n = neighbours{}
+}
 
 func (n *neighbours) add(s *api.Source) {
 	shape, err := ledger.ParseGeometry(s.Boundary())
@@ -46,36 +49,23 @@ func (n *neighbours) add(s *api.Source) {
 		n.unshown++
 		return
 	}
-	n.unstored = cmp.Or(n.unstored, n.shapes.Add(shape))
-	n.list = append(n.list, neighbour{
-		id: s.ID, altID: s.AltID, country: s.Country, box: boxOf(shape),
-		period: ledger.Period{Start: ledger.TimeOf(s.StartAt.Time), End: ledger.TimeOf(s.EndAt.Time)},
-	})
+	n.failed = cmp.Or(n.failed, n.shapes.Add(shape))
+	n.list = append(n.list, neighbour{Party{s.ID, s.AltID}, periodOf(s), boxOf(shape)})
 }
-
-func (n *neighbours) shape(i int) (*ledger.Shape, error) { return n.shapes.At(i) }
 
 // findClashes finds what would conflict of what is to be sent: with others of
 // the input, and with what was read of the account.
 func (j *Job) findClashes(ctx context.Context) error {
 	j.order = order{clash: map[int][]int{}, crowded: map[int]bool{}, with: map[int][]Party{}}
-	if err := j.neighbours.unstored; err != nil {
+	if err := j.neighbours.failed; err != nil {
 		return fmt.Errorf("keeping the boundaries of the account in a temporary file: %w", err)
 	}
-	// The neighbours come first, then entries that METI has, then those to be sent.
-	var entries, open []int
-	for i := range j.entries[:j.features] {
-		e := &j.entries[i]
-		switch {
-		case e.send || e.state == Unknown:
-			open = append(open, i)
-		case j.has(i):
-			entries = append(entries, i)
-		}
-	}
+	open := j.where(func(i int, e *entry) bool { return j.toSend(i) || e.state == Unknown && !j.former(i) })
 	if len(open) == 0 {
 		return nil
 	}
+	// The neighbours come first, then entries that METI has, then those to be sent.
+	entries := j.where(func(i int, _ *entry) bool { return j.has(i) && !j.toSend(i) && !j.former(i) })
 	near := len(j.neighbours.list)
 	batch := ledger.Batch{Stored: near + len(entries), Entries: make([]ledger.Entry, 0, near+len(entries)+len(open))}
 	entries = append(entries, open...)
@@ -87,31 +77,27 @@ func (j *Job) findClashes(ctx context.Context) error {
 	}
 	batch.Load = func(n int) (*ledger.Shape, error) {
 		if n < near {
-			return j.neighbours.shape(n)
+			return j.neighbours.shapes.At(n)
 		}
-		f, err := j.load(entries[n-near])
-		return f.shape, err
+		return j.shape(entries[n-near])
 	}
 	j.progress(Progress{Stage: StageConflicts})
 	var mu sync.Mutex
 	return batch.EachNear(ctx, func(n int, self *ledger.Shape, before int, other *ledger.Shape) (bool, error) {
-		i := entries[n-near]
+		i, k := entries[n-near], -1 // the other one's entry, unless it is a neighbour
+		var theirs Party
+		if before >= near {
+			k = entries[before-near]
+			theirs = j.party(k)
+		} else {
+			theirs = j.neighbours.list[before].Party
+		}
 		// The order does not depend on a table of countries, which may differ from METI's.
 		of := func(s *ledger.Shape) ledger.Source {
 			return ledger.Source{Shape: s, Period: j.entries[i].period, Country: "-"}
 		}
-		conflict := ledger.Conflict(of(self), of(other))
-		var theirs Party
-		k := -1 // the other's entry
-		if before >= near {
-			k = entries[before-near]
-			theirs = j.party(k)
-			conflict = conflict && j.inOneCountry(self, func() string { return j.CountryOf(other) })
-		} else {
-			source := j.neighbours.list[before]
-			theirs = Party{ID: source.id, AltID: source.altID}
-			conflict = conflict && !j.replaces(i, source.id) && j.inOneCountry(self, func() string { return source.country })
-		}
+		conflict := ledger.Conflict(of(self), of(other)) && j.inOneCountry(self, other) &&
+			(k >= 0 || theirs.ID != j.willReplace(i)) // that will be deleted
 		clash := before >= batch.Stored && (ledger.NearConflict(of(self), of(other)) || ledger.NearConflict(of(other), of(self)))
 		mu.Lock()
 		defer mu.Unlock()
@@ -132,21 +118,13 @@ func (j *Job) findClashes(ctx context.Context) error {
 	})
 }
 
-// inOneCountry reports whether a shape lies in the country of another source, as
-// far as is known.
-func (j *Job) inOneCountry(self *ledger.Shape, country func() string) bool {
+// inOneCountry reports whether two shapes lie in one country, as far as is known.
+func (j *Job) inOneCountry(a, b *ledger.Shape) bool {
 	if j.CountryOf == nil {
 		return true
 	}
-	ours := j.CountryOf(self)
-	return ours != "" && ours == country()
-}
-
-// replaces reports whether a source is the one that an entry replaces: it will
-// be deleted.
-func (j *Job) replaces(i int, id string) bool {
-	e := &j.entries[i]
-	return e.send && (e.state == Boundary || e.state == Differs) && j.sources[e.source].id == id
+	country := j.CountryOf(a)
+	return country != "" && country == j.CountryOf(b)
 }
 
 // party names a feature of the input.

@@ -58,17 +58,6 @@ func (s State) String() string { return stateNames[s] }
 // MarshalText writes what [State.String] gives.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads it.
-func (s *State) UnmarshalText(text []byte) error {
-	for i, name := range stateNames {
-		if name == string(text) {
-			*s = State(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("register: no state %q", text)
-}
-
 // Policy says what to do with a feature that METI has, or had, otherwise than
 // the input.
 type Policy uint8
@@ -93,8 +82,9 @@ type Options struct {
 	// if empty. Where none can be kept beside the input, the run goes on without
 	// one, and says so.
 	Journal string
-	// NoJournal keeps none: what METI lacks is sent only when Settle has passed
-	// since the start, for an earlier run may have left requests under way.
+	// NoJournal keeps none, as meti submit --journal none does: what METI lacks is
+	// sent only when Settle has passed since the start, for an earlier run may have
+	// left requests under way.
 	NoJournal bool
 	// LookOnly makes a plan that is not to be run: nothing is locked or written.
 	LookOnly bool
@@ -119,7 +109,9 @@ type Options struct {
 	// MaxReplace is how many sources a run may replace; 100 if zero.
 	MaxReplace int
 
-	// AgainstAccount reads the whole account, to find conflicts with it.
+	// AgainstAccount reads the whole account, to find conflicts with it. Without it
+	// only the alt_ids of the input are looked up where there are ten or fewer, or
+	// few beside those of the account.
 	AgainstAccount bool
 	// CountryOf tells in which country a shape lies, for sources of two countries
 	// do not conflict; where it is nil all are taken to lie in one. It is called
@@ -150,8 +142,9 @@ type Row struct {
 	ID       api.SSID `json:"id,omitempty"` // for Boundary and Gone that of the old source
 	Country  string   `json:"country,omitempty"`
 	Hectares *float64 `json:"hectares,omitempty"`
-	// Conflict is nil where nobody looked.
-	Conflict     *bool   `json:"conflict,omitempty"`
+	// Conflict is nil where nobody knows: before a feature is sent, where it has none
+	// with the input and the account was not read as a whole.
+	Conflict     *bool   `json:"conflict"`
 	ConflictWith []Party `json:"conflict_with,omitempty"`
 	Reason       string  `json:"reason,omitempty"`
 
@@ -271,6 +264,7 @@ func (o *Options) complete() error {
 type Job struct {
 	Options
 	target Target
+	store  string // the ledger and the account, as the journal names them
 	stage  Stage
 	unlock func() // gives the account back to other runs
 
@@ -284,18 +278,20 @@ type Job struct {
 
 	attributes json.RawMessage            // what is asked for
 	asked      map[string]json.RawMessage // the same by name
+	untold     map[string]int             // of how many sources METI does not tell one
 
 	opened   time.Time // when the journal was
+	proof    time.Time // what is new waits for a reading that begins later
 	journal  *journal
-	headed   bool       // records that are appended now belong to this account
 	intents  int        // the highest number
 	requests []*request // those of unknown outcome, in the order of their intents
 
 	sources     []source
 	bySSID      map[string]int32
-	partners    map[int32][]string // what METI says that sources conflict with
-	differences map[int32]string   // attributes of sources that are not what was asked for
-	names       map[string]string  // alt_ids of other sources of the account
+	partners    map[int32][]string      // what METI says that sources conflict with
+	differences map[int32]string        // attributes of sources that are not what was asked for
+	periods     map[int32]ledger.Period // of sources, where they are not their features'
+	names       map[string]string       // alt_ids of other sources of the account
 
 	readings   uint16
 	read       time.Time // when the last one began
@@ -319,7 +315,8 @@ func Plan(ctx context.Context, o Options) (_ *Job, err error) {
 	}
 	j := &Job{
 		Options: o, seed: maphash.MakeSeed(), warned: map[string]int{}, byName: map[string]int32{}, reasons: map[int]string{},
-		bySSID: map[string]int32{}, partners: map[int32][]string{}, differences: map[int32]string{}, names: map[string]string{},
+		untold: map[string]int{}, bySSID: map[string]int32{}, partners: map[int32][]string{}, differences: map[int32]string{},
+		periods: map[int32]ledger.Period{}, names: map[string]string{},
 	}
 	defer func() {
 		if err != nil {

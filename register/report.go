@@ -22,7 +22,7 @@ func (j *Job) Counts() Counts {
 			c.Done++
 		}
 		switch {
-		case e.send && e.state != Unknown:
+		case j.toSend(i) || e.state == Pending:
 			c.ToSend++
 			if len(j.order.with[i]) > 0 {
 				c.Conflicts++
@@ -56,14 +56,14 @@ func (j *Job) Rows() iter.Seq2[Row, error] {
 
 func (j *Job) row(i int) Row {
 	e := &j.entries[i]
-	row := Row{AltID: e.altID, State: e.state, Reason: j.reasons[i], feature: func() (json.RawMessage, error) { return j.readAgain(i) }}
+	row := Row{AltID: e.altID, State: e.state, Reason: j.reasons[i], feature: func() (json.RawMessage, error) { return j.feature(i) }}
 	also := func(reason string) { row.Reason = strings.Trim(reason+"; "+row.Reason, "; ") }
 	switch e.state {
-	case Registered, Differs:
+	case Registered:
 		j.fill(&row, e.source)
-		if e.state == Differs {
-			also(j.differences[e.source])
-		}
+	case Differs:
+		j.fill(&row, e.source)
+		also(j.difference(i))
 	case Boundary:
 		row.ID = j.sources[e.source].id
 		also("METI has another boundary of it")
@@ -73,12 +73,17 @@ func (j *Job) row(i int) Row {
 	case Unknown:
 		row.Reason = cmp.Or(row.Reason, j.unknownBecause(i))
 	}
-	if e.send && e.state != Unknown {
-		list := slices.Clone(j.order.with[i])
-		slices.SortFunc(list, func(a, b Party) int { return cmp.Or(strings.Compare(a.AltID, b.AltID), strings.Compare(a.ID, b.ID)) })
-		row.ConflictWith = slices.Compact(list)
-		conflict := len(list) > 0
-		row.Conflict = &conflict
+	if (e.state == Differs || e.state == Boundary) && j.Changed == Renew && !j.toSend(i) {
+		also("the journal does not have " + row.ID + ", so that it is not replaced; delete it first")
+	}
+	if j.toSend(i) || e.state == Pending {
+		row.ConflictWith = slices.Clone(j.order.with[i])
+		slices.SortFunc(row.ConflictWith, func(a, b Party) int { return cmp.Or(strings.Compare(a.AltID, b.AltID), strings.Compare(a.ID, b.ID)) })
+		row.ConflictWith = slices.Compact(row.ConflictWith)
+		row.Conflict = nil
+		if conflict := len(row.ConflictWith) > 0; conflict || j.whole {
+			row.Conflict = &conflict
+		}
 	}
 	return row
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/ledger"
 	"github.com/meti-go/meti/wire"
 )
 
@@ -30,16 +29,12 @@ type run struct {
 	underWay int       // requests
 	proven   bool      // a success of this run was read again, and was what was sent
 	pause    time.Time // nothing is sent before
-	cause    string    // of pause
-	proof    time.Time // nothing is sent before a reading that begins later
 	next     time.Time // when what is unknown is looked for again
 	later    time.Duration
 
-	refused, lost, unsent, unread int // in a row
-	sent, deleted, done, total    int
-	conflicts                     int
-	changed                       []int // entries that are to be read again at the end
-	closing                       bool  // this is the end: nothing is sent any more
+	refused, lost, unsent, unread         int // in a row
+	sent, deleted, done, total, conflicts int
+	changed                               []int // entries that are to be read again at the end
 }
 
 // request is a POST whose outcome is not known.
@@ -47,7 +42,6 @@ type request struct {
 	intent   int
 	features []featureRecord
 	entries  []int     // of the features; -1 for what is of no group of the input's
-	half     bool      // of suspects
 	until    time.Time // a reading that begins later shows what it did; zero while it is under way
 	taken    bool      // METI answered with success: it is not sent again by this run
 	cause    string    // why its outcome is not known
@@ -56,7 +50,6 @@ type request struct {
 // answer is what came of a request.
 type answer struct {
 	*request
-	shapes  []*ledger.Shape // of the features
 	sources []*api.Source
 	err     error
 }
@@ -74,42 +67,34 @@ func (j *Job) Run(ctx context.Context) (Summary, error) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceRequests, cancel) })()
 	r := &run{Job: j, ctx: ctx, hard: hard, batch: j.BatchFeatures, maxBytes: j.BatchBytes, answers: make(chan answer)}
-	err := r.check()
-	if err == nil {
-		err = r.work()
+	if r.err = r.check(); r.err == nil {
+		r.work()
 	}
 	for i := range j.entries {
 		if e := &j.entries[i]; e.state == New {
 			e.state = Pending
 		}
 	}
-	interrupted := ctx.Err() != nil
 	summary := Summary{Counts: j.Counts(), Sent: r.sent, Deleted: r.deleted}
 	if j.journal != nil && (j.journal.written || !j.journal.created) {
 		summary.Journal = j.journal.path
 	}
-	if interrupted && summary.Pending+summary.Unknown+summary.ToSend > 0 {
+	if ctx.Err() != nil && summary.Pending+summary.Unknown+summary.ToSend > 0 {
 		summary.Interrupted = true
-		if err == nil || errors.Is(err, context.Canceled) {
-			err = fmt.Errorf("register: %w", context.Cause(ctx))
+		if r.err == nil || errors.Is(r.err, context.Canceled) {
+			r.err = fmt.Errorf("register: %w", context.Cause(ctx))
 		}
 	}
-	return summary, err
+	return summary, r.err
 }
 
 // check refuses what must not be begun.
 func (r *run) check() error {
-	replacing, send := 0, false
-	for _, e := range r.entries {
-		send = send || e.send
-		if e.send && (e.state == Boundary || e.state == Differs) {
-			replacing++
-		}
-	}
+	replacing := len(r.where(func(i int, _ *entry) bool { return r.willReplace(i) != "" }))
 	switch {
 	case r.LookOnly:
 		return errors.New("register: the plan was made to look only")
-	case r.lacking != nil && send:
+	case r.lacking != nil && len(r.where(func(i int, _ *entry) bool { return r.toSend(i) })) > 0:
 		return r.lacking
 	case replacing > r.MaxReplace:
 		return fmt.Errorf("%w: %d, and at most %d were allowed; nothing was sent", ErrTooMany, replacing, r.MaxReplace)
@@ -119,64 +104,39 @@ func (r *run) check() error {
 	return nil
 }
 
-// work is a run from its first record to its last.
-func (r *run) work() error {
+// work is a run from its first record to its last: what can be sent is sent, then
+// what is unknown is looked for, which lets more be sent.
+func (r *run) work() {
 	r.stage = StageRegistering
-	for _, e := range r.entries[:r.features] {
-		if e.send || e.state == Unknown {
-			r.total++
-		}
-	}
+	r.total = len(r.where(func(i int, e *entry) bool { return r.toSend(i) || e.state == Unknown && !r.former(i) }))
 	r.next, r.later = r.due, r.Settle/20
 	r.closeRequests()
 	r.removeReplaced()
-	r.waitForProof()
-	r.loop()
-	r.finish()
-	return r.err
-}
-
-// waitForProof makes what is new wait where no journal is kept, for an earlier run
-// may have left requests under way: a reading that begins after the settling time
-// shows what they did.
-func (r *run) waitForProof() {
-	if r.proof = r.opened.Add(r.Settle); !r.NoJournal || r.target.Sandbox || !r.read.Before(r.proof) {
-		r.proof = time.Time{}
-		return
+	if wait := time.Until(r.proof); wait > 0 && r.total > 0 {
+		r.notice("no journal is kept: waiting %s for what an earlier run may have left under way", wait.Round(time.Second))
 	}
-	some := false
-	for i := range r.entries {
-		e := &r.entries[i]
-		e.await = e.await || e.send
-		some = some || e.send
-	}
-	if r.next = r.proof; some && time.Now().Before(r.proof) {
-		r.notice("no journal is kept: waiting %s for what an earlier run may have left under way", time.Until(r.proof).Round(time.Second))
-	}
-}
-
-// loop sends, and takes in what comes back, until nothing is left to do.
-func (r *run) loop() {
-	stopped := r.ctx.Done()
-	for {
-		r.settle()
+	for more := true; more; more = r.settle() {
 		r.sendAll()
-		wake, waits := r.wake()
-		if r.underWay == 0 && !waits {
-			return
+	}
+	r.finish()
+}
+
+// sendAll sends what may be sent, and takes in what comes of it, until no more may
+// be and nothing is under way.
+func (r *run) sendAll() {
+	for {
+		for !r.stopped() && r.underWay < r.InFlight && !time.Now().Before(r.pause) && r.sendBatch() {
 		}
-		r.report()
-		var timer <-chan time.Time
-		if waits {
-			timer = time.After(max(time.Until(wake), time.Millisecond))
-		}
-		select {
-		case a := <-r.answers:
+		switch wait := time.Until(r.pause); {
+		case r.underWay > 0:
+			r.report("", time.Time{})
+			a := <-r.answers
 			r.underWay--
 			r.take(a)
-		case <-timer:
-		case <-stopped:
-			stopped = nil
+		case r.stopped() || wait <= 0:
+			return
+		default:
+			sleep(r.ctx, wait)
 		}
 	}
 }
@@ -191,115 +151,67 @@ func (r *run) stop(err error) {
 	}
 }
 
-func (r *run) stopped() bool { return r.err != nil || r.ctx.Err() != nil || r.closing }
+func (r *run) stopped() bool { return r.err != nil || r.ctx.Err() != nil }
 
-// wake is when something is to be done without an answer.
-func (r *run) wake() (at time.Time, waits bool) {
-	if r.ctx.Err() != nil {
-		return at, false
-	}
-	toSend := func(e entry) bool { return e.send && e.state != Unknown }
-	if !r.stopped() && time.Now().Before(r.pause) && slices.ContainsFunc(r.entries[r.first:], toSend) {
-		at, waits = r.pause, true
-	}
-	if (!waits || r.next.Before(at)) && len(r.awaited()) > 0 {
-		at, waits = r.next, true
-	}
-	return at, waits
+// report tells how far the run is, and what it waits for.
+func (r *run) report(wait string, until time.Time) {
+	r.progress(Progress{Stage: r.stage, Done: r.done, Total: r.total, Conflicts: r.conflicts, Wait: wait, Until: until})
 }
 
-// report tells how far the run is.
-func (r *run) report() {
-	p := Progress{Stage: r.stage, Done: r.done, Total: r.total, Conflicts: r.conflicts}
-	settling := 0
-	for _, q := range r.requests {
-		if !q.until.IsZero() {
-			settling++
-			if q.until.After(p.Until) {
-				p.Until = q.until
-			}
-		}
+// sendBatch sends what is next, if anything may be sent: a half of the suspects,
+// else a batch in the input's order, else one feature that METI refused before.
+func (r *run) sendBatch() bool {
+	taken := func(q *request) bool { return q.taken }
+	if !r.proven && !r.target.Sandbox && (r.underWay > 0 || slices.ContainsFunc(r.requests, taken)) {
+		return false // until a success was read again, one request
 	}
-	switch {
-	case r.ctx.Err() != nil && r.underWay > 0:
-		p.Wait, p.Until = fmt.Sprintf("%d requests under way", r.underWay), time.Time{}
-	case time.Now().Before(r.pause):
-		p.Wait, p.Until = r.cause, r.pause
-	case settling > 0:
-		p.Wait = fmt.Sprintf("settling %d requests", settling)
-	case len(r.awaited()) > 0:
-		p.Wait, p.Until = "what is not known yet", r.next
-	}
-	r.progress(p)
-}
-
-// sendAll sends what may be sent: until a success was read again, one request.
-func (r *run) sendAll() {
-	for !r.stopped() && !time.Now().Before(r.pause) && !r.read.Before(r.proof) && r.underWay < r.InFlight {
-		taken := func(q *request) bool { return q.taken }
-		if !r.proven && !r.target.Sandbox && (r.underWay > 0 || slices.ContainsFunc(r.requests, taken)) {
-			return
-		}
-		entries, half := r.nextBatch()
-		if len(entries) == 0 {
-			return
-		}
-		r.post(&request{entries: entries, half: half})
-	}
-}
-
-// nextBatch takes what is sent next: a half of the suspects, else a batch in the
-// input's order, else one feature that METI refused before.
-func (r *run) nextBatch() (batch []int, half bool) {
 	if n := len(r.suspects); n > 0 {
-		if slices.ContainsFunc(r.requests, func(q *request) bool { return q.half }) {
-			return nil, true
+		if r.underWay > 0 {
+			return false
 		}
 		n = max(1, n/2)
-		batch, r.suspects = r.suspects[:n:n], r.suspects[n:]
-		return batch, true
+		half := r.suspects[:n:n]
+		r.suspects = r.suspects[n:]
+		return r.post(half)
 	}
 	const frame = 160 // what a feature has beside its geometry
-	size, last, left := 0, -1, false
-	in := map[int]bool{}
+	var batch []int
+	size, last, left, in := 0, -1, false, map[int]bool{}
 	for i := r.first; i < r.features && len(batch) < r.batch; i++ {
 		e := &r.entries[i]
 		switch {
-		case !e.send && e.state != Unknown:
+		case e.state == Unknown || e.await:
+			left = left || e.await
+		case !r.toSend(i):
 			if i == r.first {
 				r.first++
 			}
-			continue
-		case e.state == Unknown:
-			left = left || e.await
-			continue
 		case e.last:
 			if last < 0 {
 				last = i
 			}
-			continue
+		case r.blocked(i, in):
+			left = true
+		default:
+			left = true
+			if size += int(e.length) + frame; len(batch) > 0 && size > r.maxBytes {
+				return r.post(batch)
+			}
+			batch = append(batch, i)
+			in[i] = true
 		}
-		left = true
-		if r.blocked(i, in) {
-			continue
-		}
-		if size += int(e.length) + frame; len(batch) > 0 && size > r.maxBytes {
-			break
-		}
-		batch = append(batch, i)
-		in[i] = true
 	}
 	if !left && last >= 0 && r.underWay == 0 && len(r.requests) == 0 {
 		batch = []int{last}
 	}
-	return batch, false
+	return len(batch) > 0 && r.post(batch)
 }
 
 // unsettled reports whether an entry may still be registered by this run, in
 // its place in the order.
 func (r *run) unsettled(i int) bool {
 	e := &r.entries[i]
-	return e.state == Unknown || e.send && !e.last
+	return e.state == Unknown || r.toSend(i) && !e.last
 }
 
 // blocked reports whether an entry must not be sent yet: it would conflict with
@@ -308,7 +220,6 @@ func (r *run) unsettled(i int) bool {
 // what stands before it in the same batch does not block it, but one of its group,
 // for METI may tell no boundary by which the two could be told apart.
 func (r *run) blocked(i int, batch map[int]bool) bool {
-	e := &r.entries[i]
 	if r.target.Sandbox {
 		return false
 	}
@@ -322,81 +233,66 @@ func (r *run) blocked(i int, batch map[int]bool) bool {
 			}
 		}
 	}
-	if slices.ContainsFunc(r.order.clash[i], blocks) {
-		return true
-	}
-	for o := range r.group(e.altID, e.period) {
+	for o := range r.group(r.entries[i].altID, r.entries[i].period) {
 		if o != i && (blocks(o) || batch[o]) {
 			return true
 		}
 	}
-	for _, q := range r.requests {
-		for _, o := range q.entries {
-			if o >= 0 && r.former(o) && e.box.meets(r.entries[o].box) {
-				return true
-			}
-		}
+	return slices.ContainsFunc(r.order.clash[i], blocks)
+}
+
+// willReplace gives the SSID of the source that an entry is to replace, if any.
+func (j *Job) willReplace(i int) string {
+	if e := &j.entries[i]; (e.state == Differs || e.state == Boundary) && j.toSend(i) {
+		return j.sources[e.source].id
 	}
-	return false
+	return ""
 }
 
 // post sends a request once its intent is on the disk.
-func (r *run) post(q *request) {
+func (r *run) post(entries []int) bool {
 	r.intents++
-	q.intent = r.intents
+	q := &request{intent: r.intents, entries: entries}
 	for _, i := range q.entries {
 		m := r.recordOf(i)
-		if e := &r.entries[i]; e.state == Differs || e.state == Boundary {
-			m.Replaces = r.sources[e.source].id
-		}
+		m.Replaces = r.willReplace(i)
 		q.features = append(q.features, m)
 	}
-	if err := r.write(record{Intent: q.intent, Attributes: r.attributes, Features: q.features}); err != nil {
+	if err := r.journal.append(record{Intent: q.intent, To: r.store, Attributes: r.attributes, Features: q.features}); err != nil {
 		r.stop(err)
-		return
+		return false
 	}
-	for k, i := range q.entries {
-		r.willReplace(q.features[k], i)
+	for n, i := range q.entries {
+		r.succeeds(i, q.features[n].Replaces)
 		r.entries[i].before, r.entries[i].state = r.entries[i].state, Unknown
 	}
 	r.requests = append(r.requests, q)
 	r.underWay++
-	go func() { r.answers <- r.send(q) }()
+	go func() {
+		sources, err := r.create(q.entries)
+		r.answers <- answer{q, sources, err}
+	}()
+	return true
 }
 
-// write appends a record behind one that says whose it is.
-func (j *Job) write(rec record) error {
-	if !j.headed && j.journal != nil {
-		if err := j.journal.append(record{Store: storeOf(j.target.Server), Account: j.target.Account}); err != nil {
-			return err
-		}
-		j.headed = true
-	}
-	return j.journal.append(rec)
-}
-
-// send makes a request. It outlives an interruption for a while.
-func (r *run) send(q *request) (a answer) {
-	a.request = q
+// create makes a request. It outlives an interruption for a while.
+func (r *run) create(entries []int) ([]*api.Source, error) {
 	body := r.Attributes
-	body.FeatureCollection.Features = make([]api.Feature, len(q.entries))
-	for n, i := range q.entries {
-		f, err := r.load(i)
+	body.FeatureCollection.Features = make([]api.Feature, len(entries))
+	for n, i := range entries {
+		geometry, err := r.geometry(i)
 		if err != nil {
-			a.err = err
-			return a
+			return nil, err
 		}
-		a.shapes = append(a.shapes, f.shape)
 		e := &r.entries[i]
-		body.FeatureCollection.Features[n] = api.Feature{ID: e.altID, Geometry: f.geometry, Properties: api.FeatureProperties{
+		body.FeatureCollection.Features[n] = api.Feature{ID: e.altID, Geometry: geometry, Properties: api.FeatureProperties{
 			StartAt: wire.TimeFromText(e.period.Start.String()),
 			EndAt:   wire.TimeFromText(e.period.End.String()),
 		}}
 	}
 	ctx, cancel := context.WithTimeout(r.hard, longestRequest)
 	defer cancel()
-	a.sources, a.err = r.Client.Sources.Create(ctx, body)
-	return a
+	return r.Client.Sources.Create(ctx, body)
 }
 
 // take takes in what came of a request: the table of the package documentation,
@@ -407,42 +303,34 @@ func (r *run) take(a answer) {
 	several := len(a.entries) > 1
 	switch {
 	case a.err == nil:
-		sources, err := r.fit(a)
-		switch {
-		case errors.Is(err, ErrAltered):
-			r.register(a.request, sources)
-			r.stop(err)
-		case err != nil:
-			r.lose(a.request, err, true)
-		default:
-			r.accept(a, sources)
-		}
+		r.accept(a)
 	case errors.Is(a.err, ErrInputChanged):
-		r.giveBack(a.request, record{Void: a.err.Error()})
+		r.void(a.request, a.err.Error(), false)
 		r.stop(a.err)
 	case !known || errors.Is(a.err, api.ErrOutcomeUnknown):
 		r.lose(a.request, a.err, fault.Status >= 200 && fault.Status < 300)
 		if errors.Is(a.err, api.ErrRedirect) {
 			r.stop(a.err)
 		}
-	case fault.Status == http.StatusRequestEntityTooLarge && several:
-		r.giveBack(a.request, record{Void: fault.Message})
+	case errors.Is(a.err, api.ErrTooLarge) && several:
+		r.void(a.request, fault.Message, false)
 		size := 0
 		for _, i := range a.entries {
 			size += int(r.entries[i].length)
 		}
 		r.maxBytes = min(r.maxBytes, max(1, size/2))
 	case errors.Is(a.err, api.ErrInvalid) && several:
-		r.giveBack(a.request, record{Void: fault.Message})
-		r.suspects = append(r.suspects, a.entries...)
-	case fault.Status == http.StatusRequestEntityTooLarge, errors.Is(a.err, api.ErrInvalid):
+		r.void(a.request, fault.Message, false)
+		r.suspects = a.entries
+	case errors.Is(a.err, api.ErrTooLarge), errors.Is(a.err, api.ErrInvalid):
 		r.refuse(a.request, fault)
-	case fault.Status == http.StatusTooManyRequests, fault.Status == 0 && unsent(a.err):
-		r.giveBack(a.request, record{Void: a.err.Error()})
-		r.wait(fault, a.err)
 	default:
-		r.giveBack(a.request, record{Void: a.err.Error()})
-		r.stop(a.err)
+		r.void(a.request, a.err.Error(), false)
+		if fault.Status == http.StatusTooManyRequests || fault.Status == 0 && unsent(a.err) {
+			r.wait(fault, a.err)
+		} else {
+			r.stop(a.err)
+		}
 	}
 }
 
@@ -457,19 +345,19 @@ func (r *run) wait(fault *api.Error, err error) {
 		r.stop(fmt.Errorf("given up after %d requests without effect: %w", r.unsent, err))
 		return
 	}
-	r.cause = "the network"
+	cause, wait := "the network", min(500*time.Millisecond<<r.unsent, time.Minute)
 	if fault.Status > 0 {
-		r.cause = fmt.Sprint(fault.Status)
+		cause = fmt.Sprint(fault.Status)
 	}
-	wait := min(500*time.Millisecond<<r.unsent, time.Minute)
 	if fault.RetryAfter > 0 {
 		// A server that says an hour is asked again after five minutes: the run
 		// is not stopped by one answer.
 		wait = min(fault.RetryAfter, 5*time.Minute)
 	}
 	r.pause = time.Now().Add(wait)
+	r.report(cause, r.pause)
 	if wait >= time.Second {
-		r.notice("%s: waiting %s", r.cause, wait.Round(time.Second))
+		r.notice("%s: waiting %s", cause, wait.Round(time.Second))
 	}
 }
 
@@ -478,29 +366,21 @@ func (r *run) over(q *request) {
 	r.requests = slices.DeleteFunc(r.requests, func(o *request) bool { return o == q })
 }
 
-// void closes a request that had no effect.
-func (r *run) void(q *request, rec record) {
+// void notes that a request had no effect: its features are where they were
+// before, if it was under way.
+func (r *run) void(q *request, why string, refused bool) {
 	r.over(q)
-	for _, m := range q.features {
-		if m.Replaces != "" {
-			r.sources[r.source(m.Replaces)].successor = -1
+	for n, i := range q.entries {
+		if id := q.features[n].Replaces; id != "" {
+			r.sources[r.source(id)].successor = -1
+		}
+		if q.until.IsZero() {
+			r.entries[i].state = r.entries[i].before
+			r.first = min(r.first, i)
 		}
 	}
-	rec.Intent, rec.Void = q.intent, clip(cmp.Or(rec.Void, "no effect"), 2000)
-	r.stop(r.write(rec))
-}
-
-// giveBack notes that a request had no effect: its features are where they
-// were before.
-func (r *run) giveBack(q *request, rec record) {
-	r.void(q, rec)
-	for _, i := range q.entries {
-		r.entries[i].state = r.entries[i].before
-		r.first = min(r.first, i)
-	}
-	if q.half {
-		r.suspects = nil // nothing is known of the others
-	}
+	r.suspects = nil // nothing is known of the others
+	r.stop(r.journal.append(record{Intent: q.intent, Void: clip(cmp.Or(why, "no effect"), 2000), Refused: refused}))
 }
 
 // refuse notes that METI refuses one feature.
@@ -509,9 +389,9 @@ func (r *run) refuse(q *request, fault *api.Error) {
 	if fault.Status > 0 {
 		text = fmt.Sprintf("%d %s: %s", fault.Status, http.StatusText(fault.Status), text)
 	}
-	r.giveBack(q, record{Void: text, Refused: true})
+	r.void(q, text, true)
 	e := &r.entries[q.entries[0]]
-	e.state, e.send = Refused, false
+	e.state = Refused
 	r.reasons[q.entries[0]] = text
 	r.done++
 	if !e.last {
@@ -526,13 +406,11 @@ func (r *run) refuse(q *request, fault *api.Error) {
 // answered with success: it is looked for, and not sent again by this run.
 func (r *run) lose(q *request, cause error, taken bool) {
 	now := time.Now()
-	if q.half {
-		q.half, r.suspects = false, nil
-	}
+	r.suspects = nil
 	q.until, q.taken, q.cause = now.Add(r.Settle), taken, clip(cause.Error(), 500)
 	for _, i := range q.entries {
 		r.reasons[i] = "sent, and the answer was lost: " + clip(cause.Error(), 300)
-		r.entries[i].await, r.entries[i].send = !r.target.Sandbox, !r.target.Sandbox
+		r.entries[i].await = !r.target.Sandbox
 	}
 	if r.target.Sandbox {
 		r.over(q)
@@ -544,68 +422,47 @@ func (r *run) lose(q *request, cause error, taken bool) {
 	}
 }
 
-// accept notes that a batch was registered. The first success is read again
-// before anything else is sent.
-func (r *run) accept(a answer, sources []*api.Source) {
-	if !r.register(a.request, sources) {
+// accept notes that a batch was registered. A result is on disk before anything
+// follows from it, and the first success is read again before anything else is
+// sent.
+func (r *run) accept(a answer) {
+	sources, altered := r.fit(a)
+	if sources == nil {
+		r.lose(a.request, altered, true)
 		return
 	}
-	r.refused, r.lost, r.unsent = 0, 0, 0
-	if !a.half && len(a.entries) >= r.batch {
-		r.batch = min(r.BatchFeatures, 2*r.batch)
-	}
-	if !r.proven && !r.target.Sandbox {
-		r.proven = true
-		r.stop(r.readBack(a.entries[0], a.shapes[0], sources[0]))
-	}
-}
-
-// register writes down what a request made. The order of things: a result is on
-// disk before anything follows from it.
-func (r *run) register(q *request, sources []*api.Source) bool {
 	ids := make([]string, len(sources))
-	for k, s := range sources {
-		ids[k] = s.ID
-	}
-	if err := r.write(record{Intent: q.intent, Result: ids}); err != nil {
-		r.stop(err) // the next run finds the intent, and looks up what came of it
-		return false
-	}
-	r.over(q)
-	replaces := false
-	for n, i := range q.entries {
-		replaces = replaces || q.features[n].Replaces != ""
-		k := r.put(sources[n])
-		if r.sources[k].conflict > 0 {
+	for n, s := range sources {
+		ids[n] = s.ID
+		if s.InConflict() {
 			r.conflicts++
 		}
-		r.became(i, k)
+		r.put(s)
 	}
-	if replaces {
+	if !r.close(a.request, ids) {
+		return // the next run finds the intent, and looks up what came of it
+	}
+	if slices.ContainsFunc(a.features, func(m featureRecord) bool { return m.Replaces != "" }) {
 		r.removeReplaced()
 	}
-	return true
+	r.refused, r.lost, r.unsent = 0, 0, 0
+	if len(a.entries) >= r.batch {
+		r.batch = min(r.BatchFeatures, 2*r.batch)
+	}
+	if r.stop(altered); altered == nil && !r.proven && !r.target.Sandbox {
+		r.proven = true
+		r.stop(r.readBack(a.entries[0], sources[0].ID))
+	}
 }
 
-// became notes that an entry is a source now, which the journal knows.
-func (r *run) became(i int, k int32) {
-	e := &r.entries[i]
-	if e.known != k {
-		r.sent++
-	}
-	e.state, e.source, e.send, e.await, e.before = Registered, k, false, false, Registered
-	r.sources[k].paired = true
-	r.maps(i, k, time.Now())
-	r.changed = append(r.changed, i)
-	r.done++
-	delete(r.reasons, i)
-	if e.last {
-		r.reasons[i] = "METI refused it before; it lost its place in the order"
-	}
+// is reports whether a source has the period and the boundary of an entry.
+func (r *run) is(i int, s *api.Source) bool {
+	return together(r.entries[i].period, periodOf(s)) && r.compareBoundary(i, s) < byNothing
 }
 
 // fit pairs the sources of an answer with the features that were sent. METI
-// answers in their order; where it did not, they are known by what they are.
+// answers in their order; where it did not, they are known by what they are. The
+// error says why there are no pairs, or beside them that an alt_id was altered.
 func (r *run) fit(a answer) (paired []*api.Source, err error) {
 	if len(a.sources) != len(a.entries) {
 		return nil, fmt.Errorf("%d features were sent, and %d sources came back", len(a.entries), len(a.sources))
@@ -618,50 +475,44 @@ func (r *run) fit(a answer) (paired []*api.Source, err error) {
 		free[s.ID] = true
 	}
 	for n, i := range a.entries {
-		e := &r.entries[i]
-		is := func(s *api.Source) bool {
-			return free[s.ID] && together(e.period, periodOf(s)) && sameBoundary(a.shapes[n], s)
+		altID, there := r.entries[i].altID, a.sources[n]
+		k := slices.IndexFunc(a.sources, func(s *api.Source) bool { return free[s.ID] && s.AltID == altID && r.is(i, s) })
+		switch {
+		case k >= 0:
+			there = a.sources[k]
+		case free[there.ID] && there.AltID != "" && r.is(i, there):
+			err = fmt.Errorf("%w: %q came back as %q; nothing more was sent", ErrAltered, altID, there.AltID)
+		default:
+			return nil, fmt.Errorf("the answer has no source for %q as it was sent", altID)
 		}
-		k := slices.IndexFunc(a.sources, func(s *api.Source) bool { return s.AltID == e.altID && is(s) })
-		if there := a.sources[n]; k < 0 && there.AltID != "" && is(there) {
-			k, err = n, fmt.Errorf("%w: %q came back as %q; nothing more was sent", ErrAltered, e.altID, there.AltID)
-		}
-		if k < 0 {
-			return nil, fmt.Errorf("the answer has no source for %q as it was sent", e.altID)
-		}
-		paired = append(paired, a.sources[k])
-		free[a.sources[k].ID] = false
+		paired = append(paired, there)
+		free[there.ID] = false
 	}
 	return paired, err
 }
 
 // readBack reads the first success again, as the next run would: by its alt_id.
 // It must be there when the settling time has passed, and be what was sent.
-func (r *run) readBack(i int, shape *ledger.Shape, sent *api.Source) error {
-	e := &r.entries[i]
-	deadline, pause := time.Now().Add(r.Settle), r.Settle/100
+func (r *run) readBack(i int, id string) error {
+	altID, deadline := r.entries[i].altID, time.Now().Add(r.Settle)
 	for {
 		last := !time.Now().Before(deadline)
 		var there *api.Source
-		_, err := r.fetch(r.ctx, []string{e.altID}, func(s *api.Source) {
-			if s.ID == sent.ID {
+		_, err := r.fetch(r.ctx, []string{altID}, func(s *api.Source) {
+			if s.ID == id {
 				there = s
 			}
 		})
 		switch {
-		case err != nil && (last || r.ctx.Err() != nil):
+		case err == nil && there != nil && !r.is(i, there):
+			return fmt.Errorf("%w: %q has another period or boundary than it was sent with; nothing more was sent", ErrAltered, altID)
+		case err == nil && there != nil || r.ctx.Err() != nil:
 			return err
-		case err != nil || there == nil && !last:
-		case there == nil:
-			return fmt.Errorf("%w: %s is not found by %q, under which it was registered; nothing more was sent", ErrAltered, sent.ID, e.altID)
-		case !together(e.period, periodOf(there)) || !sameBoundary(shape, there):
-			return fmt.Errorf("%w: %q has another period or boundary than it was sent with; nothing more was sent", ErrAltered, e.altID)
-		default:
-			return nil
+		case last && err == nil:
+			return fmt.Errorf("%w: %s is not found by %q, under which it was registered; nothing more was sent", ErrAltered, id, altID)
+		case last:
+			return err
 		}
-		if !sleep(r.ctx, max(pause, time.Millisecond)) {
-			return nil
-		}
-		pause = min(2*pause, r.Settle/4)
+		sleep(r.ctx, max(r.Settle/50, time.Millisecond))
 	}
 }

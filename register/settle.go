@@ -7,65 +7,54 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/meti-go/meti/api"
 )
 
-// awaited gives the entries whose outcome is looked for.
-func (r *run) awaited() (list []int) {
-	for i := range r.entries {
-		if r.entries[i].await {
-			list = append(list, i)
+// settle waits until it is time to look for what is not known, and looks for it:
+// the table of the package documentation, "looked for". It reports whether there
+// is any use in going on.
+func (r *run) settle() bool {
+	entries := r.where(func(_ int, e *entry) bool { return e.await })
+	if len(entries) == 0 {
+		return false
+	}
+	wait, until := "what is not known yet", r.next
+	for _, q := range r.requests {
+		if wait = fmt.Sprintf("settling %d requests", len(r.requests)); q.until.After(until) {
+			until = q.until
 		}
 	}
-	return list
-}
-
-// settle looks for what is not known, when it is time for it: the table of the
-// package documentation, "looked for".
-func (r *run) settle() {
-	if r.ctx.Err() != nil || time.Now().Before(r.next) {
-		return
+	r.report(wait, until)
+	if !sleep(r.ctx, time.Until(r.next)) {
+		return false
 	}
-	entries := r.awaited()
-	if len(entries) == 0 {
-		return
-	}
-	defer r.postpone()
 	if err := r.compare(r.ctx, entries); err != nil {
 		r.notRead(err)
-		return
-	}
-	r.unread = 0
-	if r.closing {
-		return
-	}
-	open := r.open()
-	for _, i := range entries {
-		e := &r.entries[i]
-		switch {
-		case open[i] && r.has(i) && !r.former(i) && r.sources[e.source].successor != int32(i):
-			r.became(i, e.source)
-			r.lost, r.proven = 0, true // it was read
-		case e.state != Unknown:
-			r.choose(i)
-			r.first = min(r.first, i)
+	} else {
+		r.unread, r.first = 0, 0
+		if r.stage != StageClosing { // that reading is not about them
+			r.closeRequests()
+			r.removeReplaced()
 		}
 	}
-	r.closeRequests()
-	r.removeReplaced()
+	// Sooner at first, and when the next of it must be known.
+	now := time.Now()
+	r.later = max(r.later, time.Millisecond)
+	if r.next = now.Add(r.later); r.due.After(now) && r.due.Before(r.next) {
+		r.next = r.due
+	}
+	r.later = min(2*r.later, max(r.Settle/4, time.Millisecond), 10*time.Second)
+	return r.ctx.Err() == nil
 }
 
 // notRead notes that nothing could be looked up. What is asked for in vain too
 // often, or will not be told, stays unknown.
 func (r *run) notRead(err error) {
-	if r.ctx.Err() != nil {
-		return
-	}
 	final := slices.ContainsFunc([]error{api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, ErrAltered, ErrIncomplete},
 		func(class error) bool { return errors.Is(err, class) })
-	if r.unread++; !final && (r.unread < unreadInARow || !r.nextDue().IsZero()) {
+	early := func(q *request) bool { return q.until.After(time.Now()) }
+	r.unread++
+	if r.ctx.Err() != nil || !final && (r.unread < unreadInARow || r.due.After(time.Now()) || slices.ContainsFunc(r.requests, early)) {
 		return
 	}
 	r.stop(fmt.Errorf("what METI has cannot be read again: %w", err))
@@ -78,40 +67,10 @@ func (r *run) notRead(err error) {
 	}
 }
 
-// postpone says when what is unknown is looked for again: sooner at first, and
-// when the first of it must be known.
-func (r *run) postpone() {
-	now := time.Now()
-	r.later = max(r.later, time.Millisecond)
-	r.next = now.Add(r.later)
-	if due := r.nextDue(); !due.IsZero() && due.Before(r.next) {
-		r.next = due
-	}
-	r.later = min(2*r.later, max(r.Settle/4, time.Millisecond), 10*time.Second)
-}
-
-// nextDue is when the next of what is unknown must be known; zero where all of it
-// should be.
-func (r *run) nextDue() (due time.Time) {
-	earlier := func(at time.Time) {
-		if at.After(time.Now()) && (due.IsZero() || at.Before(due)) {
-			due = at
-		}
-	}
-	earlier(r.due)
-	for _, q := range r.requests {
-		earlier(q.until)
-	}
-	return due
-}
-
 // closeRequests notes what became of requests that are all found, or that a
 // reading shows to have had no effect: it began after their time.
 func (r *run) closeRequests() {
 	for _, q := range slices.Clone(r.requests) {
-		if q.until.IsZero() {
-			continue // it is under way
-		}
 		ids, all, none := make([]string, len(q.features)), true, true
 		for n, i := range q.entries {
 			if i >= 0 && r.has(i) && r.sources[r.entries[i].source].id != q.features[n].Replaces {
@@ -124,20 +83,45 @@ func (r *run) closeRequests() {
 		case q.taken && !all:
 			r.leave(q, ids)
 		case none:
-			r.void(q, record{Void: "not found after the settling time"})
+			r.void(q, "not found after the settling time", false)
 		default:
-			if err := r.write(record{Intent: q.intent, Result: ids}); err != nil {
-				r.stop(err)
-				return
-			}
-			r.over(q)
-			for n, i := range q.entries {
-				if ids[n] != "" {
-					r.maps(i, r.entries[i].source, time.Now())
-				}
-			}
+			r.close(q, ids)
+			r.lost, r.proven = 0, true // it was read
 		}
 	}
+}
+
+// close notes what a request made: the SSIDs of its features, or "". A result is on
+// disk before anything follows from it.
+func (r *run) close(q *request, ids []string) bool {
+	if err := r.journal.append(record{Intent: q.intent, Result: ids}); err != nil {
+		r.stop(err)
+		return false
+	}
+	r.over(q)
+	for n, id := range ids {
+		if id == "" {
+			continue
+		}
+		i, k := q.entries[n], r.source(id)
+		e := &r.entries[i]
+		if !r.former(i) {
+			r.done++
+			if e.known != k {
+				r.sent++
+			}
+		}
+		r.maps(i, k, time.Now(), q.features[n].Period)
+		if e.source != k {
+			e.state, e.source = Registered, k
+		}
+		r.changed = append(r.changed, i)
+		delete(r.reasons, i)
+		if e.last {
+			r.reasons[i] = "METI refused it before; it lost its place in the order"
+		}
+	}
+	return true
 }
 
 // leave gives up a request that METI answered with success and whose features
@@ -146,12 +130,19 @@ func (r *run) leave(q *request, ids []string) {
 	r.over(q)
 	for n, i := range q.entries {
 		if ids[n] == "" {
-			r.entries[i].state, r.entries[i].send = Unknown, false
+			r.entries[i].state = Unknown
 			r.reasons[i] = "METI answered success, and it is not to be found: " + q.cause
 		}
 	}
 	if !r.proven {
 		r.stop(fmt.Errorf("%w: it answered success, and what was sent is not to be found; nothing more was sent (%s)", ErrAltered, q.cause))
+	}
+}
+
+// succeeds notes that an entry is to replace a source, if any.
+func (j *Job) succeeds(i int, id string) {
+	if id != "" {
+		j.sources[j.source(id)].successor = int32(i)
 	}
 }
 
@@ -174,34 +165,21 @@ func (j *Job) replaced() (list []int32) {
 // removeReplaced deletes the sources whose successors are registered, and their
 // results on disk.
 func (r *run) removeReplaced() {
-	var list []int32
-	open := r.open()
-	for _, k := range r.replaced() {
-		s := &r.sources[k]
-		switch {
-		case open[int(s.successor)]: // it has no result yet
-		case r.Changed != Renew || r.err != nil:
-			r.reasons[int(s.successor)] = s.id + " was to be deleted once this replaced it, and was not"
-		default:
-			if err := r.write(record{Deleting: s.id}); err != nil {
-				r.stop(err)
-				return
-			}
-			list = append(list, k)
-		}
-	}
+	open := r.open() // those have no result yet
+	list := slices.DeleteFunc(r.replaced(), func(k int32) bool { return open[int(r.sources[k].successor)] })
 	failed := make([]error, len(list))
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for n, k := range list {
-		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(r.hard, longestRequest)
-			defer cancel()
-			failed[n] = r.Client.Sources.Delete(ctx, r.sources[k].id)
-			return nil
-		})
+	if r.Changed != Renew || r.err != nil {
+		for _, k := range list {
+			r.reasons[int(r.sources[k].successor)] = r.sources[k].id + " was to be deleted once this replaced it, and was not"
+		}
+		return
 	}
-	_ = group.Wait()
+	_ = each(r.hard, len(list), nil, func(ctx context.Context, n int) error {
+		ctx, cancel := context.WithTimeout(ctx, longestRequest)
+		defer cancel()
+		failed[n] = r.Client.Sources.Delete(ctx, r.sources[list[n]].id)
+		return nil
+	})
 	for n, k := range list {
 		s := &r.sources[k]
 		i := int(s.successor)
@@ -222,35 +200,32 @@ func (r *run) finish() {
 	if r.ctx.Err() != nil || r.target.Sandbox {
 		return
 	}
-	r.stage, r.closing = StageClosing, true
-	read := make([]bool, len(r.entries))
-	for entries := r.changed; len(entries) > 0; entries = r.partnersOf(read) {
-		for _, i := range entries {
-			read[i], r.entries[i].await = true, true
-		}
-		r.next, r.later = time.Now(), r.Settle/20
-		r.loop()
+	r.stage = StageClosing
+	read := map[int32]bool{}
+	for _, i := range r.changed {
+		read[int32(i)] = true
 	}
-	r.stop(r.nameParties(r.ctx))
-	r.stop(r.keepFound())
-}
-
-// partnersOf are the features that METI says are in conflict with those that were
-// read again, and that were not.
-func (r *run) partnersOf(read []bool) (list []int) {
+	var with []int32
 	for k, ids := range r.partners {
-		if s := &r.sources[k]; !s.paired || !read[s.entry] {
-			continue
-		}
-		for _, id := range ids {
-			if k, ok := r.bySSID[id]; ok {
-				if i := r.sources[k].entry; i >= 0 && !read[i] && r.has(int(i)) && r.entries[i].source == k {
-					list = append(list, int(i))
+		if read[r.sources[k].entry] {
+			for _, id := range ids {
+				if other, ours := r.bySSID[id]; ours && r.sources[other].entry >= 0 {
+					with = append(with, r.sources[other].entry)
 				}
 			}
 		}
 	}
-	return list
+	for _, i := range with {
+		read[i] = true
+	}
+	for i := range read {
+		r.entries[i].await = true
+	}
+	r.next, r.later = time.Now(), r.Settle/20
+	for r.settle() {
+	}
+	r.stop(r.nameParties(r.ctx))
+	r.stop(r.keepFound())
 }
 
 // keepFound notes what was found in the account without the journal's help, where
@@ -259,20 +234,19 @@ func (r *run) keepFound() error {
 	if r.journal == nil || r.journal.created && !r.journal.written {
 		return nil
 	}
-	var found []int
-	for i := range r.entries[:r.features] {
-		if r.entries[i].known < 0 && r.has(i) {
-			found = append(found, i)
-		}
-	}
+	found := r.where(func(i int, e *entry) bool { return e.known < 0 && r.has(i) && !r.former(i) })
 	for some := range slices.Chunk(found, 500) {
-		var rec record
+		rec := record{To: r.store}
 		for _, i := range some {
 			k := r.entries[i].source
-			r.maps(i, k, time.Now())
-			rec.Features, rec.Result = append(rec.Features, r.recordOf(i)), append(rec.Result, r.sources[k].id)
+			m := r.recordOf(i)
+			if period, ok := r.periods[k]; ok {
+				m.Period = period
+			}
+			r.maps(i, k, time.Now(), m.Period)
+			rec.Features, rec.Result = append(rec.Features, m), append(rec.Result, r.sources[k].id)
 		}
-		if err := r.write(rec); err != nil {
+		if err := r.journal.append(rec); err != nil {
 			return err
 		}
 	}

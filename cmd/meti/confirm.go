@@ -24,7 +24,7 @@ func serverName(server string) string {
 	case server == api.Production || server == api.Alternative:
 		return u.Host + " (production)"
 	}
-	return u.Host + " (another server)"
+	return u.Host + " (not METI)"
 }
 
 func sandbox(server string) bool {

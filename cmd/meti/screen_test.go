@@ -155,7 +155,7 @@ func TestDeleteAsks(t *testing.T) {
 		return
 	}
 	s.ask("meti sources delete --alt-id punjab-wheat", `Delete 1 source\? \[y/N\]`)
-	if text := s.text(false); !regexp.MustCompile(`(?m)^  src_\w{13}  punjab-wheat  2026-05-15 – 2026-10-31`).MatchString(text) || !strings.Contains(text, "(another server)") {
+	if text := s.text(false); !regexp.MustCompile(`(?m)^  src_\w{13}  punjab-wheat  2026-05-15 – 2026-10-31`).MatchString(text) || !strings.Contains(text, "(not METI)") {
 		t.Errorf("it does not show what it will delete:\n%s", text)
 	}
 	answer := func(word string) string {

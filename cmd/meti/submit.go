@@ -21,19 +21,17 @@ import (
 
 // submitting is one run of plan or submit.
 type submitting struct {
-	app        *app
+	*app
 	options    register.Options
 	mapping    *fields.Options
 	attributes specFlags
 	format     *string
+	page       page
+	progress   *submitProgress
 
-	countries, against     string
-	quiet, all, yes        bool
-	dryRun, failOnConflict bool
-	replace, again         bool
-	skipExisting, skipGone bool
-	progress               *submitProgress
-	page                   page
+	countries, against, journal             string
+	quiet, all, yes, dryRun, failOnConflict bool
+	replace, skipExisting, again, skipGone  bool
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -45,8 +43,10 @@ func (a *app) planCommand() *cobra.Command {
 submit would find: new, registered, differs (in attributes that the flags or FILE
 name), boundary (another one is registered), gone, unknown or invalid; and whether
 it would conflict with others of FILE, or with sources of the account that were
-read: all of them with --against account. Those of other custodians cannot be
-seen. "submit --dry-run" is the same; docs/registering.md tells more.
+read: all of them with --against account or in a small account, else, with up to
+ten new ids or few beside the account's, those of the same ids. Conflicts with other
+custodians show only after registering. "submit --dry-run" is the same;
+docs/registering.md tells more.
 
 It ends with 0 when everything left can be sent or nothing is left, with 9 when
 something needs a decision, and with 6 when all features are invalid.`,
@@ -99,7 +99,7 @@ look are shown, without --all. The exit code is the first that applies:
 	flags, o := cmd.Flags(), &s.options
 	flags.BoolVar(&s.dryRun, "dry-run", false, "plan, and send nothing")
 	flags.BoolVarP(&s.yes, "yes", "y", false, "do not ask before sending; METI_YES=1 does the same")
-	flags.BoolVar(&s.failOnConflict, "fail-on-conflict", false, "send nothing when what is to be sent would conflict, and end with 7; also when METI reports conflicts")
+	flags.BoolVar(&s.failOnConflict, "fail-on-conflict", false, "send nothing when what is to be sent would conflict, with FILE or the account, and end with 7; also when METI reports conflicts")
 	flags.IntVar(&o.BatchFeatures, "batch", 100, "features in a request, at most; a request has 1 MiB at most")
 	flags.IntVar(&o.InFlight, "in-flight", 4, "requests under way at once")
 	inGroup(cmd, "Sending", "dry-run", "yes", "fail-on-conflict", "batch", "in-flight")
@@ -116,7 +116,7 @@ func (s *submitting) commonFlags(cmd *cobra.Command) {
 	flags.BoolVar(&s.skipExisting, "skip-existing", false, "count what differs or has another boundary as done")
 	flags.BoolVar(&s.again, "again", false, "register again what is gone from METI")
 	flags.BoolVar(&s.skipGone, "skip-gone", false, "count what is gone from METI as done")
-	flags.StringVar(&o.Journal, "journal", "", "where the journal is, or none (default: FILE.meti-journal)")
+	flags.StringVar(&s.journal, "journal", "", "where the journal is, or none (default: FILE.meti-journal)")
 	flags.DurationVar(&o.Settle, "settle", time.Minute, "how long after its connection ended a request may still commit and become visible")
 	flags.StringVar(&s.against, "against", "", `"account" looks for conflicts with all sources of the account`)
 	flags.StringVar(&s.countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
@@ -124,14 +124,13 @@ func (s *submitting) commonFlags(cmd *cobra.Command) {
 	flags.BoolVarP(&s.quiet, "quiet", "q", false, "no progress, no summary, and on a terminal no rows")
 	completeWith(cmd, "against", "account")
 	inGroup(cmd, "What METI has already", "replace", "max-replace", "skip-existing", "again", "skip-gone", "journal", "settle", "against", "countries")
-	s.format = s.app.outputFlag(cmd, formats...)
+	s.format = s.outputFlag(cmd, formats...)
 }
 
 // command reads the command line.
 func (s *submitting) command(cmd *cobra.Command, args []string) error {
-	a, o := s.app, &s.options
-	s.all = s.all || !a.terminal || cmd.Flags().Changed("output")
-	o.IDProperty, o.StartProperty, o.EndProperty, o.Rules = s.mapping.IDProperty, s.mapping.Start, s.mapping.End, s.mapping.Rules
+	o := &s.options
+	s.all = s.all || !s.terminal || cmd.Flags().Changed("output")
 	batch := cmd.Flags().Lookup("batch") == nil || o.BatchFeatures > 0 && o.InFlight > 0
 	switch {
 	case s.replace && s.skipExisting:
@@ -155,16 +154,17 @@ func (s *submitting) command(cmd *cobra.Command, args []string) error {
 		table = func() *ledger.Countries { return own }
 	}
 	o.CountryOf = func(shape *ledger.Shape) string { return table().Of(shape) }
-	o.AgainstAccount = s.against != ""
-	if o.Journal == "none" {
-		o.Journal, o.NoJournal = "", true
+	o.IDProperty, o.StartProperty, o.EndProperty, o.Rules = s.mapping.IDProperty, s.mapping.Start, s.mapping.End, s.mapping.Rules
+	o.AgainstAccount = s.against != "" || s.failOnConflict
+	if o.NoJournal = s.journal == "none"; !o.NoJournal {
+		o.Journal = s.journal
 	}
 	o.Changed, o.Gone = policy(s.replace, s.skipExisting), policy(s.again, s.skipGone)
-	o.Input, o.Stdin, o.LookOnly = args[0], a.stdin, s.dryRun
+	o.Input, o.Stdin, o.LookOnly = args[0], s.stdin, s.dryRun
 	if err := s.attributes.into(&o.Attributes); err != nil {
 		return err
 	}
-	return s.run(cmd)
+	return s.run(cmd.Context())
 }
 
 func policy(renew, accept bool) register.Policy {
@@ -177,60 +177,51 @@ func policy(renew, accept bool) register.Policy {
 	return register.Report
 }
 
-func (s *submitting) run(cmd *cobra.Command) (err error) {
-	ctx, a, o := cmd.Context(), s.app, &s.options
+func (s *submitting) run(ctx context.Context) (err error) {
+	o := &s.options
 	debug.SetGCPercent(18) // of what is kept of each feature: files are large, machines may be small
-	p := newSubmitProgress(a, s.quiet)
-	defer p.stop()
-	messages := a.stderr
-	a.stderr = p // so that a log does not write into the bar
-	defer func() { a.stderr = messages }()
-	s.progress = p
-	if o.Client, err = a.client(p.attempt); err != nil {
+	p := newSubmitProgress(s.app, s.quiet)
+	messages := s.stderr
+	s.progress, s.stderr = p, p // a log does not write into the bar
+	defer func() {
+		p.stop()
+		s.stderr = messages
+	}()
+	if o.Client, err = s.client(p.attempt); err != nil {
 		return err
 	}
 	if sandbox(o.Client.Server()) && (s.replace || s.again) {
 		return usage("the sandbox keeps nothing: there is nothing to --replace, and nothing --again")
 	}
-	o.Progress, o.Notice = p.show, p.say
+	o.Progress, o.Notice = p.show, func(text string) { s.say("%s", text) }
 	job, err := register.Plan(ctx, *o)
 	if err != nil {
-		p.stop()
-		return s.judge(ctx, register.Summary{}, err)
+		return s.judge(ctx, register.Counts{}, err)
 	}
 	defer func() { err = errors.Join(err, job.Close()) }()
-	if !s.quiet {
-		s.describe(job)
-	}
+	s.describe(job)
 	counts := job.Counts()
 	switch {
 	case s.dryRun:
-		return s.planned(job)
+		return errors.Join(s.write(job), s.judgePlan(counts))
 	case s.failOnConflict && counts.ConflictsToSend > 0:
-		p.say(fmt.Sprintf("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features")))
+		s.say("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features"))
 		return errors.Join(s.write(job), silent(exitConflict))
-	case counts.ToSend > 0 && a.asks(s.yes) && o.Input != "-":
+	case counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-":
 		p.pause()
-		if err := a.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
+		if err := s.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
 			return err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { p.say("stopping; press again to end at once") })
-	defer stop()
+	stop := context.AfterFunc(ctx, func() { s.say("stopping; press again to end at once") })
 	summary, err := job.Run(ctx)
 	stop()
-	p.stop()
-	outErr := s.write(job)
+	failed := s.write(job)
 	if s.page.path != "" && summary.Registered > 0 && ctx.Err() == nil {
-		outErr = errors.Join(outErr, s.report(ctx, job))
+		failed = errors.Join(failed, s.report(ctx, job))
 	}
-	if err == nil {
-		err = outErr
-	}
-	if !s.quiet {
-		s.summarise(summary)
-	}
-	return s.judge(ctx, summary, err)
+	s.summarise(summary)
+	return s.judge(ctx, summary.Counts, cmp.Or(err, failed))
 }
 
 // report writes the document of what is registered of the file.
@@ -242,7 +233,7 @@ func (s *submitting) report(ctx context.Context, job *register.Job) error {
 		}
 		ids[row.ID] = row.ID != ""
 	}
-	r := s.app.newReport(0.02)
+	r := s.newReport(0.02)
 	if err := r.readAccount(ctx, s.options.Client, ids); err != nil {
 		return err
 	}
@@ -257,7 +248,7 @@ func inWords(c register.Counts) string {
 		n    int
 		what string
 	}{
-		{c.New, "new"}, {c.Registered, "registered"}, {c.Differs, "with other attributes"}, {c.Boundary, "with another boundary"},
+		{c.New, "new"}, {c.Registered, "registered"}, {c.Differs, "with other attributes or another period"}, {c.Boundary, "with another boundary"},
 		{c.Gone, "gone"}, {c.Invalid, "invalid"}, {c.Refused, "refused"}, {c.Unknown, "unknown"}, {c.Pending, "pending"},
 	} {
 		if count.n > 0 {
@@ -269,81 +260,73 @@ func inWords(c register.Counts) string {
 
 // describe says where the job goes, and what it is, on one line.
 func (s *submitting) describe(job *register.Job) {
+	if s.quiet {
+		return
+	}
 	target, c := job.Target(), job.Counts()
 	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), cmp.Or(inWords(c), "no features"))
 	if replacing := c.ToSend - c.New; replacing > 0 {
 		text += fmt.Sprintf("; %d to be registered anew", replacing)
 	}
-	s.progress.say(text)
+	s.say("%s", text)
 	var warnings []string
 	for rule, n := range job.Warnings() {
 		warnings = append(warnings, fmt.Sprintf("%s in %d", rule, n))
 	}
-	if len(warnings) > 0 {
-		slices.Sort(warnings)
-		s.progress.say(fmt.Sprintf("warnings: %s; \"meti check\" says where", strings.Join(warnings, ", ")))
+	if slices.Sort(warnings); len(warnings) > 0 {
+		s.say("warnings: %s; \"meti check\" says where", strings.Join(warnings, ", "))
 	}
-	if whole, hidden := job.Compared(); c.ToSend > 0 && !target.Sandbox {
-		where := "the account"
-		switch {
-		case !whole:
-			where = "the file and with what METI has under its ids (--against account looks at all of it)"
-		case hidden > 0:
-			where = fmt.Sprintf("the account, but for %s without a boundary", plural(hidden, "source", "sources"))
-		}
-		s.progress.say("conflicts were looked for in " + where + "; nobody can look at those of other custodians")
+	where := "the account"
+	switch whole, hidden := job.Compared(); {
+	case c.ToSend == 0 || target.Sandbox:
+		return
+	case !whole:
+		where = "the file and with what METI has under its ids (--against account looks at all of it)"
+	case hidden > 0:
+		where = fmt.Sprintf("the account, but for %s without a boundary", plural(hidden, "source", "sources"))
 	}
+	s.say("conflicts were looked for in %s; those with other custodians show only after registering", where)
 }
 
-// planned prints a plan, and gives its exit code.
-func (s *submitting) planned(job *register.Job) error {
-	s.progress.stop()
-	if err := s.write(job); err != nil {
-		return err
-	}
-	c := job.Counts()
-	left := c.Features - c.Done - c.ToSend - c.Unknown
+// judgePlan gives the exit code of a plan.
+func (s *submitting) judgePlan(c register.Counts) error {
 	switch {
 	case c.Features > 0 && c.Invalid == c.Features:
 		return silent(exitInvalid)
-	case left > 0:
+	case c.Features > c.Done+c.ToSend+c.Unknown:
 		return silent(exitPartly)
 	}
 	return nil
 }
 
 // judge gives the error with the exit code that the help promises.
-func (s *submitting) judge(ctx context.Context, summary register.Summary, err error) error {
-	code := exitCode(ctx, err)
-	undone := summary.Features - summary.Done
+func (s *submitting) judge(ctx context.Context, c register.Counts, err error) error {
+	code, undone := exitCode(ctx, err), c.Features-c.Done
 	switch {
 	case err != nil && (code == exitInterrupted || code == exitTerminated):
 		return err
-	case summary.Unknown > 0:
+	case c.Unknown > 0:
 		code = exitUnknown
 	case err != nil && (code == exitNoToken || code == exitForbidden):
 	case errors.Is(err, register.ErrInput):
 		code = exitInvalid
 	case err != nil && !errors.Is(err, register.ErrRefused):
 		code = exitFailed
-	case summary.Done > 0 && undone > 0, summary.Gone+summary.Differs+summary.Boundary > 0 && undone > 0:
+	case undone > 0 && c.Done+c.Gone+c.Differs+c.Boundary > 0:
 		code = exitPartly
 	case undone > 0:
 		code = exitInvalid
-	case summary.Conflicts > 0 && s.failOnConflict:
+	case c.Conflicts > 0 && s.failOnConflict:
 		code = exitConflict
 	default:
 		return nil
 	}
-	if err == nil {
-		return silent(code)
-	}
-	return withCode(code, err)
+	return coded{code: code, err: err}
 }
 
 // summarise says what the run came to.
 func (s *submitting) summarise(summary register.Summary) {
-	if summary.Features == 0 {
+	if summary.Features == 0 || s.quiet {
 		return
 	}
 	done, counts := summary.Registered, summary.Counts
@@ -369,5 +352,5 @@ func (s *submitting) summarise(summary register.Summary) {
 	if summary.Journal != "" && summary.Unknown+summary.Pending > 0 {
 		text += "; run again to go on from " + summary.Journal
 	}
-	s.app.say("%s", text)
+	s.say("%s", text)
 }

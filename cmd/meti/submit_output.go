@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"strings"
@@ -13,7 +14,7 @@ type planRow struct {
 	AltID        string           `json:"alt_id"`
 	State        register.State   `json:"state"`
 	ID           string           `json:"id,omitempty"`
-	Conflict     *bool            `json:"conflict,omitempty"`
+	Conflict     *bool            `json:"conflict"`
 	ConflictWith []register.Party `json:"conflict_with,omitempty"`
 	Reason       string           `json:"reason,omitempty"`
 }
@@ -25,7 +26,7 @@ type resultRow struct {
 	ID           string           `json:"id,omitempty"`
 	Country      string           `json:"country,omitempty"`
 	Hectares     *float64         `json:"hectares,omitempty"`
-	Conflict     *bool            `json:"conflict,omitempty"`
+	Conflict     *bool            `json:"conflict"`
 	ConflictWith []register.Party `json:"conflict_with,omitempty"`
 	Reason       string           `json:"reason,omitempty"`
 }
@@ -102,25 +103,19 @@ func rowFeature(r register.Row, value any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var feature, properties map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &feature); err != nil || feature == nil {
-		// What is no object cannot carry a result.
-		feature = map[string]json.RawMessage{"type": json.RawMessage(`"Feature"`), "geometry": json.RawMessage("null")}
+	var feature, properties map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&feature); err != nil || feature == nil {
+		feature = map[string]any{"type": "Feature", "geometry": nil} // what is no object cannot carry a result
 	}
-	if json.Unmarshal(feature["properties"], &properties) != nil || properties == nil {
-		properties = map[string]json.RawMessage{}
-	}
-	if properties["meti"], err = json.Marshal(value); err != nil {
-		return nil, err
+	if properties, _ = feature["properties"].(map[string]any); properties == nil {
+		properties = map[string]any{}
 	}
 	delete(properties, "ssid")
-	if r.ID != "" {
-		if properties["ssid"], err = json.Marshal(r.ID); err != nil {
-			return nil, err
-		}
+	if properties["meti"] = value; r.ID != "" {
+		properties["ssid"] = r.ID
 	}
-	if feature["properties"], err = json.Marshal(properties); err != nil {
-		return nil, err
-	}
+	feature["properties"] = properties
 	return json.Marshal(feature)
 }

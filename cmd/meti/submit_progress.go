@@ -37,9 +37,9 @@ func newSubmitProgress(a *app, quiet bool) *submitProgress {
 	if quiet {
 		return p
 	}
-	every, show := 10*time.Second, p.print
+	every := 10 * time.Second
 	if a.progress {
-		every, show = 100*time.Millisecond, p.draw
+		every = 100 * time.Millisecond
 	}
 	ended, ticking := make(chan struct{}), sync.WaitGroup{}
 	ticking.Go(func() {
@@ -48,7 +48,7 @@ func newSubmitProgress(a *app, quiet bool) *submitProgress {
 		for {
 			select {
 			case <-ticker.C:
-				show()
+				p.draw()
 			case <-ended:
 				return
 			}
@@ -62,20 +62,16 @@ func newSubmitProgress(a *app, quiet bool) *submitProgress {
 	return p
 }
 
-// print prints the progress as a line.
-func (p *submitProgress) print() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.now.Stage != "" {
-		fmt.Fprintf(p.stderr, "meti: %s\n", p.line())
-	}
-}
-
-// draw draws the bar, and the progress beside it, over the one before.
+// draw prints the progress as a line or, on a terminal, over the one before and
+// beside a bar.
 func (p *submitProgress) draw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.now.Stage == "" {
+	switch {
+	case p.now.Stage == "":
+		return
+	case !p.app.progress:
+		fmt.Fprintf(p.stderr, "meti: %s\n", p.line())
 		return
 	}
 	const cells = 20
@@ -152,9 +148,6 @@ func (p *submitProgress) line() string {
 	}
 	return text
 }
-
-// say prints a message, above the bar where there is one.
-func (p *submitProgress) say(text string) { fmt.Fprintf(p, "meti: %s\n", text) }
 
 // Write writes above the bar.
 func (p *submitProgress) Write(text []byte) (int, error) {
