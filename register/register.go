@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/meti-go/meti/api"
@@ -57,6 +58,16 @@ func (s State) String() string { return stateNames[s] }
 
 // MarshalText writes what [State.String] gives.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads it.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(stateNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("register: no state %q", text)
+	}
+	*s = State(i)
+	return nil
+}
 
 // Policy says what to do with a feature that METI has, or had, otherwise than
 // the input.
