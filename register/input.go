@@ -72,8 +72,8 @@ func (j *Job) readInput(ctx context.Context) error {
 			e.state = New
 		}
 		return item{e, f}
-	}, func(_ fields.Item, it item) error {
-		repeats.Add(int(it.line), &it.Judged, it.form)
+	}, func(read fields.Item, it item) error {
+		repeats.Add(read.Place, &it.Judged, it.form)
 		j.note(j.add(it.entry), it.Problems)
 		if n := len(j.entries); n%1000 == 0 {
 			j.progress(Progress{Stage: StageReading, Done: n})
@@ -95,13 +95,14 @@ func (j *Job) readInput(ctx context.Context) error {
 		return err
 	}
 	problems = append(j.input.Problems(j.Rules), problems...)
+	repeated := repeats.Problems(j.Rules)
 	for i := range j.entries {
 		if problems.Invalid() {
 			j.note(i, problems)
 		}
 		if j.entries[i].state != Invalid {
 			// Of two that say the same nobody could tell which is which.
-			j.note(i, repeats.Problems(i, j.Rules))
+			j.note(i, repeated[i])
 		}
 	}
 	if err := judge.Missing(); err != nil {

@@ -64,7 +64,7 @@ func (a *app) read(ctx context.Context, name string, o fields.Options, given api
 	var repeats fields.Repeats
 	mapped := false // a feature has what the flags name, or should have it
 	err = fields.Map(ctx, file, judgeOne, func(item fields.Item, j judged) error {
-		repeats.Add(item.Line, &j.Judged, j.form)
+		repeats.Add(item.Place, &j.Judged, j.form)
 		in.features = append(in.features, j.feature)
 		mapped = mapped || item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !o.Bare)
 		if keep != nil {
@@ -76,9 +76,8 @@ func (a *app) read(ctx context.Context, name string, o fields.Options, given api
 		file.Close()
 		return nil, unreadable(file, err)
 	}
-	for i := range in.features {
-		f := &in.features[i]
-		f.problems = append(f.problems, repeats.Problems(i, o.Rules)...)
+	for i, problems := range repeats.Problems(o.Rules) {
+		in.features[i].problems = append(in.features[i].problems, problems...)
 	}
 	if in.ended != nil {
 		end := fields.Item{Place: fields.Place{Line: max(in.ended.Line, 1), Index: len(in.features)}, Err: in.ended}

@@ -7,7 +7,7 @@
 // sources share, as MillPont's front end writes it. Other formats it recognises,
 // and says which command turns them into GeoJSON.
 //
-//	window.go   what of the input is in memory
+//	reader.go   what of the input is in memory
 //	forms.go    where each feature stands
 //	formats.go  what is no GeoJSON
 //	open.go     files, pipes, and reading again
@@ -56,15 +56,12 @@ func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T
 		workers.SetLimit(runtime.GOMAXPROCS(0))
 		for i, item := range block {
 			workers.Go(func() error {
-				if ctx.Err() == nil {
-					results[i] = do(item)
-				}
-				return nil
+				results[i] = do(item)
+				return context.Cause(ctx)
 			})
 		}
-		_ = workers.Wait()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := workers.Wait(); err != nil {
+			return err
 		}
 		for i, item := range block {
 			if err := take(item, results[i]); err != nil {
@@ -88,15 +85,12 @@ func Map[T any](ctx context.Context, f *File, do func(Item) T, take func(Item, T
 			return failed
 		}
 	}
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	return err
 }
 
 // each calls do for each feature, in order, until do fails.
 func (f *File) each(do func(Item) error) error {
-	r := &reading{window: newWindow(f.Name, f.source), yield: do}
+	r := newReader(f.Name, f.Section(0, -1), do)
 	err := r.all()
 	f.whole = r.whole
 	return err

@@ -132,13 +132,14 @@ func judged(t *testing.T, text string, o Options) (lines []string, f *File, j *J
 	var repeats Repeats
 	var found []Judged
 	err = Map(t.Context(), f, j.Item, func(item Item, one Judged) error {
-		repeats.Add(item.Line, &one, FormOf(one.Shape))
+		repeats.Add(item.Place, &one, FormOf(one.Shape))
 		found = append(found, one)
 		return nil
 	})
+	repeated := repeats.Problems(o.Rules)
 	for i, one := range found {
 		line := one.AltID
-		for _, p := range append(append(one.Problems, repeats.Problems(i, o.Rules)...), f.Problems(o.Rules)...) {
+		for _, p := range append(append(one.Problems, repeated[i]...), f.Problems(o.Rules)...) {
 			line += fmt.Sprintf(" %s:%s%s", p.Severity, p.Rule, p.Pointer)
 			if p.Message == "" || p.Advice == "" {
 				t.Errorf("%s says %q and advises %q", p.Rule, p.Message, p.Advice)

@@ -38,25 +38,13 @@ type Item struct {
 	Err  error  // why it cannot be read, though what follows it can
 }
 
-// reading walks once over an input, whatever form it has.
-type reading struct {
-	*window
-	yield func(Item) error // its error ends the reading
-
-	index    int
-	lines    bool // newline-delimited: what is broken ends with its line
-	sequence bool // RFC 8142: what is broken ends before the next record separator
-	whole
-}
-
 const (
 	recordSeparator = 0x1E // RFC 8142
 	byteOrderMark   = "\xef\xbb\xbf"
 )
 
-// all reads everything. What ends it early is an error: an *InputError, a
-// *FormatError, one of yield's, or one of the input's.
-func (r *reading) all() error {
+// all reads everything.
+func (r *reader) all() error {
 	err := r.start()
 	for first := true; err == nil; first = false {
 		c, end := r.next()
@@ -72,13 +60,11 @@ func (r *reading) all() error {
 			r.sequence = true
 			r.i++
 		case c == '[' && first:
-			err = r.elements(false)
-		case c == '{' && r.opensCollection():
-			err = r.collection(false)
+			err = r.list(']', func() error { return r.feature(false) })
 		case c == '{':
-			err = r.recover(place, r.feature(false))
-			r.lines = r.lines || first && r.here().Line == place.Line
+			err = r.recover(place, r.object(false))
 		default:
+			r.keep = r.i
 			err = r.recover(place, r.unexpected(r.i))
 		}
 	}
@@ -86,18 +72,14 @@ func (r *reading) all() error {
 }
 
 // start skips a byte order mark and refuses what is no GeoJSON.
-func (r *reading) start() error {
-	for len(r.buf) < 4 && r.more() == nil {
-	}
-	if text := bytes.TrimLeft(r.buf, byteOrderMark+" \t\r\n"); len(text) == 0 || bytes.IndexByte([]byte("{[\x1e"), text[0]) < 0 {
-		for len(r.buf) < 4096 && r.more() == nil { // a format tells itself within this
-		}
+func (r *reader) start() error {
+	for len(r.buf) < 4096 && r.more() == nil { // a format tells itself within this
 	}
 	if r.err != nil && !errors.Is(r.err, io.EOF) {
 		return r.err
 	}
-	if format := formatOf(r.buf); format != nil {
-		return &FormatError{Name: r.name, format: *format}
+	if format := formatOf(r.name, r.buf); format != nil {
+		return format
 	}
 	if bytes.HasPrefix(r.buf, []byte(byteOrderMark)) {
 		r.i, r.begin, r.counted = 3, 3, 3
@@ -106,174 +88,44 @@ func (r *reading) start() error {
 }
 
 // here is the place of a feature that begins at i.
-func (r *reading) here() Place {
+func (r *reader) here() Place {
 	line, column := r.at(r.i)
 	return Place{Offset: r.base + int64(r.i), Line: line, Column: column, Index: r.index}
 }
 
-// opensCollection looks ahead whether the object at i is a FeatureCollection or
-// the wrapper around one, so that it is walked through and not read in whole.
-// Where it is broken, reading it says why.
-func (r *reading) opensCollection() bool {
-	r.mark = r.i
-	defer func() { r.i, r.mark = r.mark, -1 }()
-	r.i++
-	for first := true; ; first = false {
-		name, more, err := r.member(first)
-		if !more || err != nil {
-			return false
-		}
-		if c := r.buf[r.i]; name == "features" && c == '[' || name == "feature_collection" && c == '{' {
-			return true
-		}
-		value, err := r.value()
-		if err != nil || name == "type" {
-			return err == nil && unquoted(value) == "FeatureCollection"
-		}
-	}
-}
-
-// feature hands over what stands at i. The members of a FeatureCollection are
-// Features whatever they say.
-func (r *reading) feature(ofCollection bool) error {
-	item := Item{Place: r.here()}
-	var err error
-	if item.Raw, err = r.value(); err != nil {
+// feature hands over the value at i.
+func (r *reader) feature(ofCollection bool) error {
+	place := r.here()
+	raw, err := r.value()
+	if err != nil {
 		return err
 	}
-	item.Length = int32(len(item.Raw))
+	return r.handOver(place, raw, ofCollection)
+}
+
+func (r *reader) handOver(place Place, raw []byte, ofCollection bool) error {
+	item := Item{Place: place, Raw: raw}
+	item.Length = int32(len(raw))
 	if r.index == 0 {
-		if format := jsonFormatOf(item.Raw); format != nil {
-			return &FormatError{Name: r.name, format: *format}
+		if format := jsonFormatOf(r.name, raw); format != nil {
+			return format
 		}
 	}
 	if !ofCollection {
-		if item.Kind = kindOf(item.Raw); item.Kind == Source && r.index == 0 {
-			r.share(item.Raw)
+		if item.Kind = kindOf(raw); item.Kind == Source && r.index == 0 {
+			r.shared = map[string]json.RawMessage{} // what is not the source's own
+			scan.Members(raw, func(name, value []byte) bool {
+				switch string(name) {
+				case "alt_id", "start_at", "end_at", "geometry", "geojson":
+				default:
+					r.shared[string(name)] = bytes.Clone(value)
+				}
+				return true
+			})
 		}
 	}
 	r.index++
 	return r.yield(item)
-}
-
-// elements reads an array of features.
-func (r *reading) elements(ofCollection bool) error {
-	r.i++
-	for first := true; ; first = false {
-		more, err := r.item(first, ']')
-		if more {
-			err = r.feature(ofCollection)
-		}
-		if err != nil || !more {
-			return err
-		}
-	}
-}
-
-// collection walks through a FeatureCollection, or the wrapper around one.
-func (r *reading) collection(wrapped bool) error {
-	r.i++
-	features, wrapper := false, false
-	own := map[string]json.RawMessage{} // the other members
-	for first := true; ; first = false {
-		name, more, err := r.member(first)
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		switch c := r.buf[r.i]; {
-		case name == "features" && features, name == "feature_collection" && wrapper:
-			return r.broken(r.i, errors.New("the collection has two members named "+name))
-		case name == "features" && c == '[':
-			features = true
-			err = r.elements(true)
-		case name == "feature_collection" && c == '{' && !wrapped:
-			wrapper = true
-			err = r.collection(true)
-		default:
-			var value []byte
-			value, err = r.value()
-			if own[name] != nil {
-				r.repeated = append(r.repeated, name)
-			}
-			own[name] = bytes.Clone(value)
-			if name == "crs" && ledger.CheckCRS(r.crs) == nil { // a foreign one is not forgotten
-				r.crs = own[name]
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	var why error
-	switch kind := unquoted(own["type"]); {
-	case wrapper:
-		delete(own, "type")
-		delete(own, "crs")
-		r.shared = own
-		return nil
-	case kind != "FeatureCollection":
-		why = fmt.Errorf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
-	case !features:
-		why = errors.New("a FeatureCollection without an array of features")
-	default:
-		return nil
-	}
-	wrong := r.broken(r.i-1, why)
-	wrong.Rest = false // all of the collection was read
-	return wrong
-}
-
-// recover hands over what stands at i as a feature that cannot be read, for the
-// reason err, and goes on behind it, where the file tells where that is. Else it
-// gives err back.
-func (r *reading) recover(place Place, err error) error {
-	var wrong *InputError
-	if !errors.As(err, &wrong) || !r.sequence && !r.lines && !(r.index == 0 && r.nextLineOpens()) {
-		return err
-	}
-	item := Item{Place: place, Err: wrong.Err}
-	end := byte(recordSeparator)
-	if !r.sequence {
-		r.lines, end = true, '\n'
-		if wrong.Line == place.Line {
-			item.Column = wrong.Column
-		} else {
-			item.Err = errors.New("not JSON: the line ends before it does")
-		}
-	}
-	r.index++
-	// Lines were counted as far as it is broken, which may be behind its end.
-	r.line, r.begin, r.counted = place.Line, place.Offset-int64(place.Column-1), int(place.Offset-r.base)
-	r.skipTo(end)
-	return r.yield(item)
-}
-
-// nextLineOpens reports whether the line behind the one at i begins an object.
-func (r *reading) nextLineOpens() bool {
-	for {
-		if n := bytes.IndexByte(r.buf[r.i:], '\n') + 1; n > 0 && r.i+n < len(r.buf) {
-			return r.buf[r.i+n] == '{'
-		}
-		if r.more() != nil {
-			return false
-		}
-	}
-}
-
-// share takes what is not a source's own for attributes beside it.
-func (r *reading) share(source []byte) {
-	r.shared = map[string]json.RawMessage{}
-	scan.Members(source, func(name, value []byte) bool {
-		switch string(name) {
-		case "alt_id", "start_at", "end_at", "geometry", "geojson":
-		default:
-			r.shared[string(name)] = bytes.Clone(value)
-		}
-		return true
-	})
 }
 
 // kindOf tells what an object is.
@@ -288,6 +140,136 @@ func kindOf(raw []byte) Kind {
 		return Geometry
 	}
 	return Feature
+}
+
+// object reads an object that stands alone: a FeatureCollection, the wrapper around
+// one, or else a feature. It is kept in memory until it turns out to be one of the
+// former two, whose features are handed over one by one.
+func (r *reader) object(wrapped bool) error {
+	place := r.here()
+	if !wrapped {
+		r.keep = r.i
+	}
+	kind, inner := "", ""               // inner is the member that holds the features
+	own := map[string]json.RawMessage{} // the other members of a collection
+	note := func(name, value []byte) bool {
+		if own[string(name)] != nil {
+			r.repeated = append(r.repeated, string(name))
+		}
+		own[string(name)] = bytes.Clone(value)
+		if string(name) == "crs" && ledger.CheckCRS(r.crs) == nil { // a foreign one is not forgotten
+			r.crs = own["crs"]
+		}
+		return true
+	}
+	err := r.list('}', func() error {
+		if r.buf[r.i] != '"' {
+			return r.unexpected(r.i)
+		}
+		quoted, err := r.value()
+		if err != nil {
+			return err
+		}
+		name := scan.Unquote(quoted)
+		if err := r.pass(':'); err != nil {
+			return err
+		}
+		c := r.buf[r.i]
+		holds := name == "features" && c == '[' || name == "feature_collection" && c == '{' && !wrapped
+		switch {
+		case inner == name:
+			return r.broken(r.i, errors.New("the collection has two members named "+name))
+		case holds && (kind == "" || kind == "FeatureCollection"):
+			if r.keep >= 0 {
+				scan.Members(r.buf[r.keep:], func(before, value []byte) bool { return string(before) != name && note(before, value) })
+				r.keep = -1
+			}
+			inner = name
+			if name == "features" {
+				return r.list(']', func() error { return r.feature(true) })
+			}
+			return r.object(true)
+		}
+		value, err := r.value()
+		if name == "type" {
+			kind = unquoted(value)
+		}
+		if err == nil && r.keep < 0 {
+			note([]byte(name), value)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case inner == "feature_collection":
+		delete(own, "type")
+		delete(own, "crs")
+		r.shared = own
+		return nil
+	case inner == "" && kind != "FeatureCollection" && !wrapped:
+		raw := r.buf[r.keep:r.i]
+		r.keep = -1
+		r.lines = r.lines || r.index == 0 && r.here().Line == place.Line
+		return r.handOver(place, raw, false)
+	case kind != "FeatureCollection":
+		err = fmt.Errorf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
+	case inner == "":
+		err = errors.New("a FeatureCollection without an array of features")
+	default:
+		return nil
+	}
+	r.keep = -1
+	wrong := r.broken(r.i-1, err)
+	wrong.Rest = false // all of the collection was read
+	return wrong
+}
+
+// recover hands over what was to be read at a place as a feature that cannot be
+// read, for the reason err, and goes on behind it, where the file tells where that
+// is. Else it gives err back.
+func (r *reader) recover(place Place, err error) error {
+	var wrong *InputError
+	if !errors.As(err, &wrong) || r.keep < 0 {
+		return err
+	}
+	r.i, r.keep = r.keep, -1
+	// Lines were counted as far as it is broken, which may be behind its end.
+	r.line, r.begin, r.counted = place.Line, place.Offset-int64(place.Column-1), r.i
+	item := Item{Place: place, Err: wrong.Err}
+	end := byte(recordSeparator)
+	if !r.sequence {
+		if !r.lines && (r.index > 0 || !r.nextLineOpens()) {
+			return err
+		}
+		r.lines, end = true, '\n'
+		if wrong.Line == place.Line {
+			item.Column = wrong.Column
+		} else {
+			item.Err = errors.New("not JSON: the line ends before it does")
+		}
+	}
+	for n := -1; n < 0; { // to the end of it, or of everything
+		if n = bytes.IndexByte(r.buf[r.i:], end); n >= 0 {
+			r.i += n + 1
+		} else if r.i = len(r.buf); r.more() != nil {
+			break
+		}
+	}
+	r.index++
+	return r.yield(item)
+}
+
+// nextLineOpens reports whether the line behind the one at i begins an object.
+func (r *reader) nextLineOpens() bool {
+	for {
+		if n := bytes.IndexByte(r.buf[r.i:], '\n') + 1; n > 0 && r.i+n < len(r.buf) {
+			return r.buf[r.i+n] == '{'
+		}
+		if r.more() != nil {
+			return false
+		}
+	}
 }
 
 // unquoted is the text of a JSON string, and other values as they stand.

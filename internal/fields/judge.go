@@ -78,66 +78,62 @@ func (f *Judged) Invalid() bool { return f.Problems.Invalid() }
 // Item judges a feature. Its Geometry is a part of the item's text.
 func (j *Judge) Item(item Item) (f Judged) {
 	rules := j.options.Rules
+	var values [][]byte // id, start, end
+	pointers := standard
 	switch {
 	case item.Err != nil:
-		p := ledger.NewProblem(ledger.RuleJSON, "", "%v", item.Err)
-		f.Problems = rules.Apply(ledger.Problems{p})
+		f.Problems = ledger.Problems{ledger.NewProblem(ledger.RuleJSON, "", "%v", item.Err)}
+		rules.Apply(f.Problems)
+		return f
 	case item.Kind == Geometry && j.options.Bare:
 		f.Geometry = item.Raw
 		f.Shape, f.Problems = ledger.JudgeGeometry(item.Raw, rules)
+		return f
 	case item.Kind == Geometry:
-		f.judge(ledger.Values{Geometry: item.Raw}, rules, standard)
+		values = make([][]byte, 3)
 	case item.Kind == Source:
-		values, problems := members(item.Raw, "", "alt_id", "start_at", "end_at")
-		if f.Problems = problems; item.Index > 0 {
+		pointers = [3]string{"/alt_id", "/start_at", "/end_at"}
+		if values, f.Problems = members(item.Raw, "", "alt_id", "start_at", "end_at"); item.Index > 0 {
 			f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleCollection, "",
 				"a file holds one source of this form, with attributes of its own"))
 		}
-		f.judge(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: GeometryOf(item)}, rules,
-			[3]string{"/alt_id", "/start_at", "/end_at"})
 	default:
-		values := j.mapped(item.Raw, &f.Problems)
-		f.judge(values, rules, j.pointers)
+		pointers = j.pointers
+		values, f.Problems = j.mapped(item.Raw)
 	}
-	return f
-}
-
-// mapped finds the values of a Feature, and what is wrong with it beside them.
-func (j *Judge) mapped(raw []byte, problems *ledger.Problems) ledger.Values {
-	own, found := members(raw, "", "type", "id", "properties", "geometry", "crs")
-	kind, id, properties, geometry, crs := own[0], own[1], own[2], own[3], own[4]
-	values, more := members(properties, "/properties", j.names[:]...)
-	for i, name := range j.names {
-		switch {
-		case name != "":
-			values[i] = values[slices.Index(j.names[:], name)] // one property may say two things
-		case i == 0:
-			values[i] = id
-		default:
-			values[i] = j.fixed[i]
-		}
-	}
-	j.note(properties, values)
-	*problems = append(found, more...)
-	if string(kind) != `"Feature"` {
-		*problems = append(*problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`))
-	}
-	*problems = append(*problems, ledger.CheckCRS(crs)...)
-	return ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: geometry}
-}
-
-// judge judges the values, behind what was found before. The pointers are where
-// id, start and end stand in the file.
-func (f *Judged) judge(v ledger.Values, rules ledger.Rules, pointers [3]string) {
-	before := f.Problems
-	f.Feature, f.Problems = ledger.JudgeValues(v, rules)
+	before := rules.Apply(f.Problems)
+	f.Feature, f.Problems = ledger.JudgeValues(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: GeometryOf(item)}, rules)
 	for i := range f.Problems {
 		at := &f.Problems[i].Pointer
 		if k := slices.Index(standard[:], *at); k >= 0 {
 			*at = pointers[k]
 		}
 	}
-	f.Problems = append(rules.Apply(before), f.Problems...)
+	f.Problems = append(before, f.Problems...)
+	return f
+}
+
+// mapped finds the id, the start and the end of a Feature, and what is wrong with
+// it beside them.
+func (j *Judge) mapped(raw []byte) (values [][]byte, problems ledger.Problems) {
+	own, problems := members(raw, "", "id", "type", "properties", "crs", "geometry")
+	values, more := members(own[2], "/properties", j.names[:]...)
+	for i, name := range j.names {
+		switch {
+		case name != "":
+			values[i] = values[slices.Index(j.names[:], name)] // one property may say two things
+		case i == 0:
+			values[i] = own[0]
+		default:
+			values[i] = j.fixed[i]
+		}
+	}
+	j.note(own[2], values)
+	problems = append(problems, more...)
+	if string(own[1]) != `"Feature"` {
+		problems = append(problems, ledger.NewProblem(ledger.RuleFeatureType, "/type", `the type is not "Feature"`))
+	}
+	return values, append(problems, ledger.CheckCRS(own[3])...)
 }
 
 // members finds members of an object by their exact names, and warns of those
@@ -145,14 +141,12 @@ func (f *Judged) judge(v ledger.Values, rules ledger.Rules, pointers [3]string) 
 func members(object []byte, at string, names ...string) (values [][]byte, problems ledger.Problems) {
 	values = make([][]byte, len(names))
 	scan.Members(object, func(name, value []byte) bool {
-		i := slices.IndexFunc(names, func(want string) bool { return want == string(name) && want != "" })
-		if i < 0 {
-			return true
+		if i := slices.Index(names, string(name)); i >= 0 && len(name) > 0 {
+			if values[i] != nil {
+				problems = append(problems, repeatedMember(at, names[i]))
+			}
+			values[i] = value
 		}
-		if values[i] != nil {
-			problems = append(problems, repeatedMember(at, string(name)))
-		}
-		values[i] = value
 		return true
 	})
 	return values, problems
@@ -183,6 +177,15 @@ func GeometryOf(item Item) []byte {
 	return values[0]
 }
 
+// SSID is the id that METI gave a source, empty for what is none.
+func SSID(item Item) string {
+	values, _ := members(item.Raw, "", "id")
+	if item.Kind != Source || len(values[0]) == 0 || values[0][0] != '"' {
+		return ""
+	}
+	return scan.Unquote(values[0])
+}
+
 // mostNames bounds how many names of properties are kept and told.
 const mostNames = 30
 
@@ -190,12 +193,10 @@ const mostNames = 30
 func (j *Judge) note(properties []byte, values [][]byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	all := true
 	for i, value := range values {
 		j.had[i] = j.had[i] || value != nil
-		all = all && j.had[i]
 	}
-	if !all && len(j.properties) < mostNames {
+	if j.had != [3]bool{true, true, true} && len(j.properties) < mostNames {
 		scan.Members(properties, func(name, _ []byte) bool {
 			j.properties[string(name)] = true
 			return len(j.properties) < mostNames
@@ -228,13 +229,4 @@ func (j *Judge) Missing() error {
 	}
 	have := cmp.Or(strings.Join(slices.Sorted(maps.Keys(j.properties)), ", "), "no properties")
 	return fmt.Errorf("no feature has %s; they have %s. With %s %s", strings.Join(missing, " or "), have, strings.Join(flags, ", "), how)
-}
-
-// SSID is the id that METI gave a source, empty for what is none.
-func SSID(item Item) string {
-	values, _ := members(item.Raw, "", "id")
-	if item.Kind != Source || len(values[0]) == 0 || values[0][0] != '"' {
-		return ""
-	}
-	return scan.Unquote(values[0])
 }

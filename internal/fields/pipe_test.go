@@ -33,32 +33,12 @@ func TestPipe(t *testing.T) {
 	}
 	defer pipe.Close()
 	ctx, cancel = context.WithCancelCause(t.Context())
-	file, err := Open(ctx, path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
 	if _, err := pipe.WriteString(one("a", 9) + "\n" + one("b", 10)); err != nil {
 		t.Fatal(err)
 	}
-	judge, err := NewJudge(Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	err = file.each(func(item Item) error {
-		f := judge.Item(item)
-		if found = append(found, f.AltID); len(found) == 2 {
-			cancel(enough)
-		}
-		again, err := file.At(item.Place)
-		if err == nil && string(again) != string(item.Raw) {
-			t.Errorf("read again: %s", again)
-		}
-		return err
-	})
-	if got := strings.Join(found, " "); got != "a b" || !errors.Is(err, enough) {
-		t.Errorf("%s, %v", got, err)
+	go cancel(enough)
+	if _, err := Open(ctx, path, nil); !errors.Is(err, enough) {
+		t.Errorf("reading gave %v", err)
 	}
 }
 

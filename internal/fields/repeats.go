@@ -25,12 +25,14 @@ func FormOf(s *ledger.Shape) (f Form) {
 	var low, high uint64
 	for _, rings := range s.Polygons() {
 		for _, ring := range rings {
-			for i := 2; i+1 < len(ring); i += 2 {
-				a, b := position(ring[i-2:]), position(ring[i:])
-				switch bytes.Compare(a[:], b[:]) {
-				case 0:
+			var before [16]byte
+			for i := 0; i < len(ring); i += 2 {
+				at := position(ring[i:])
+				a, b := before, at
+				if before = at; i == 0 || a == b {
 					continue
-				case 1:
+				}
+				if bytes.Compare(a[:], b[:]) > 0 {
 					a, b = b, a
 				}
 				edge := sha256.Sum256(append(a[:], b[:]...))
@@ -55,54 +57,44 @@ func position(xy []float64) (at [16]byte) {
 // the same boundary too. It keeps some forty bytes of each, and is for one
 // goroutine.
 type Repeats struct {
-	seen     []seen
-	sorted   []int32 // all of seen, like beside like
-	isSorted bool
+	seen []seen
 }
 
 // seen is what there is to compare of a feature.
 type seen struct {
-	same [16]byte // a hash of its id and period, zero where it has none
-	form Form
-	line int32
+	same        [16]byte // a hash of its id and period
+	form        Form
+	index, line int32
 }
 
-// Add takes the next feature, whose form is FormOf its shape.
-func (r *Repeats) Add(line int, f *Judged, form Form) {
-	one := seen{form: form, line: int32(line)}
+// Add takes a feature, whose form is FormOf its shape.
+func (r *Repeats) Add(p Place, f *Judged, form Form) {
 	if f.Shape != nil && !f.Problems.Refused() {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", f.Period.Start, f.Period.End, f.AltID))
-		one.same = [16]byte(sum[:])
+		r.seen = append(r.seen, seen{[16]byte(sum[:]), form, int32(p.Index), int32(p.Line)})
 	}
-	r.seen = append(r.seen, one)
-	r.sorted = append(r.sorted, int32(len(r.sorted)))
-	r.isSorted = false
 }
 
-func (r *Repeats) compare(x, y int32) int {
-	a, b := &r.seen[x], &r.seen[y]
-	return cmp.Or(bytes.Compare(a.same[:], b.same[:]), bytes.Compare(a.form[:], b.form[:]), cmp.Compare(x, y))
-}
-
-// Problems says what feature i, in the order of Add, has in common with others;
-// known once all were added.
-func (r *Repeats) Problems(i int, rules ledger.Rules) (problems ledger.Problems) {
-	if !r.isSorted {
-		slices.SortFunc(r.sorted, r.compare)
-		r.isSorted = true
-	}
-	at, _ := slices.BinarySearchFunc(r.sorted, int32(i), r.compare)
-	for _, k := range r.sorted[max(at-1, 0):min(at+2, len(r.sorted))] {
-		one, other := &r.seen[i], &r.seen[k]
-		if int(k) == i || one.same != other.same || one.same == [16]byte{} {
-			continue
-		}
-		name := fmt.Sprintf("feature %d in line %d", k, other.line)
+// Problems says what features have in common with others, by their indexes.
+func (r *Repeats) Problems(rules ledger.Rules) map[int]ledger.Problems {
+	slices.SortFunc(r.seen, func(a, b seen) int {
+		return cmp.Or(bytes.Compare(a.same[:], b.same[:]), bytes.Compare(a.form[:], b.form[:]), cmp.Compare(a.index, b.index))
+	})
+	found := map[int]ledger.Problems{}
+	note := func(one, other seen) {
+		problem := ledger.NewProblem(ledger.RuleRepeatedAltID, "", "feature %d in line %d has the same id and period, and another boundary", other.index, other.line)
 		if one.form == other.form {
-			problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedFeature, "", "%s has the same id, period and boundary", name)}
-			break
+			problem = ledger.NewProblem(ledger.RuleRepeatedFeature, "", "feature %d in line %d has the same id, period and boundary", other.index, other.line)
 		}
-		problems = ledger.Problems{ledger.NewProblem(ledger.RuleRepeatedAltID, "", "%s has the same id and period, and another boundary", name)}
+		if known := found[int(one.index)]; known == nil || known[0].Rule == ledger.RuleRepeatedAltID {
+			found[int(one.index)] = rules.Apply(ledger.Problems{problem})
+		}
 	}
-	return rules.Apply(problems)
+	for k := 1; k < len(r.seen); k++ {
+		if a, b := r.seen[k-1], r.seen[k]; a.same == b.same {
+			note(a, b)
+			note(b, a)
+		}
+	}
+	return found
 }

@@ -10,40 +10,31 @@ import (
 // goroutine, but At may be called from many.
 type Shapes struct {
 	file *os.File
-	ends []int64 // where each ends
+	ends []int64 // where each begins, and the last ends
 }
 
 // Add keeps a shape, whose index is how many were added before.
-func (s *Shapes) Add(shape *ledger.Shape) error {
-	wkb, err := shape.MarshalBinary()
-	if err != nil {
-		return err
-	}
+func (s *Shapes) Add(shape *ledger.Shape) (err error) {
 	if s.file == nil {
 		if s.file, err = temporaryFile(); err != nil {
 			return err
 		}
+		s.ends = []int64{0}
 	}
-	start := s.start(len(s.ends))
-	if _, err := s.file.WriteAt(wkb, start); err != nil {
+	wkb, err := shape.MarshalBinary()
+	if err != nil {
 		return err
 	}
-	s.ends = append(s.ends, start+int64(len(wkb)))
-	return nil
-}
-
-func (s *Shapes) start(i int) int64 {
-	if i == 0 {
-		return 0
-	}
-	return s.ends[i-1]
+	end := s.ends[len(s.ends)-1]
+	s.ends = append(s.ends, end+int64(len(wkb)))
+	_, err = s.file.WriteAt(wkb, end)
+	return err
 }
 
 // At gives a shape back.
 func (s *Shapes) At(i int) (*ledger.Shape, error) {
-	start := s.start(i)
-	wkb := make([]byte, s.ends[i]-start)
-	if _, err := s.file.ReadAt(wkb, start); err != nil {
+	wkb := make([]byte, s.ends[i+1]-s.ends[i])
+	if _, err := s.file.ReadAt(wkb, s.ends[i]); err != nil {
 		return nil, err
 	}
 	return ledger.ShapeFromBinary(wkb)

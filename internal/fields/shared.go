@@ -3,7 +3,6 @@ package fields
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -22,37 +21,25 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		known = append(known, name)
 	}
-	var over map[string]json.RawMessage
-	if text, err := json.Marshal(given); err == nil {
-		_ = json.Unmarshal(text, &over) // it is an object
-	}
+	var over map[string]any
+	_ = remarshal(given, &over) // it is an object
 	var problems ledger.Problems
-	add := func(name, message string) {
-		problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, "/"+escape(name), "%s", message))
-	}
 	for _, name := range slices.Sorted(maps.Keys(f.shared)) {
-		value := f.shared[name]
-		if string(over[name]) != "" && string(over[name]) != "null" || string(value) == "null" {
+		value, pointer := f.shared[name], "/"+escape(name)
+		if over[name] != nil || string(value) == "null" {
 			continue
 		}
 		if !slices.Contains(known, name) {
-			add(name, fmt.Sprintf("the member %q is not one that METI is known to take, and would not be sent", name))
-			continue
-		}
-		if faults := ledger.CheckText(value); faults != nil {
-			faults[0].Pointer = "/" + escape(name)
+			problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, pointer, "the member %q is not one that METI is known to take, and would not be sent", name))
+		} else if faults := ledger.CheckText(value); faults != nil {
+			faults[0].Pointer = pointer
 			problems = append(problems, faults...)
-			continue
-		}
-		member, err := json.Marshal(map[string]json.RawMessage{name: value})
-		if err == nil {
-			err = json.Unmarshal(member, &given)
-		}
-		if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
-			err = fmt.Errorf("it is a %s, and METI takes a %s", kind.Value, kind.Type)
-		}
-		if err != nil {
-			add(name, fmt.Sprintf("%s cannot be read: %v", name, err))
+		} else if err := remarshal(map[string]json.RawMessage{name: value}, &given); err != nil {
+			problem := ledger.NewProblem(ledger.RuleAttribute, pointer, "%s cannot be read: %v", name, err)
+			if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
+				problem.Message = name + " cannot be read: it is a " + kind.Value + ", and METI takes a " + kind.Type.String()
+			}
+			problems = append(problems, problem)
 		}
 	}
 	var attributes struct {
@@ -61,12 +48,18 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 		MeasurementPointID string   `json:"measurement_point_id"`
 		ConstituentSSIDs   []string `json:"constituent_ssids"`
 	}
-	text, err := json.Marshal(given)
-	if err == nil {
-		err = json.Unmarshal(text, &attributes)
-	}
-	if err != nil {
-		add("", "the attributes cannot be written: "+err.Error())
+	if err := remarshal(given, &attributes); err != nil {
+		problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, "", "the attributes cannot be written: %v", err))
 	}
 	return given, rules.Apply(append(problems, ledger.CheckAttributes(ledger.Attributes(attributes))...))
+}
+
+// remarshal sets what one value holds in another, by the names that both have in
+// JSON.
+func remarshal(from, to any) error {
+	text, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, to)
 }

@@ -10,13 +10,12 @@ import (
 	"testing/iotest"
 )
 
-// each reads all of in, without a copy on disk.
+// each reads all of in.
 func each(in io.Reader, do func(Item)) error {
-	file := &File{Name: "x", source: in}
-	return file.each(func(item Item) error {
+	return newReader("x", in, func(item Item) error {
 		do(item)
 		return nil
-	})
+	}).all()
 }
 
 // repeated gives a text so many times.
