@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -11,7 +10,6 @@ import (
 	"github.com/meti-go/meti/authn"
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/doctor"
-	"github.com/meti-go/meti/internal/safehttp"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -97,19 +95,9 @@ func (a *app) line(ok bool, format string, args ...any) {
 
 func (a *app) facts(ctx context.Context, setup doctor.Setup, record string) ([]doctor.Fact, error) {
 	return doctor.Questions{
-		BaseURL: setup.Client.Server(),
-		HTTP: &http.Client{
-			Transport:     safehttp.Transport(),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		Authorization: func(ctx context.Context) (string, error) {
-			grant, err := setup.Tokens.Grant(ctx)
-			if err != nil {
-				return "", err
-			}
-			return grant.Header()[0], nil
-		},
-		Announce: func(request string) { a.say("%s", request) },
-		Record:   record,
+		BaseURL:   setup.Client.Server(),
+		Authorize: setup.Tokens.Edit,
+		Announce:  func(request string) { a.say("%s", request) },
+		Record:    record,
 	}.Ask(ctx)
 }

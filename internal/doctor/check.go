@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -55,7 +54,7 @@ func (s Setup) Check(ctx context.Context) (checks []Check) {
 		if err != nil {
 			detail = err.Error()
 		}
-		checks = append(checks, Check{Name: step.name, OK: err == nil, Detail: printable(detail), Err: err})
+		checks = append(checks, Check{Name: step.name, OK: err == nil, Detail: safehttp.Line(detail, 2000), Err: err})
 		if err != nil && step.needed {
 			break
 		}
@@ -65,17 +64,8 @@ func (s Setup) Check(ctx context.Context) (checks []Check) {
 
 // environment says which variables are set, and no value that is secret.
 func (c *checking) environment(context.Context) (string, error) {
-	var set []string
-	for _, variable := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_BASE_URL", "METI_CLIENT_SECRET_FILE"} {
-		if value := c.Getenv(variable); value != "" {
-			set = append(set, variable+" "+withoutUser(value))
-		}
-	}
-	for _, variable := range []string{"METI_CLIENT_ID", "CLIENT_ID", "METI_CLIENT_SECRET", "CLIENT_SECRET"} {
-		if c.Getenv(variable) != "" {
-			set = append(set, variable)
-		}
-	}
+	set := c.set(true, "AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_BASE_URL", "METI_CLIENT_SECRET_FILE")
+	set = append(set, c.set(false, "METI_CLIENT_ID", "CLIENT_ID", "METI_CLIENT_SECRET", "CLIENT_SECRET")...)
 	if info, err := os.Stat(c.Getenv("METI_CLIENT_SECRET_FILE")); err == nil && info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
 		set = append(set, "others can read METI_CLIENT_SECRET_FILE: chmod 600 it")
 	}
@@ -85,44 +75,52 @@ func (c *checking) environment(context.Context) (string, error) {
 	return strings.Join(set, ", "), nil
 }
 
-// withoutUser takes a user name and a password out of a URL.
-func withoutUser(text string) string { return user.ReplaceAllString(text, "${1}[redacted]@") }
-
-var user = regexp.MustCompile(`^(\w+://)?.*@`)
-
 func (c *checking) proxies(context.Context) (string, error) {
-	var set []string
-	for _, variable := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"} {
-		if value := c.Getenv(variable); value != "" {
-			set = append(set, variable+" "+withoutUser(value))
-		}
-	}
-	return orNone(set), nil
+	return orNone(c.set(true, "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy")), nil
 }
+
+// set are the variables that are set, with what they say if that may be shown.
+func (c *checking) set(shown bool, variables ...string) (list []string) {
+	for _, variable := range variables {
+		value := c.Getenv(variable)
+		if value == "" {
+			continue
+		}
+		if shown {
+			variable += " " + user.ReplaceAllString(value, "${1}[redacted]@")
+		}
+		list = append(list, variable)
+	}
+	return list
+}
+
+// user is that of a URL, and its password.
+var user = regexp.MustCompile(`^(\w+://)?.*@`)
 
 // orNone joins names.
 func orNone(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }
 
 // auth0 asks the Auth0 domain what it is.
 func (c *checking) auth0(ctx context.Context) (string, error) {
-	origin, err := url.Parse(c.Config.Domain)
-	if err != nil || origin.Host == "" {
-		origin = &url.URL{Scheme: "https", Host: c.Config.Domain}
+	origin := c.Config.Domain
+	if !strings.Contains(origin, "://") {
+		origin = "https://" + origin
 	}
-	status, text, err := c.ask(ctx, "auth0", origin.Scheme+"://"+origin.Host+"/.well-known/openid-configuration")
+	_, host, _ := strings.Cut(origin, "://")
+	status, text, err := c.ask(ctx, "auth0", origin+"/.well-known/openid-configuration")
 	var told struct {
 		Issuer string `json:"issuer"`
 	}
 	switch {
 	case err != nil:
 	case status == http.StatusOK && json.Unmarshal(text, &told) == nil && told.Issuer != "":
-		return origin.Host + " answers", nil
+		return host + " answers", nil
 	case safehttp.Redirects(status) || status == http.StatusOK:
-		err = fmt.Errorf("%s answers %s, or AUTH0_DOMAIN is not Auth0's", origin.Host, likePortal)
+		err = fmt.Errorf("%s answers %s, or AUTH0_DOMAIN is not Auth0's", host, likePortal)
 	default:
-		err = fmt.Errorf("%s answers, but not as Auth0 does (%d): check AUTH0_DOMAIN", origin.Host, status)
+		err = fmt.Errorf("%s answers, but not as Auth0 does (%d): check AUTH0_DOMAIN", host, status)
 	}
-	return "", &authn.FetchError{Domain: origin.Host, Status: status, Err: err}
+	return "", &authn.FetchError{Domain: host, Status: status, Err: err}
 }
 
 const likePortal = "as a web page would: a proxy or a portal that wants a login stands in between"
@@ -168,19 +166,15 @@ func (c *checking) ask(ctx context.Context, name, address string) (status int, t
 		return response.StatusCode, nil, fmt.Errorf("%s: %w", request.URL.Host, err)
 	}
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		here := before.Add(c.Now().Sub(before) / 2)
-		skew := here.Sub(date).Truncate(time.Second)
+		skew := before.Add(c.Now().Sub(before) / 2).Sub(date).Truncate(time.Second)
 		c.skews = append(c.skews, fmt.Sprintf("%s by %s's", skew, name))
 		c.worst = max(c.worst, skew.Abs())
 	}
 	return response.StatusCode, text, nil
 }
 
-// mostSkew is how far this machine's clock may be from the servers'.
-const mostSkew = time.Minute
-
 func (c *checking) clock(context.Context) (string, error) {
-	if c.worst > mostSkew {
+	if c.worst > time.Minute {
 		return "", fmt.Errorf("this machine's clock is off: %s. Tokens are taken for expired, or for not valid yet: set the clock, best by NTP", strings.Join(c.skews, ", "))
 	}
 	return fmt.Sprintf("right within %s", max(c.worst, time.Second)), nil
@@ -199,11 +193,10 @@ func (c *checking) token(ctx context.Context) (detail string, err error) {
 		return "", &authn.FetchError{Domain: c.Config.Domain, Err: fmt.Errorf("the token is for %s, not for %s: check AUTH0_AUDIENCE", strings.Join(claims.Audience, " "), audience)}
 	}
 	detail = fmt.Sprintf("good for %s, account %s", c.grant.Expiry().Sub(c.Now()).Round(time.Second), cmp.Or(claims.AccountID, "none"))
-	if claims.Role != "" {
-		detail += ", role " + claims.Role
-	}
-	if claims.ClientName != "" {
-		detail += ", client " + claims.ClientName
+	for _, more := range [][2]string{{", role ", claims.Role}, {", client ", claims.ClientName}} {
+		if more[1] != "" {
+			detail += more[0] + more[1]
+		}
 	}
 	for _, quota := range c.Tokens.Quota() {
 		detail += fmt.Sprintf(", %s: %d of %d left", quota.Name, quota.Remaining, quota.Limit)

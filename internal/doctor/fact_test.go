@@ -1,8 +1,6 @@
 package doctor_test
 
 import (
-	"context"
-	"net/http"
 	"testing"
 
 	"github.com/meti-go/meti/authn"
@@ -18,16 +16,9 @@ func questions(t *testing.T, server *emulator.Server) doctor.Questions {
 		t.Fatal(err)
 	}
 	return doctor.Questions{
-		BaseURL: server.Ready().URL,
-		HTTP:    &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		Authorization: func(ctx context.Context) (string, error) {
-			grant, err := tokens.Grant(ctx)
-			if err != nil {
-				return "", err
-			}
-			return grant.Header()[0], nil
-		},
-		Announce: func(string) {},
+		BaseURL:   server.Ready().URL,
+		Authorize: tokens.Edit,
+		Announce:  func(string) {},
 	}
 }
 

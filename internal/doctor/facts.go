@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // The places in openapi.yaml that say how far a fact is known, JSON pointers.
@@ -25,19 +25,19 @@ const (
 	inSandbox = "/servers/2"
 )
 
-// asking is one run of the facts: a question, and what its answer should be, one
-// after the other.
-type asking struct {
-	*sandbox
-	ours  contract
-	stamp string // begins every alt_id, so that runs do not meet
-	facts []Fact
+// settled are the facts as a recording keeps them.
+func (a *asking) settled() []settled {
+	list := []settled{}
+	for _, fact := range a.facts {
+		list = append(list, settled{fact.Name, fact.Place, fact.Verdict})
+	}
+	return list
 }
 
 // fact notes what is known now, unless nothing was answered.
 func (a *asking) fact(name, place string, verdict Verdict, seen string, args ...any) {
 	if a.err == nil {
-		a.facts = append(a.facts, Fact{name, a.ours.provenance(place), verdict, printable(fmt.Sprintf(seen, args...)), place})
+		a.facts = append(a.facts, Fact{name, a.ours.provenance(place), verdict, safehttp.Line(fmt.Sprintf(seen, args...), 2000), place})
 	}
 }
 
@@ -253,16 +253,6 @@ func isKnownError(value any) bool {
 	}
 	_, message := object["message"].(string)
 	return message && (object["status"] != nil || object["code"] != nil)
-}
-
-// printable leaves out what could move a cursor.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, text)
 }
 
 // shape says what a value is without telling it.

@@ -111,8 +111,11 @@ func ask(t *testing.T, handler http.Handler, record string) ([]doctor.Fact, erro
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	return doctor.Questions{
-		BaseURL: server.URL, HTTP: server.Client(), Announce: func(string) {}, Record: record,
-		Authorization: func(context.Context) (string, error) { return "Bearer " + planted, nil },
+		BaseURL: server.URL, Announce: func(string) {}, Record: record,
+		Authorize: func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer planted")
+			return nil
+		},
 	}.Ask(t.Context())
 }
 

@@ -1,22 +1,21 @@
 package doctor
 
 import (
+	"cmp"
 	crand "crypto/rand"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 	"github.com/meti-go/meti/wire"
 )
 
@@ -33,13 +32,12 @@ type recorder struct {
 
 // newRecorder makes the folder, which must not hold anything.
 func newRecorder(dir string, c contract) (*recorder, error) {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+	err := os.MkdirAll(dir, 0o700)
+	entries, failed := os.ReadDir(dir)
+	if err = cmp.Or(err, failed); err != nil {
+		return nil, fmt.Errorf("--record: %w", err)
+	} else if len(entries) > 0 {
 		return nil, fmt.Errorf("--record: %s holds something already; name a new folder", dir)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("--record: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("--record: %w", err)
 	}
 	r := &recorder{dir: dir, key: crand.Text(), known: map[string]bool{"sandbox": true, "sources": true}}
 	r.know([]any{"detail", "loc", "msg", "type", "status", "message", "code", "details", "hint"}) // of errors
@@ -71,41 +69,27 @@ func (r *recorder) know(value any) {
 	}
 }
 
-// An exchange is what a file of the folder holds.
-type exchange struct {
-	Request struct {
-		Method string          `json:"method"`
-		Host   string          `json:"host"`
-		Path   string          `json:"path"` // and query
-		Body   json.RawMessage `json:"body,omitempty"`
-	} `json:"request"`
-	Response struct {
-		Status  int               `json:"status"`
-		Headers map[string]string `json:"headers"`
-		Body    any               `json:"body,omitempty"`
-		Text    string            `json:"text,omitempty"` // in place of a body that is no JSON
-	} `json:"response"`
-}
-
-// keep writes one exchange. The path is what follows the base URL; its query is
-// the doctor's own.
+// keep writes one exchange to a file of the folder. The path is what follows the
+// base URL; its query is the doctor's own.
 func (r *recorder) keep(method, path string, body []byte, got answer) error {
-	var e exchange
-	r.know(decode(body))
-	path, query, _ := strings.Cut(path, "?")
+	r.know(safehttp.JSON(body))
+	path, query, asks := strings.Cut(path, "?")
 	path = segment.ReplaceAllStringFunc(path, r.text)
-	if query != "" {
+	if asks {
 		path += "?" + query
 	}
-	e.Request.Method, e.Request.Host, e.Request.Path, e.Request.Body = method, "metihost", path, body
-	e.Response.Status, e.Response.Headers = got.status, r.headers(got.header)
+	request := map[string]any{"method": method, "host": "metihost", "path": path}
+	if len(body) > 0 {
+		request["body"] = json.RawMessage(body)
+	}
+	response := map[string]any{"status": got.status, "headers": r.headers(got.header)}
 	if json.Valid(got.text) {
-		e.Response.Body = r.value(got.value)
+		response["body"] = r.value(got.value)
 	} else {
-		e.Response.Text = r.text(string(got.text[:min(len(got.text), 4096)]))
+		response["text"] = r.text(string(got.text[:min(len(got.text), 4096)]))
 	}
 	r.count++
-	return r.write(fmt.Sprintf("%02d.json", r.count), e)
+	return r.write(fmt.Sprintf("%02d.json", r.count), map[string]any{"request": request, "response": response})
 }
 
 func (r *recorder) write(name string, value any) error {
@@ -155,7 +139,7 @@ func (r *recorder) value(value any) any {
 		if r.known[value.String()] {
 			return value
 		}
-		return json.Number(r.replace(value.String(), false, '9'))
+		return json.Number(r.replace(value.String(), false, 9))
 	}
 	return value
 }
@@ -172,38 +156,48 @@ func (r *recorder) text(text string) string {
 	case r.known[text]:
 		return text
 	case err == nil:
-		return r.replace(text, false, '2')
+		return r.replace(text, false, 2)
 	case isArea.MatchString(text):
-		return r.replace(text, false, '9')
+		return r.replace(text, false, 9)
 	}
-	return prefix + r.replace(text[len(prefix):], true, '9')
+	return prefix + r.replace(text[len(prefix):], true, 9)
 }
+
+var (
+	number = regexp.MustCompile(`\d+`)
+	letter = regexp.MustCompile(`\p{L}|[^\x00-\x7f]`)
+)
 
 // replace makes letters, where they are to be replaced, letters from a to f, for
 // they may be hexadecimal, and digits digits. Where letters stay it is a number or
 // a date: a zero alone stays too, other numbers begin with 1, and digits go up to
-// most behind that, so that a longitude stays one, and the eleventh month a month.
-func (r *recorder) replace(text string, letters bool, most rune) string {
+// most, so that a longitude stays one, and the eleventh month a month.
+func (r *recorder) replace(text string, letters bool, most int32) string {
 	dice := rand.New(rand.NewChaCha8(sha256.Sum256([]byte(r.key + text))))
-	replaced := []rune(text)
-	isDigit := func(i int) bool { return i >= 0 && i < len(text) && text[i] >= '0' && text[i] <= '9' }
-	at := -1
-	for i, c := range text {
-		at++
-		switch {
-		case isDigit(i) && !letters && !isDigit(i-1):
-			if c != '0' || isDigit(i+1) {
-				replaced[at] = '1'
-			}
-		case isDigit(i):
-			replaced[at] = '0' + dice.Int32N(most-'0'+1)
-		case letters && unicode.IsUpper(c):
-			replaced[at] = 'A' + dice.Int32N(6)
-		case letters && (unicode.IsLetter(c) || c > unicode.MaxASCII):
-			replaced[at] = 'a' + dice.Int32N(6)
+	text = number.ReplaceAllStringFunc(text, func(digits string) string {
+		made := []byte(digits)
+		for i := range made {
+			made[i] = byte('0' + dice.Int32N(most+1))
 		}
+		switch {
+		case letters:
+		case digits == "0":
+			return digits
+		default:
+			made[0] = '1'
+		}
+		return string(made)
+	})
+	if !letters {
+		return text
 	}
-	return string(replaced)
+	return letter.ReplaceAllStringFunc(text, func(letter string) string {
+		replaced := string(rune('a' + dice.Int32N(6)))
+		if strings.ToLower(letter) != letter {
+			replaced = strings.ToUpper(replaced)
+		}
+		return replaced
+	})
 }
 
 // readme says what a recording is.

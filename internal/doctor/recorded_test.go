@@ -181,10 +181,7 @@ func replay(t *testing.T, exchanges []exchange) (differences []string) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	authorization, err := questions(t, server).Authorization(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	authorize := questions(t, server).Authorize
 	ids := strings.NewReplacer() // those of the recording, by those of the emulator
 	var pairs []string
 	for _, e := range exchanges {
@@ -192,7 +189,9 @@ func replay(t *testing.T, exchanges []exchange) (differences []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.Header.Set("Authorization", authorization)
+		if err := authorize(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
 		request.Header.Set("Content-Type", "application/json")
 		answer, err := http.DefaultClient.Do(request)
 		if err != nil {

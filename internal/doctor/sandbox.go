@@ -1,21 +1,19 @@
 package doctor
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/meti-go/meti"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 const (
@@ -34,17 +32,12 @@ type Questions struct {
 	// BaseURL is that of the client. What is posted goes to the sandbox below
 	// it; what the sandbox does not show is read from it, 1,000 sources at most.
 	BaseURL string
-	// HTTP sends the requests; it must not follow redirects.
-	HTTP *http.Client
-	// Authorization gives the value of that header.
-	Authorization func(context.Context) (string, error)
+	// Authorize sets the header of that name.
+	Authorize func(context.Context, *http.Request) error
 	// Announce is told of each request before it is sent.
 	Announce func(string)
 	// Record names a folder to keep the exchanges in; empty for none.
 	Record string
-	// Pause is the time between two requests to a host that is not this
-	// machine; a second where it is 0.
-	Pause time.Duration
 }
 
 // Ask asks METI's sandbox the questions behind the assumptions of this module,
@@ -56,56 +49,53 @@ func (q Questions) Ask(ctx context.Context) ([]Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sandbox{ctx: ctx, Questions: q}
-	if err := s.find(); err != nil {
+	a := &asking{Questions: q, ctx: ctx, ours: ours, stamp: fmt.Sprintf("doctor-%08x", rand.Uint32())}
+	if err = a.find(); err == nil && q.Record != "" {
+		a.record, err = newRecorder(q.Record, ours)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if q.Record != "" {
-		if s.record, err = newRecorder(q.Record, ours); err != nil {
-			return nil, err
-		}
-	}
-	a := &asking{sandbox: s, ours: ours, stamp: fmt.Sprintf("doctor-%08x", rand.Uint32())}
 	a.ask()
-	if s.record != nil {
-		a.err = errors.Join(a.err, s.record.write("facts.json", verdictsOf(a.facts)))
+	if a.record != nil {
+		a.err = errors.Join(a.err, a.record.write("facts.json", a.settled()))
 	}
 	return a.facts, a.err
 }
 
-// A sandbox sends the requests of the facts, one after the other. After the first
-// error it sends nothing more.
-type sandbox struct {
-	ctx context.Context
+// asking is one run of the facts: a question, and what its answer should be, one
+// after the other. After the first error nothing more is sent.
+type asking struct {
 	Questions
-	posting string    // where POSTs go: the sandbox
-	reading string    // where GETs go besides, empty for nowhere
-	record  *recorder // nil for none
+	ctx     context.Context
+	ours    contract
+	stamp   string        // begins every alt_id, so that runs do not meet
+	posting string        // where POSTs go: the sandbox
+	reading string        // where GETs go besides, empty for nowhere
+	pause   time.Duration // between two requests
+	record  *recorder     // nil for none
 	sent    int
+	facts   []Fact
 	err     error
 }
 
 // find finds the sandbox that belongs to the base URL, and where to read what the
 // sandbox does not keep: nowhere, if the user has named the sandbox alone. It
 // fails for hosts of which nobody knows that what lies below /sandbox is one.
-func (s *sandbox) find() error {
-	u, err := url.Parse(s.BaseURL)
+func (a *asking) find() error {
+	u, err := safehttp.Base(a.BaseURL)
 	if err != nil {
-		return fmt.Errorf("the base URL cannot be read: %w", err)
+		return fmt.Errorf("%w: the base URL %w", ErrHarm, err)
 	}
-	ip := net.ParseIP(u.Hostname())
-	isLocal := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if isLocal {
-		s.Pause = 0
-	} else if s.Pause == 0 {
-		s.Pause = time.Second
+	local, base := safehttp.Loopback(u.Hostname()), u.String()
+	if !local {
+		a.pause = time.Second
 	}
-	isMETI := u.Scheme == "https" && slices.Contains([]string{"api.meti.millpont.com", "api.millpont.com"}, u.Host)
-	switch base := strings.TrimRight(s.BaseURL, "/"); {
-	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/sandbox"):
-		s.posting = base
-	case isMETI || isLocal:
-		s.posting, s.reading = base+"/sandbox", base
+	switch {
+	case strings.HasSuffix(u.Path, "/sandbox"):
+		a.posting = base
+	case local || u.Scheme == "https" && slices.Contains([]string{"api.meti.millpont.com", "api.millpont.com"}, u.Host):
+		a.posting, a.reading = base+"/sandbox", base
 	default:
 		return fmt.Errorf("%w: %s is none of METI's known hosts, so its sandbox has to be named: end METI_BASE_URL in /sandbox", ErrHarm, u.Host)
 	}
@@ -155,53 +145,52 @@ func texts(sources []source, field string) (list []string) {
 }
 
 // get asks below the sandbox, or below where is read.
-func (s *sandbox) get(base, path string) answer { return s.send(http.MethodGet, base, path, "") }
+func (a *asking) get(base, path string) answer { return a.send(http.MethodGet, base, path, "") }
 
 // post registers with the sandbox, and with nothing else.
-func (s *sandbox) post(body string) answer {
-	got := s.send(http.MethodPost, s.posting, "/sources", body)
+func (a *asking) post(body string) answer {
+	got := a.send(http.MethodPost, a.posting, "/sources", body)
 	ids := texts(got.sources(), "id")
-	if slices.ContainsFunc(ids, func(id string) bool { return id != "" && !strings.HasPrefix(id, "sandbox_") }) && s.err == nil {
-		s.err = fmt.Errorf("the sandbox answered ids that do not begin with sandbox_: it may have registered them for good. "+
-			"Nothing more was sent. Delete them: meti sources delete %s", strings.Join(ids, " "))
+	if slices.ContainsFunc(ids, func(id string) bool { return id != "" && !strings.HasPrefix(id, "sandbox_") }) {
+		a.err = cmp.Or(a.err, fmt.Errorf("the sandbox answered ids that do not begin with sandbox_: it may have registered them for good. "+
+			"Nothing more was sent. Delete them: meti sources delete %s", strings.Join(ids, " ")))
 	}
 	return got
 }
 
 // send sends one request, unless there was an error. It is the one place where
 // requests of the facts leave.
-func (s *sandbox) send(method, base, path, body string) (got answer) {
-	if s.err == nil {
-		got, s.err = s.exchange(method, base, path, body)
+func (a *asking) send(method, base, path, body string) (got answer) {
+	if a.err == nil {
+		got, a.err = a.exchange(method, base, path, body)
 	}
 	return got
 }
 
-func (s *sandbox) exchange(method, base, path, body string) (got answer, err error) {
+func (a *asking) exchange(method, base, path, body string) (got answer, err error) {
 	if method != http.MethodGet && (method != http.MethodPost || !strings.HasSuffix(base, "/sandbox")) {
 		return got, fmt.Errorf("%w: %s %s", ErrHarm, method, base+path)
 	}
-	if s.sent++; s.sent > maxRequests {
+	if a.sent++; a.sent > maxRequests {
 		return got, fmt.Errorf("%w: more than %d requests", ErrHarm, maxRequests)
 	}
-	if s.sent > 1 {
+	if a.sent > 1 {
 		select {
-		case <-time.After(s.Pause):
-		case <-s.ctx.Done():
-			return got, context.Cause(s.ctx)
+		case <-time.After(a.pause):
+		case <-a.ctx.Done():
+			return got, context.Cause(a.ctx)
 		}
 	}
-	s.Announce(method + " " + base + path)
-	request, err := http.NewRequestWithContext(s.ctx, method, base+path, strings.NewReader(body))
+	a.Announce(method + " " + base + path)
+	request, err := http.NewRequestWithContext(a.ctx, method, base+path, strings.NewReader(body))
 	if err != nil {
 		return got, err
 	}
-	authorization, err := s.Authorization(s.ctx)
-	if err != nil {
+	request.Header = http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}}
+	if err := a.Authorize(a.ctx, request); err != nil {
 		return got, err
 	}
-	request.Header = http.Header{"Authorization": {authorization}, "Accept": {"application/json"}, "Content-Type": {"application/json"}}
-	response, err := s.HTTP.Do(request)
+	response, err := safehttp.Transport().RoundTrip(request) // which follows no redirect
 	if err != nil {
 		return got, err
 	}
@@ -210,22 +199,12 @@ func (s *sandbox) exchange(method, base, path, body string) (got answer, err err
 	if err != nil {
 		return got, fmt.Errorf("%s %s: %w", method, base+path, err)
 	}
-	got = answer{response.StatusCode, response.Header, text, decode(text)}
-	if s.record != nil && path != contractPath {
-		if base == s.posting {
+	got = answer{response.StatusCode, response.Header, text, safehttp.JSON(text)}
+	if a.record != nil && path != contractPath {
+		if base == a.posting {
 			path = "/sandbox" + path
 		}
-		err = s.record.keep(method, path, []byte(body), got)
+		err = a.record.keep(method, path, []byte(body), got)
 	}
 	return got, err
-}
-
-// decode reads JSON, nil where it is none.
-func decode(text []byte) (value any) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if !json.Valid(text) || d.Decode(&value) != nil {
-		return nil
-	}
-	return value
 }
