@@ -556,44 +556,7 @@ func (a *Source) ScanJSON(d *scan.Decoder) {
 func (a *Source) UnmarshalJSON(data []byte) error { return scan.Unmarshal(data, a) }
 
 // MarshalJSON writes the fields, and then the additional properties.
-func (a Source) MarshalJSON() ([]byte, error) {
-	w := scan.NewWriter(a.AdditionalProperties)
-	w.Field("account_id", a.AccountID, false)
-	w.Field("alt_id", a.AltID, true)
-	w.Field("attribute_type", a.AttributeType, false)
-	w.Field("centroid", a.Centroid, false)
-	w.Field("conflict", a.Conflict, false)
-	w.Field("conflict_with", a.ConflictWith, false)
-	w.Field("constituent_ssids", a.ConstituentSSIDs, false)
-	w.Field("country", a.Country, false)
-	w.Field("created_at", a.CreatedAt, false)
-	w.Field("created_by", a.CreatedBy, false)
-	w.Field("encrypted_geometry", a.EncryptedGeometry, false)
-	w.Field("end_at", a.EndAt, false)
-	w.Field("geojson", a.GeoJSON, false)
-	w.Field("geometry", a.Geometry, false)
-	w.Field("geometry_source", a.GeometrySource, false)
-	w.Field("h3_indexes", a.H3Indexes, false)
-	w.Field("hectares", a.Hectares, false)
-	w.Field("id", a.ID, true)
-	w.Field("measurement_point_id", a.MeasurementPointID, false)
-	w.Field("methodology", a.Methodology, false)
-	w.Field("outcome_reporting_year", a.OutcomeReportingYear, false)
-	w.Field("pa_designation", a.PADesignation, false)
-	w.Field("pa_name", a.PAName, false)
-	w.Field("percent_overlap", a.PercentOverlap, false)
-	w.Field("project_id", a.ProjectID, false)
-	w.Field("source_type", a.SourceType, false)
-	w.Field("start_at", a.StartAt, false)
-	w.Field("steward_id", a.StewardID, false)
-	w.Field("tags", a.Tags, false)
-	w.Field("to_delete", a.ToDelete, false)
-	w.Field("unep_overlap", a.UNEPOverlap, false)
-	w.Field("updated_at", a.UpdatedAt, false)
-	w.Field("updated_by", a.UpdatedBy, false)
-	w.Field("wdpaid", a.WDPAID, false)
-	return w.End()
-}
+func (a Source) MarshalJSON() ([]byte, error) { return scan.Marshal(a, a.AdditionalProperties) }
 
 // AsFeatureCollection returns the union data inside the SourceCreateRequest as a FeatureCollection
 func (t SourceCreateRequest) AsFeatureCollection() (FeatureCollection, error) {

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"math"
+	"slices"
 )
 
 // A Scanner reads itself from what a Decoder comes to next. Types of gen are:
@@ -32,6 +32,7 @@ type Decoder struct {
 	keys  *Keys
 	index int       // of the member that is being read, in keys, or -1
 	name  []byte    // its name, where it is not in keys
+	value int       // where its value begins
 	after [65]uint8 // the member that followed each one last time
 
 	known []string // short texts, which tend to come again; none for a single value
@@ -45,8 +46,6 @@ const (
 	valueDepth = 2
 )
 
-var hashSeed = maphash.MakeSeed()
-
 // Array decodes a JSON array, each element as soon as it has arrived: one
 // decodes it, and done takes it. The array may be null, which is empty. An
 // element of more than limit bytes is an error; name says for errors which
@@ -59,9 +58,10 @@ func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, n
 	for number := 1; ; number++ {
 		more := false
 		err := d.whole(limit, func() {
-			if number == 1 && d.buf[d.i] == 'n' {
-				d.word("null")
-			} else if more = d.next(number == 1, '[', ']', "an array"); more {
+			if number == 1 && d.null() {
+				return
+			}
+			if more = d.next(number == 1, '[', ']', "an array"); more {
 				one(d)
 			}
 		}, func() string {
@@ -85,8 +85,7 @@ func Array(body io.Reader, limit int, one func(d *Decoder), done func() error, n
 // Value decodes the one JSON value of body, of which errors speak by this name.
 // Its errors are those of [Array].
 func Value(body io.Reader, limit int, to Scanner, name string) error {
-	d := &Decoder{body: body, buf: make([]byte, 0, firstBuffer)}
-	return d.value(limit, to, name)
+	return value(&Decoder{body: body, buf: make([]byte, 0, firstBuffer)}, limit, to, name)
 }
 
 // Unmarshal is json.Unmarshal for a type that scans itself.
@@ -94,13 +93,11 @@ func Unmarshal(text []byte, to Scanner) error {
 	if string(text) == "null" {
 		return nil
 	}
-	d := &Decoder{buf: text, readErr: io.EOF}
-	return d.value(math.MaxInt, to, "the value")
+	return value(&Decoder{buf: text, readErr: io.EOF}, math.MaxInt, to, "the value")
 }
 
-func (d *Decoder) value(limit int, to Scanner, name string) error {
-	err := d.whole(limit, func() { to.ScanJSON(d) }, func() string { return name })
-	if err != nil {
+func value(d *Decoder, limit int, to Scanner, name string) error {
+	if err := d.whole(limit, func() { to.ScanJSON(d) }, func() string { return name }); err != nil {
 		return err
 	}
 	return d.end()
@@ -125,10 +122,9 @@ func (d *Decoder) whole(limit int, step func(), name func() string) error {
 		case len(d.buf)-start > limit:
 			return fmt.Errorf("%s is larger than %d MiB", name(), limit>>20)
 		}
-		ended := d.readErr == io.EOF // and so does a number
-		if err := d.fill(start); err == io.EOF && ended {
+		if err := d.fill(start); err == io.EOF {
 			return fmt.Errorf("the JSON is cut short after %d bytes: %w", d.before+int64(len(d.buf)), io.ErrUnexpectedEOF)
-		} else if err != nil && err != io.EOF {
+		} else if err != nil {
 			return err
 		}
 	}
@@ -177,16 +173,10 @@ func (d *Decoder) fill(keep int) error {
 // buf larger where it has to, up to most bytes.
 func Fill(in io.Reader, buf []byte, most int) (filled []byte, err error) {
 	enough := min(len(buf)+len(buf)/4+1, most)
-	if enough > cap(buf) {
-		size := 2 * cap(buf)
-		if size > most/2 {
-			size = most
-		}
-		buf = append(make([]byte, 0, size), buf...)
-	}
+	buf = slices.Grow(buf, enough-len(buf))
 	for idle := 0; len(buf) < enough && err == nil; idle++ {
 		var n int
-		n, err = in.Read(buf[len(buf):cap(buf)])
+		n, err = in.Read(buf[len(buf):min(cap(buf), most)])
 		if buf = buf[:len(buf)+n]; n > 0 {
 			idle = 0
 		} else if idle == 100 && err == nil {
@@ -204,7 +194,7 @@ func (d *Decoder) to(i int, ok bool) bool {
 }
 
 // word reads true, false or null.
-func (d *Decoder) word(word string) { d.to(skipWord(d.buf, d.i, word)) }
+func (d *Decoder) word(word string) bool { return d.to(skipWord(d.buf, d.i, word)) }
 
 // next goes to the next item of an array or an object, which begins by open, and
 // is called what in errors.
@@ -262,25 +252,21 @@ func (d *Decoder) Member(first bool, k *Keys) (index int, more bool) {
 	}
 	start, guess := d.i, &d.after[d.index+1]
 	if d.index = int(*guess) % len(k.quoted); bytes.HasPrefix(d.buf[start:], k.quoted[d.index]) {
-		end := SkipSpace(d.buf, start+len(k.quoted[d.index]))
-		return d.index, d.to(end, end < len(d.buf))
+		d.value = SkipSpace(d.buf, start+len(k.quoted[d.index]))
+		return d.index, d.to(d.value, d.value < len(d.buf))
 	}
 	end, plain, ok := skipText(d.buf, start)
-	if !ok {
-		return 0, d.to(end, false)
+	if !d.to(end, ok) {
+		return 0, false
 	}
 	if d.name = d.buf[start+1 : end-1]; !plain {
 		d.name = unquote(d.buf[start:end])
 	}
-	if index, ok = k.index[string(d.name)]; !ok {
-		index = -1
+	if d.index, ok = k.index[string(d.name)]; ok {
+		*guess = uint8(d.index)
 	} else {
-		*guess = uint8(index)
+		d.index = -1
 	}
-	d.index = index
-	if end = SkipSpace(d.buf, end); end >= len(d.buf) || d.buf[end] != ':' {
-		return 0, d.to(end, false)
-	}
-	end = SkipSpace(d.buf, end+1)
-	return index, d.to(end, end < len(d.buf))
+	d.value, ok = skipColon(d.buf, end)
+	return d.index, d.to(d.value, ok)
 }

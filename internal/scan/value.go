@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"hash/maphash"
 	"math"
-	"strconv"
 )
 
 // The functions of this file read the value of a member into its field. They
@@ -25,62 +24,60 @@ func Text[T ~string](d *Decoder, to *T) (fits bool) {
 
 // Bool reads true or false.
 func Bool(d *Decoder, to *bool) (fits bool) {
-	*to = false
-	switch d.buf[d.i] {
-	case 't':
-		*to = true
-		d.word("true")
-	case 'f':
-		d.word("false")
-	default:
-		return d.null()
+	switch *to = d.buf[d.i] == 't'; {
+	case *to:
+		return d.word("true")
+	case d.buf[d.i] == 'f':
+		return d.word("false")
 	}
-	return true
+	return d.null()
 }
 
 // Float reads a number, or a text that holds one.
 func Float[T ~float64](d *Decoder, to *T) (fits bool) {
-	value, fits := d.number()
-	*to = T(value)
+	*to = 0
+	text, fits := d.text()
+	if text == nil {
+		return fits
+	}
+	value, end, fits := Number(text, 0)
+	if fits = fits && end == len(text); fits {
+		*to = T(value)
+	}
 	return fits
 }
 
 // Int reads a whole number, which 2026.0 is too, or a text that holds one.
 func Int(d *Decoder, to *int) (fits bool) {
-	start := d.i
-	value, fits := d.number()
+	var value float64
+	fits = Float(d, &value)
 	if *to = int(value); value != math.Trunc(value) || math.Abs(value) >= 1<<53 {
 		*to, fits = 0, false
-		if !d.failed {
-			d.i = start
-		}
 	}
 	return fits
 }
 
 // Texts reads a list of strings.
 func Texts[T ~string](d *Decoder, to *[]T) (fits bool) {
-	*to = nil
-	start := d.i
-	if d.buf[start] != '[' {
+	if *to = nil; d.buf[d.i] != '[' {
 		return d.null()
 	}
-	*to = []T{}
+	list := []T{}
 	for first := true; d.next(first, '[', ']', "a list"); first = false {
 		value, fits := d.text()
-		if !fits && !d.failed {
-			*to, d.i = nil, start
+		if !fits {
 			return false
 		}
-		*to = append(*to, T(d.intern(value)))
+		list = append(list, T(d.intern(value)))
 	}
+	*to = list
 	return true
 }
 
 // Raw keeps a copy of a value's text, whatever it is, but null.
 func Raw(d *Decoder, to *json.RawMessage) (fits bool) {
 	if *to = nil; !d.null() {
-		*to = d.raw()
+		*to = append(*to, d.raw()...)
 	}
 	return true
 }
@@ -88,22 +85,21 @@ func Raw(d *Decoder, to *json.RawMessage) (fits bool) {
 // JSON reads what encoding/json reads into a type, best one that has an
 // UnmarshalJSON.
 func JSON[T any](d *Decoder, to *T) (fits bool) {
-	*to = *new(T)
-	start := d.i
-	if d.null() {
+	if *to = *new(T); d.null() {
 		return true
 	}
-	if !d.to(skipValue(d.buf, start, valueDepth)) {
+	text := d.raw()
+	if d.failed {
 		return false
 	}
 	var err error
 	if own, is := any(to).(json.Unmarshaler); is {
-		err = own.UnmarshalJSON(d.buf[start:d.i])
+		err = own.UnmarshalJSON(text)
 	} else {
-		err = json.Unmarshal(d.buf[start:d.i], to)
+		err = json.Unmarshal(text, to)
 	}
 	if err != nil {
-		*to, d.i = *new(T), start
+		*to = *new(T)
 	}
 	return err == nil
 }
@@ -131,29 +127,26 @@ func Rest(d *Decoder, fits bool, to *map[string]json.RawMessage) {
 			*to = nil
 		}
 	case !fits:
-		var name string
+		name := d.intern(d.name)
 		if d.index >= 0 {
 			name = d.keys.names[d.index]
-		} else {
-			name = d.intern(d.name)
 		}
 		if *to == nil {
 			*to = map[string]json.RawMessage{}
 		}
-		(*to)[name] = d.raw()
+		d.i = d.value
+		(*to)[name] = append(json.RawMessage(nil), d.raw()...)
 	}
 }
 
-// raw reads a value of any kind.
-func (d *Decoder) raw() json.RawMessage {
+// raw reads a value of any kind. Its bytes are good until more is read.
+func (d *Decoder) raw() []byte {
 	start := d.i
-	if !d.to(skipValue(d.buf, start, valueDepth)) {
-		return nil
-	}
-	return append(json.RawMessage(nil), d.buf[start:d.i]...)
+	d.to(skipValue(d.buf, start, valueDepth))
+	return d.buf[start:d.i]
 }
 
-// null reads null, if it stands next.
+// null reads null, if it is what begins next.
 func (d *Decoder) null() bool {
 	if d.buf[d.i] != 'n' {
 		return false
@@ -162,8 +155,8 @@ func (d *Decoder) null() bool {
 	return true
 }
 
-// text reads a string, or a number as it is written. Its bytes are good until
-// more is read.
+// text reads a string, or a number as it is written; nil if there is neither. Its
+// bytes are good until more is read.
 func (d *Decoder) text() (value []byte, fits bool) {
 	start := d.i
 	switch c := d.buf[start]; {
@@ -185,28 +178,7 @@ func (d *Decoder) text() (value []byte, fits bool) {
 	return nil, d.null()
 }
 
-// number reads a number, or a text that holds one.
-func (d *Decoder) number() (value float64, fits bool) {
-	start := d.i
-	if d.buf[start] == 'n' {
-		return 0, d.null()
-	}
-	text, fits := d.text()
-	if d.failed || !fits {
-		return 0, false
-	}
-	end, fits := skipNumber(text, 0)
-	if fits = fits && end == len(text); fits {
-		var err error
-		value, err = strconv.ParseFloat(string(text), 64)
-		fits = err == nil
-	}
-	if !fits {
-		d.i = start
-		return 0, false
-	}
-	return value, true
-}
+var hashSeed = maphash.MakeSeed()
 
 // intern gives a text as a string, the same one where it came before: the names
 // of countries, methodologies and accounts come with every source.

@@ -6,80 +6,52 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
-// A Writer writes an object: its fields, and then what has none, by name. A
-// field that is empty is left out, unless it is required; so is what has no
-// field under the name of one that is written.
-type Writer struct {
-	out  []byte
-	rest map[string]json.RawMessage
-	err  error
-}
-
-// NewWriter returns a Writer of an object with these members beside its fields.
-func NewWriter(rest map[string]json.RawMessage) *Writer {
-	return &Writer{out: make([]byte, 0, 1<<10), rest: rest}
-}
-
-// Field writes a field.
-func (w *Writer) Field(name string, value any, required bool) {
-	v := reflect.ValueOf(value)
-	if !v.IsValid() || v.IsZero() {
-		if _, kept := w.rest[name]; !required || kept {
-			return
+// Marshal writes a struct: its fields, by their tags for encoding/json, and then
+// what has none, by name. A field that is empty is left out where its tag says
+// omitempty, also one that is no number or text; so is what has no field under the
+// name of one that is written. JSON as it stands is checked, and stays so.
+func Marshal(of any, rest map[string]json.RawMessage) ([]byte, error) {
+	out := append(make([]byte, 0, 1<<10), '{')
+	var fault error
+	member := func(name string, value any) {
+		if len(out) > 1 {
+			out = append(out, ',')
 		}
-	} else if _, kept := w.rest[name]; kept {
-		w.rest = maps.Clone(w.rest)
-		delete(w.rest, name)
+		out = append(AppendText(out, name), ':')
+		text, raw := value.(json.RawMessage)
+		var err error
+		if _, own := value.(json.Marshaler); raw && text != nil {
+			err = Check(text)
+		} else if v := reflect.ValueOf(value); v.Kind() == reflect.String && !own {
+			text = AppendText(nil, v.String())
+		} else {
+			text, err = json.Marshal(value)
+		}
+		if err != nil && fault == nil {
+			fault = fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, text...)
 	}
-	w.name(name)
-	if raw, is := value.(json.RawMessage); is {
-		w.raw(name, raw)
-	} else if _, own := value.(json.Marshaler); v.Kind() == reflect.String && !own {
-		w.out = AppendText(w.out, v.String())
-	} else {
-		text, err := json.Marshal(value)
-		w.fail(name, err)
-		w.out = append(w.out, text...)
+	written := map[string]bool{}
+	fields := reflect.ValueOf(of)
+	for i := range fields.NumField() {
+		name, option, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
+		_, kept := rest[name]
+		if name != "-" && !(fields.Field(i).IsZero() && (kept || option == "omitempty")) {
+			written[name] = true
+			member(name, fields.Field(i).Interface())
+		}
 	}
-}
-
-// End writes the other members, and gives the object.
-func (w *Writer) End() ([]byte, error) {
-	for _, name := range slices.Sorted(maps.Keys(w.rest)) {
-		w.name(name)
-		w.raw(name, w.rest[name])
+	for _, name := range slices.Sorted(maps.Keys(rest)) {
+		if !written[name] {
+			member(name, rest[name])
+		}
 	}
-	if len(w.out) == 0 {
-		w.out = append(w.out, '{')
-	}
-	return append(w.out, '}'), w.err
-}
-
-func (w *Writer) name(name string) {
-	if len(w.out) == 0 {
-		w.out = append(w.out, '{')
-	} else {
-		w.out = append(w.out, ',')
-	}
-	w.out = append(AppendText(w.out, name), ':')
-}
-
-// raw writes JSON as it is, once it has been checked to be JSON.
-func (w *Writer) raw(name string, value json.RawMessage) {
-	if value == nil {
-		value = json.RawMessage("null")
-	}
-	w.fail(name, Check(value))
-	w.out = append(w.out, value...)
-}
-
-func (w *Writer) fail(name string, err error) {
-	if err != nil && w.err == nil {
-		w.err = fmt.Errorf("%s: %w", name, err)
-	}
+	return append(out, '}'), fault
 }
 
 // AppendText writes a JSON string.
