@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 )
 
 // A Scanner reads itself from what a Decoder comes to next. Types of gen are:
@@ -173,10 +172,16 @@ func (d *Decoder) fill(keep int) error {
 // buf larger where it has to, up to most bytes.
 func Fill(in io.Reader, buf []byte, most int) (filled []byte, err error) {
 	enough := min(len(buf)+len(buf)/4+1, most)
-	buf = slices.Grow(buf, enough-len(buf))
+	if enough > cap(buf) {
+		size := 2 * cap(buf)
+		if size > most/2 {
+			size = most
+		}
+		buf = append(make([]byte, 0, size), buf...)
+	}
 	for idle := 0; len(buf) < enough && err == nil; idle++ {
 		var n int
-		n, err = in.Read(buf[len(buf):min(cap(buf), most)])
+		n, err = in.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; n > 0 {
 			idle = 0
 		} else if idle == 100 && err == nil {

@@ -66,11 +66,8 @@ func skipNumber(b []byte, i int) (end int, ok bool) {
 	return i, true
 }
 
-// powers of ten that float64 and uint64 hold exactly.
-var (
-	floatPowers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
-	wholePowers = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
-)
+// powers of ten, which float64 holds exactly too.
+var powers = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 
 // Number reads a number as strconv.ParseFloat does. One that is larger than any
 // float64 is none.
@@ -88,7 +85,7 @@ func Number(b []byte, i int) (value float64, end int, ok bool) {
 // coordinateBytes is how much text there must be, behind a sign, for a number to be
 // read a word at a time, without a look at each byte: a coordinate is nearly always
 // written with one to four digits, a point and some more digits. The others go the
-// plain way. It takes a fifth off the time of a listing.
+// plain way. It takes more than a tenth off the time of a listing.
 const coordinateBytes = 32
 
 // skipCoordinate is skipNumber.
@@ -145,13 +142,13 @@ func coordinate(b []byte, i int) (value float64, end int, ok bool) {
 			}
 		}
 		n := firstOf(marks) & 7
-		digits = digits*wholePowers[n] + eightDigits(word<<(56-8*n)<<8)
+		digits = digits*powers[n] + eightDigits(word<<(56-8*n)<<8)
 		end += n
-		if marks != 0 && end <= len(wholePowers) && isCoordinate(text, point, end) {
+		if marks != 0 && end <= len(powers) && isCoordinate(text, point, end) {
 			if fraction := end - point - 1; digits < 1<<53 {
-				value = float64(int64(digits)) / floatPowers[fraction] // both exact, so rounded once
+				value = float64(int64(digits)) / float64(powers[fraction]) // both exact, so rounded once
 			} else {
-				value = quotient(digits, wholePowers[fraction])
+				value = quotient(digits, powers[fraction])
 			}
 			if i > start {
 				value = -value

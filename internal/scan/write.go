@@ -1,40 +1,43 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Marshal writes a struct: its fields, by their tags for encoding/json, and then
-// what has none, by name. A field that is empty is left out where its tag says
-// omitempty, also one that is no number or text; so is what has no field under the
-// name of one that is written. JSON as it stands is checked, and stays so.
+// what has none, by name. A field that is zero, of whatever type, is left out where
+// its tag says omitempty; so is what has no field under the name of one that is
+// written. JSON that is kept as it stands is checked, and written so.
 func Marshal(of any, rest map[string]json.RawMessage) ([]byte, error) {
-	out := append(make([]byte, 0, 1<<10), '{')
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encode := func(value any) error {
+		err := encoder.Encode(value)
+		out.Truncate(out.Len() - 1) // without the end of the line
+		return err
+	}
 	var fault error
 	member := func(name string, value any) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(AppendText(out, name), ':')
-		text, raw := value.(json.RawMessage)
-		var err error
-		if _, own := value.(json.Marshaler); raw && text != nil {
+		out.WriteByte(',')
+		err := encode(name)
+		out.WriteByte(':')
+		if text, raw := value.(json.RawMessage); raw && text != nil {
+			out.Write(text)
 			err = Check(text)
-		} else if v := reflect.ValueOf(value); v.Kind() == reflect.String && !own {
-			text = AppendText(nil, v.String())
-		} else {
-			text, err = json.Marshal(value)
+		} else if err == nil {
+			err = encode(value)
 		}
-		if err != nil && fault == nil {
-			fault = fmt.Errorf("%s: %w", name, err)
+		if err != nil {
+			fault = errors.Join(fault, fmt.Errorf("%s: %w", name, err))
 		}
-		out = append(out, text...)
 	}
 	written := map[string]bool{}
 	fields := reflect.ValueOf(of)
@@ -51,18 +54,10 @@ func Marshal(of any, rest map[string]json.RawMessage) ([]byte, error) {
 			member(name, rest[name])
 		}
 	}
-	return append(out, '}'), fault
-}
-
-// AppendText writes a JSON string.
-func AppendText(to []byte, value string) []byte {
-	start := len(to)
-	to = append(to, '"')
-	for i := range len(value) {
-		if c := value[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			quoted, _ := json.Marshal(value) // a string can always be written
-			return append(to[:start], quoted...)
-		}
+	if out.Len() == 0 {
+		return []byte("{}"), nil
 	}
-	return append(append(to, value...), '"')
+	text := out.Bytes()
+	text[0] = '{' // the first comma
+	return append(text, '}'), fault
 }
