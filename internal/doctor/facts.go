@@ -43,11 +43,7 @@ func (a *asking) fact(name, place string, verdict Verdict, seen string, args ...
 
 // expect notes whether a fact holds.
 func (a *asking) expect(name, place string, holds bool, seen string, args ...any) {
-	verdict := Differs
-	if holds {
-		verdict = Holds
-	}
-	a.fact(name, place, verdict, seen, args...)
+	a.fact(name, place, map[bool]Verdict{true: Holds, false: Differs}[holds], seen, args...)
 }
 
 // ask asks everything.
@@ -72,19 +68,16 @@ func (a *asking) ask() {
 			a.expect(one.name+", in a shape that is known", one.place, isKnownError(got.value), "%s", shape(got.value))
 		}
 	}
-	for _, missing := range []struct{ name, id string }{
-		{"a source that does not exist is 404", "sandbox_" + strings.Repeat("0", 32)},
-		{"an id that is none is 404", "none"},
-	} {
-		got := a.get(a.posting, "/sources/"+missing.id)
-		a.expect(missing.name, inMissing, got.status == http.StatusNotFound && isKnownError(got.value), "%s", got)
+	for _, missing := range [][2]string{{"a source that does not exist is 404", "sandbox_" + strings.Repeat("0", 32)}, {"an id that is none is 404", "none"}} {
+		got := a.get(a.posting, "/sources/"+missing[1])
+		a.expect(missing[0], inMissing, got.status == http.StatusNotFound && isKnownError(got.value), "%s", got)
 	}
 	isShown := func(name string) {
 		if len(registered) == 0 {
 			a.fact(name, inSandbox, NotSeen, "nothing was registered")
 			return
 		}
-		got := a.get(a.posting, "/sources/"+url.PathEscape(registered[0].text("id")))
+		got := a.get(a.posting, "/sources/"+url.PathEscape(safehttp.Text(registered[0]["id"])))
 		a.expect(name, inSandbox, got.status == http.StatusOK, "%d after %.0f seconds", got.status, time.Since(at).Seconds())
 	}
 	isShown("the sandbox shows a source that was posted")
@@ -116,7 +109,7 @@ var (
 
 // askCreate registers three features in MillPont's own form, whose ids are in no
 // order, and gives what was answered, and when.
-func (a *asking) askCreate() (registered []source, at time.Time) {
+func (a *asking) askCreate() (registered []map[string]any, at time.Time) {
 	order := []string{a.stamp + "-2", a.stamp + "-10", a.stamp + "-1"}
 	got := a.post(fmt.Sprintf(`{"feature_collection": %s, "methodology": "Agriculture", "steward_id": "%[2]s-steward",
 		"project_id": "%[2]s-project", "outcome_reporting_year": 2030, "tags": ["%[2]s"]}`,
@@ -127,10 +120,10 @@ func (a *asking) askCreate() (registered []source, at time.Time) {
 	if len(registered) == 0 {
 		return nil, at
 	}
-	answered := texts(registered, "alt_id")
+	answered := got.texts("alt_id")
 	a.expect("POST answers in the order of the request", inCreate, slices.Equal(answered, order), "%s", strings.ReplaceAll(strings.Join(answered, " "), a.stamp, "id"))
 	one := registered[0]
-	a.expect("sandbox ids are sandbox_ and 32 hex digits", inSandbox, sandboxID.MatchString(one.text("id")), "%d characters", len(one.text("id")))
+	a.expect("sandbox ids are sandbox_ and 32 hex digits", inSandbox, sandboxID.MatchString(safehttp.Text(one["id"])), "%d characters", len(safehttp.Text(one["id"])))
 	for _, field := range []struct{ fact, name, shape string }{
 		{"conflict_with is an empty array without a conflict", "conflict_with", "an array of 0"},
 		{"unep_overlap is false outside of protected areas", "unep_overlap", "false"},
@@ -140,7 +133,7 @@ func (a *asking) askCreate() (registered []source, at time.Time) {
 	}
 	a.expect("the boundary is answered as a GeoJSON geometry in geometry", inSource+"geometry", kind(one["geometry"]) == "Polygon",
 		"geometry: %s, geojson: %s", kind(one["geometry"]), kind(one["geojson"]))
-	a.expect("dates are answered with a zone", inSource+"start_at", zoned.MatchString(one.text("start_at")), "%s", digit.ReplaceAllString(one.text("start_at"), "9"))
+	a.expect("dates are answered with a zone", inSource+"start_at", zoned.MatchString(safehttp.Text(one["start_at"])), "%s", digit.ReplaceAllString(safehttp.Text(one["start_at"]), "9"))
 
 	names := func(pattern *regexp.Regexp) []string {
 		return slices.DeleteFunc(slices.Sorted(maps.Keys(got.header)), func(name string) bool { return !pattern.MatchString(name) })
@@ -157,7 +150,7 @@ func (a *asking) askList(registered int) {
 	base, most := a.posting, mostListed
 	list := func(query string, args ...any) ([]string, answer) {
 		got := a.get(base, "/sources?"+fmt.Sprintf(query, args...))
-		return texts(got.sources(), "id"), got
+		return got.texts("id"), got
 	}
 	all, got := list("limit=%d", most)
 	a.expect("the sandbox lists what was posted", inSandbox, len(all) >= max(1, registered), "%s", got)

@@ -192,7 +192,7 @@ func (r *recorder) replace(text string, letters bool, most int32) string {
 		return text
 	}
 	return letter.ReplaceAllStringFunc(text, func(letter string) string {
-		replaced := string(rune('a' + dice.Int32N(6)))
+		replaced := string('a' + dice.Int32N(6))
 		if strings.ToLower(letter) != letter {
 			replaced = strings.ToUpper(replaced)
 		}

@@ -116,17 +116,8 @@ func (a answer) ok() bool { return a.status/100 == 2 }
 // String says what came back without telling it.
 func (a answer) String() string { return fmt.Sprintf("%d, %s", a.status, shape(a.value)) }
 
-// A source is one as it was answered.
-type source map[string]any
-
-// text is a field that is a text.
-func (s source) text(field string) string {
-	text, _ := s[field].(string)
-	return text
-}
-
 // sources are those of an array.
-func (a answer) sources() (list []source) {
+func (a answer) sources() (list []map[string]any) {
 	items, _ := a.value.([]any)
 	for _, item := range items {
 		if object, is := item.(map[string]any); is {
@@ -136,10 +127,10 @@ func (a answer) sources() (list []source) {
 	return list
 }
 
-// texts gives a field of all.
-func texts(sources []source, field string) (list []string) {
-	for _, s := range sources {
-		list = append(list, s.text(field))
+// texts gives a field of all sources.
+func (a answer) texts(field string) (list []string) {
+	for _, source := range a.sources() {
+		list = append(list, safehttp.Text(source[field]))
 	}
 	return list
 }
@@ -150,7 +141,7 @@ func (a *asking) get(base, path string) answer { return a.send(http.MethodGet, b
 // post registers with the sandbox, and with nothing else.
 func (a *asking) post(body string) answer {
 	got := a.send(http.MethodPost, a.posting, "/sources", body)
-	ids := texts(got.sources(), "id")
+	ids := got.texts("id")
 	if slices.ContainsFunc(ids, func(id string) bool { return id != "" && !strings.HasPrefix(id, "sandbox_") }) {
 		a.err = cmp.Or(a.err, fmt.Errorf("the sandbox answered ids that do not begin with sandbox_: it may have registered them for good. "+
 			"Nothing more was sent. Delete them: meti sources delete %s", strings.Join(ids, " ")))
