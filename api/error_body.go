@@ -22,17 +22,14 @@ const maxMessage = 500
 // says anything.
 func readError(kind string, body []byte, secrets safehttp.Secrets) (message string, fields []FieldError) {
 	// Secrets go before anything is cut: half a token is a secret too.
-	clean := func(text string) string { return safehttp.Line(secrets.Redact(text), maxMessage) }
+	clean := func(text string) string { return secrets.Line(text, maxMessage) }
 	body = bytes.TrimSpace(body)
-	var value any
-	switch {
-	case kind == "text/html" || kind == "application/xhtml+xml" || bytes.HasPrefix(body, []byte("<")):
+	if kind == "text/html" || kind == "application/xhtml+xml" || bytes.HasPrefix(body, []byte("<")) {
 		return firstLine(string(body), clean), nil
-	case json.Unmarshal(body, &value) != nil:
-		return clean(string(body)), nil // plain text, or JSON that is cut short
 	}
+	value := safehttp.JSON(body)
 	members, _ := value.(map[string]any)
-	text := func(name string) string { return plain(members[name]) }
+	text := func(name string) string { return safehttp.Text(members[name]) }
 	list, _ := members["detail"].([]any) // the framework's list of what is wrong
 	if one, isObject := members["detail"].(map[string]any); isObject {
 		list = []any{one}
@@ -49,7 +46,7 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 	if code := text("code"); words != "" && code != "" {
 		words += " (code " + code + ")"
 	}
-	return clean(cmp.Or(text("detail"), first, words, text("error_description"), text("error"), text("title"), plain(value), string(body))), fields
+	return clean(cmp.Or(text("detail"), first, words, text("error_description"), text("error"), text("title"), safehttp.Text(value), string(body))), fields
 }
 
 // fieldError reads what is wrong with one value.
@@ -59,7 +56,7 @@ func fieldError(item any, clean func(string) string) FieldError {
 	if loc := members["loc"]; loc != nil && !isList {
 		path = []any{loc}
 	}
-	field := FieldError{Message: clean(plain(members["msg"]) + plain(members["message"])), Type: clean(plain(members["type"]))}
+	field := FieldError{Message: clean(safehttp.Text(members["msg"]) + safehttp.Text(members["message"])), Type: clean(safehttp.Text(members["type"]))}
 	for _, step := range path {
 		field.Path = append(field.Path, clean(written(step)))
 	}
@@ -69,19 +66,10 @@ func fieldError(item any, clean func(string) string) FieldError {
 	return field
 }
 
-// plain is the text of a JSON string, number or boolean, "" for everything else.
-func plain(value any) string {
-	switch value.(type) {
-	case string, float64, bool:
-		return fmt.Sprint(value)
-	}
-	return ""
-}
-
 // written is the text of any JSON value.
 func written(value any) string {
 	text, _ := json.Marshal(value) // what was read can be written
-	return cmp.Or(plain(value), string(text))
+	return cmp.Or(safehttp.Text(value), string(text))
 }
 
 // firstLine is the first line of text of a page.
@@ -99,7 +87,7 @@ var tag = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)\s*>|<[^>
 // requestID is the service's or a proxy's name for a request.
 func requestID(header http.Header, secrets safehttp.Secrets) string {
 	for _, name := range []string{"X-Request-Id", "X-Amzn-Requestid", "Cf-Ray"} {
-		if id := safehttp.Line(secrets.Redact(header.Get(name)), 128); id != "" {
+		if id := secrets.Line(header.Get(name), 128); id != "" {
 			return id
 		}
 	}
