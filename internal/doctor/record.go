@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/internal/safehttp"
 	"github.com/meti-go/meti/wire"
 )
 
@@ -39,8 +38,10 @@ func newRecorder(dir string, c contract) (*recorder, error) {
 	} else if len(entries) > 0 {
 		return nil, fmt.Errorf("--record: %s holds something already; name a new folder", dir)
 	}
-	r := &recorder{dir: dir, key: crand.Text(), known: map[string]bool{"sandbox": true, "sources": true}}
-	r.know([]any{"detail", "loc", "msg", "type", "status", "message", "code", "details", "hint"}) // of errors
+	r := &recorder{dir: dir, key: crand.Text(), known: map[string]bool{}}
+	for _, word := range strings.Fields("sandbox sources detail loc msg type status message code details hint") { // of paths and errors
+		r.known[word] = true
+	}
 	for name := range c.places() {
 		r.known[name[strings.LastIndex(name, " ")+1:]] = true
 	}
@@ -52,27 +53,12 @@ func newRecorder(dir string, c contract) (*recorder, error) {
 	return r, os.WriteFile(filepath.Join(dir, "README.md"), readme, 0o600)
 }
 
-// know takes in what a request says, which is nobody's secret.
-func (r *recorder) know(value any) {
-	switch value := value.(type) {
-	case map[string]any:
-		for name, inside := range value {
-			r.known[name] = true
-			r.know(inside)
-		}
-	case []any:
-		for _, inside := range value {
-			r.know(inside)
-		}
-	default:
-		r.known[fmt.Sprint(value)] = true
-	}
-}
-
 // keep writes one exchange to a file of the folder. The path is what follows the
 // base URL; its query is the doctor's own.
 func (r *recorder) keep(method, path string, body []byte, got answer) error {
-	r.know(safehttp.JSON(body))
+	for _, token := range token.FindAll(body, -1) { // what the request says is nobody's secret
+		r.known[said(token)] = true
+	}
 	path, query, asks := strings.Cut(path, "?")
 	path = segment.ReplaceAllStringFunc(path, r.text)
 	if asks {
@@ -84,7 +70,7 @@ func (r *recorder) keep(method, path string, body []byte, got answer) error {
 	}
 	response := map[string]any{"status": got.status, "headers": r.headers(got.header)}
 	if json.Valid(got.text) {
-		response["body"] = r.value(got.value)
+		response["body"] = json.RawMessage(token.ReplaceAllFunc(got.text, r.token))
 	} else {
 		response["text"] = r.text(string(got.text[:min(len(got.text), 4096)]))
 	}
@@ -118,30 +104,26 @@ func (r *recorder) headers(header http.Header) map[string]string {
 	return kept
 }
 
-// value replaces within JSON.
-func (r *recorder) value(value any) any {
-	switch value := value.(type) {
-	case map[string]any:
-		replaced := map[string]any{}
-		for name, inside := range value {
-			replaced[r.text(name)] = r.value(inside)
-		}
-		return replaced
-	case []any:
-		replaced := []any{}
-		for _, inside := range value {
-			replaced = append(replaced, r.value(inside))
-		}
-		return replaced
-	case string:
-		return r.text(value)
-	case json.Number:
-		if r.known[value.String()] {
-			return value
-		}
-		return json.Number(r.replace(value.String(), false, 9))
+// token matches a text or a number within JSON.
+var token = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*`)
+
+// said is what a token says: a text without quotes, a number as it is written.
+func said(token []byte) string {
+	text := string(token)
+	_ = json.Unmarshal(token, &text)
+	return text
+}
+
+// token replaces a token, unless what it says is known.
+func (r *recorder) token(token []byte) []byte {
+	if token[0] == '"' {
+		text, _ := json.Marshal(r.text(said(token))) // a text can be written
+		return text
 	}
-	return value
+	if r.known[string(token)] {
+		return token
+	}
+	return []byte(r.replace(string(token), false, 9))
 }
 
 var (

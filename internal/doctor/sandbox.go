@@ -110,9 +110,6 @@ type answer struct {
 	value  any // of the JSON, nil where it is none; numbers are json.Number
 }
 
-// ok reports whether the request was taken.
-func (a answer) ok() bool { return a.status/100 == 2 }
-
 // String says what came back without telling it.
 func (a answer) String() string { return fmt.Sprintf("%d, %s", a.status, shape(a.value)) }
 
