@@ -76,18 +76,6 @@ func BenchmarkParseGeometry(b *testing.B) {
 	})
 }
 
-func BenchmarkShapeFromBinary(b *testing.B) {
-	bySize(b, func(b *testing.B, n int) {
-		wkb, _ := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n)).MarshalBinary()
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := ShapeFromBinary(wkb); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
 func BenchmarkHectares(b *testing.B) {
 	bySize(b, func(b *testing.B, n int) {
 		s := benchShape(b, benchField(newRand(), 2.3, 47.2, 300, n))
@@ -122,13 +110,9 @@ func BenchmarkConflict(b *testing.B) {
 		west float64
 	}{{"over", 2.002}, {"beside", 2.003}, {"at-9-metres", 2.003 - 9*metre}} {
 		b.Run(c.name, func(b *testing.B) {
-			wkb, _ := benchShape(b, square(c.west, c.west+0.003)).MarshalBinary()
+			text := square(c.west, c.west+0.003)
 			for b.Loop() {
-				n, err := ShapeFromBinary(wkb)
-				if err != nil {
-					b.Fatal(err)
-				}
-				n.shrinkIntersects(stored)
+				benchShape(b, text).shrinkIntersects(stored)
 			}
 		})
 	}

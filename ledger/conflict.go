@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"math"
-	"slices"
 
 	"github.com/meti-go/meti/ledger/internal/proj"
 	"github.com/meti-go/meti/ledger/internal/robust"
@@ -57,13 +56,13 @@ func (s *Shape) Intersects(o *Shape) bool {
 	}
 	window := s.box.intersection(o.box) // where both can be
 	var edges []edge
-	var ends [][2]Point
 	for of, shape := range []*Shape{s, o} {
 		shape.each(func(xy []float64) {
 			for i := 0; i+1 < len(xy); i += 2 {
-				p, q := Point(xy[i:i+2]), Point(xy[max(i-2, 0):max(i, 2)]) // of a point, itself
-				if e := newEdge(p, q, of, len(ends)); (i > 0 || len(xy) == 2) && e.Intersects(window) {
-					edges, ends = append(edges, e), append(ends, [2]Point{p, q})
+				before := max(i-2, 0) // of a point, itself
+				e := newEdge(Point(xy[before:before+2]), Point(xy[i:i+2]), of, i)
+				if (i > 0 || len(xy) == 2) && e.Intersects(window) {
+					edges = append(edges, e)
 				}
 			}
 		})
@@ -71,7 +70,7 @@ func (s *Shape) Intersects(o *Shape) bool {
 	met := false
 	eachPair(edges, func(x, y *edge) bool {
 		if x.of != y.of {
-			_, how := robust.Meet(ends[x.i][0], ends[x.i][1], ends[y.i][0], ends[y.i][1])
+			_, how := robust.Meet(x.p, x.q, y.p, y.q)
 			met = how != robust.Apart
 		}
 		return !met
@@ -79,28 +78,19 @@ func (s *Shape) Intersects(o *Shape) bool {
 	return met || s.holdsPartOf(o) || o.holdsPartOf(s)
 }
 
-// holdsPartOf reports whether a polygon or a line of o lies in one of s, whose
+// holdsPartOf reports whether a polygon or a line of o lies in a polygon of s, whose
 // boundary it does not meet.
-func (s *Shape) holdsPartOf(o *Shape) bool {
-	holds := func(xy []float64) bool {
+func (s *Shape) holdsPartOf(o *Shape) (holds bool) {
+	o.each(func(xy []float64) {
 		for _, poly := range s.polys {
-			for i, ring := range poly {
-				if in := robust.Locate(Point(xy[:2]), ring) != robust.Outside; in != (i == 0) {
-					break
-				}
-				if i == len(poly)-1 {
-					return true
-				}
+			inside := false
+			for _, ring := range poly {
+				inside = inside != (len(xy) > 0 && robust.Locate(Point(xy[:2]), ring) == robust.Inside)
 			}
+			holds = holds || inside
 		}
-		return false
-	}
-	for _, poly := range o.polys {
-		if len(poly) > 0 && len(poly[0]) > 0 && holds(poly[0]) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(o.lines, holds)
+	})
+	return holds
 }
 
 // shrinkIntersects reports whether o intersects s less 9 metres.

@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,8 +124,8 @@ func (ps *Problems) judgeID(id []byte) string {
 	return text
 }
 
-// judgeTime reads one end of a period. It gives nil where there is none that can be
-// read.
+// judgeTime reads the date or the time of one end of a period. It gives nil where
+// there is none that can be read.
 func (ps *Problems) judgeTime(name string, value []byte) *Time {
 	if value == nil {
 		return nil
@@ -137,15 +136,15 @@ func (ps *Problems) judgeTime(name string, value []byte) *Time {
 		ps.add(RuleTimeSyntax, pointer, "%s is not text", name)
 		return nil
 	}
-	t, zone, err := parseTime(text)
-	if fault := new(TimeError); errors.As(err, &fault) {
-		ps.add(RuleTimeSyntax, pointer, "%s %s", name, fault.about()).Advice = fault.Advice
+	t, zone, wrong := parseTime(text)
+	if wrong != nil {
+		ps.add(RuleTimeSyntax, pointer, "%s %s", name, wrong.about).Advice = wrong.advice
 		return nil
 	}
 	if !zone {
-		ps.add(RuleTimeZone, pointer, "%s has no zone; it was read as UTC: %v", name, t)
+		ps.add(RuleTimeZone, pointer, "%s has no zone; it was read as UTC", name).Advice = "write it as " + t.String()
 	} else if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
-		ps.add(RuleTimeForm, pointer, "%s is not RFC 3339; it was read as %v", name, t)
+		ps.add(RuleTimeForm, pointer, "%s is not RFC 3339", name).Advice = "write it as " + t.String()
 	}
 	return &t
 }

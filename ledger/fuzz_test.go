@@ -64,16 +64,3 @@ func FuzzParseTime(f *testing.F) {
 		}
 	})
 }
-
-func FuzzShapeFromBinary(f *testing.F) {
-	for _, s := range []*Shape{rectangle(f, [4]float64{0, 0, 1, 1})} {
-		wkb, _ := s.MarshalBinary()
-		f.Add(wkb)
-	}
-	f.Fuzz(func(t *testing.T, wkb []byte) {
-		if s, err := ShapeFromBinary(wkb); err == nil {
-			s.Box()
-			s.Vertices()
-		}
-	})
-}

@@ -210,30 +210,19 @@ func (r *reader) line(to *ring) *Problem {
 
 // position reads one position and appends its longitude and latitude.
 func (r *reader) position(to *ring, value []byte, path string) *Problem {
-	if value[0] != '[' {
-		return fault(RuleGeometrySyntax, path, "a position is not an array; the coordinates are not nested deep enough")
-	}
-	n := 0
-	wrong := each(value, path, func(i int, item []byte, at string) *Problem {
-		if n++; n > 2 {
-			return nil
-		}
-		v, end, ok := scan.Number(item, 0)
-		if !ok || end != len(item) {
-			return fault(RuleCoordinate, at, "the coordinate %s is not a number of degrees", clip(item))
-		}
-		to.xy = append(to.xy, degrees(v))
-		return nil
-	})
-	switch {
-	case wrong != nil:
-		return wrong
-	case n == 0:
+	list := slices.Concat([]byte{'['}, value, []byte{']'})
+	switch found, _, wrong := scan.Positions(list, 0, r.positions[:0]); {
+	case value[0] == '[' && value[scan.SkipSpace(value, 1)] == ']':
 		r.note(RuleGeometryText, path, "an empty position")
-	case n == 1:
-		return fault(RuleGeometrySyntax, path, "a position has only one number")
-	case n > 2:
-		r.third(path)
+	case wrong == "a number":
+		return fault(RuleCoordinate, path, "%s is no position, for it needs a number of degrees", clip(value))
+	case wrong != "":
+		return fault(RuleGeometrySyntax, path, "%s is no position, for it needs %s", clip(value), wrong)
+	default:
+		to.xy = append(to.xy, degrees(found[0][0]), degrees(found[0][1]))
+		if bytes.Count(value, []byte{','}) > 1 {
+			r.third(path)
+		}
 	}
 	return nil
 }

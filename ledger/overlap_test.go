@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -150,36 +149,4 @@ func TestSearchBoxHoldsTheShrunkShape(t *testing.T) {
 			t.Errorf("the search box %v does not hold %v", box, small.box)
 		}
 	})
-}
-
-func TestShapesSurviveTheirBinaryForm(t *testing.T) {
-	for _, text := range []string{
-		`{"type":"Polygon","coordinates":[[[2,47],[2.1,47],[2.1,47.1],[2,47]],[[2.05,47.01],[2.06,47.02],[2.06,47.01],[2.05,47.01]]]}`,
-		`{"type":"MultiPolygon","coordinates":[[[[2,47],[2.1,47],[2.1,47.1],[2,47]]],[],[[[3,47],[3.1,47],[3.1,47.1],[3,47]]]]}`,
-		`{"type":"Polygon","coordinates":[]}`,
-		`{"type":"Point","coordinates":[2,47]}`,
-		`{"type":"LineString","coordinates":[[2,47,5],[3,48]]}`,
-		`{"type":"GeometryCollection","geometries":[{"type":"Polygon","coordinates":[[[2,47],[2.1,47],[2.1,47.1],[2,47]]]},{"type":"Point","coordinates":[2,47]}]}`,
-	} {
-		s, err := ParseGeometry([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		wkb, err := s.MarshalBinary()
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := ShapeFromBinary(wkb)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if fmt.Sprint(back.polys, back.lines, back.polygonal) != fmt.Sprint(s.polys, s.lines, s.polygonal) || back.box != s.box || back.Vertices() != s.Vertices() || back.Hectares() != s.Hectares() {
-			t.Errorf("%s came back as %v %v", text, back.polys, back.lines)
-		}
-		for n := range wkb {
-			if _, err := ShapeFromBinary(wkb[:n]); err == nil {
-				t.Errorf("%d bytes of %d were taken for %s", n, len(wkb), text)
-			}
-		}
-	}
 }

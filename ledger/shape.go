@@ -61,8 +61,7 @@ func boxOf(xy []float64) Box {
 // Shape is a geometry, ready to be judged. It is immutable and safe for many
 // goroutines; what costs time is computed when it is first asked for, and kept.
 //
-// A Shape from [ParseGeometry] or [ShapeFromBinary] has not been validated:
-// that is [JudgeGeometry]'s and [ParseFeature]'s part. Judging an invalid
+// A Shape from [ParseGeometry] has not been validated: that is [JudgeGeometry]'s and [ParseFeature]'s part. Judging an invalid
 // shape gives no sensible answer, but no panic either.
 type Shape struct {
 	polygonal bool          // a Polygon or a MultiPolygon
@@ -315,19 +314,4 @@ func signedArea(xy []float64) float64 {
 		sum += (xy[i]-x0)*(xy[i+3]-y0) - (xy[i+2]-x0)*(xy[i+1]-y0)
 	}
 	return sum / 2
-}
-
-// MarshalBinary writes the shape in a compact form that [ShapeFromBinary] reads
-// several times faster than [ParseGeometry] reads the text, for those who store
-// shapes. The form is well-known binary (OGC 06-103r4); what is neither Polygon
-// nor MultiPolygon becomes a GeometryCollection.
-func (s *Shape) MarshalBinary() ([]byte, error) { return s.geom().AsBinary(), nil }
-
-// ShapeFromBinary reads what [Shape.MarshalBinary] wrote.
-func ShapeFromBinary(wkb []byte) (*Shape, error) {
-	g, err := library(func() (geom.Geometry, error) { return geom.UnmarshalWKB(wkb, geom.NoValidate{}) })
-	if err != nil {
-		return nil, fmt.Errorf("the stored shape is damaged: %w", err)
-	}
-	return shapeOf(g), nil
 }

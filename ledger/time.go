@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"math"
 	"regexp"
 	"slices"
@@ -54,32 +55,31 @@ func (p Period) Overlaps(q Period) bool {
 	return p.Start < q.End && q.Start < p.End && p.Start < p.End && q.Start < q.End
 }
 
-// TimeError says why a text is no time, and what to write in its place. It
-// guesses nothing: where day and month can be taken for each other, the advice
-// names both readings.
-type TimeError struct {
-	Text   string
-	Why    string // as in "is not ISO 8601"
-	Advice string
+// ParseTime reads a date or a time as ISO 8601 writes it: a date, or a date and a
+// time with "T" or a space between them, with a fraction of the second or without
+// one. A time without a zone, and a date, are UTC. Each is read as METI's database
+// reads it, which takes other forms too. The error says what to write in its place,
+// and guesses nothing: where day and month can be taken for each other, it names
+// both readings.
+func ParseTime(s string) (Time, error) {
+	t, _, wrong := parseTime(s)
+	if wrong != nil {
+		return 0, errors.New(wrong.about + ": " + wrong.advice)
+	}
+	return t, nil
 }
 
-func (e *TimeError) Error() string { return e.about() + ": " + e.Advice }
+// notTime says why a text is no time, and what to write.
+type notTime struct{ about, advice string }
 
-func (e *TimeError) about() string { return clip(strconv.Quote(e.Text)) + " " + e.Why }
-
-// ParseTime reads a time as ISO 8601 writes it: a date, or a date and a time
-// with "T" or a space between them, with a fraction of the second or without
-// one. A time without a zone, and a date, are UTC. Each is read as METI's
-// database reads it, which takes other forms too. The error is a [*TimeError].
-func ParseTime(s string) (Time, error) {
-	t, _, err := parseTime(s)
-	return t, err
+func noTime(s, why, advice string) *notTime {
+	return &notTime{clip(strconv.Quote(s)) + " " + why, advice}
 }
 
 var isoForm = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(?:([Zz])|([+-]\d\d)(?::?(\d\d))?)?)?$`)
 
 // parseTime also tells whether the text named its zone.
-func parseTime(s string) (t Time, zone bool, err error) {
+func parseTime(s string) (t Time, zone bool, wrong *notTime) {
 	form := isoForm.FindStringSubmatch(s)
 	if form == nil {
 		return 0, false, notISO(s)
@@ -94,7 +94,7 @@ func parseTime(s string) (t Time, zone bool, err error) {
 	// 24:00:00 is the end of a day; a second 60 counts on.
 	inDay := Time((number(2)*60+minute)*60+second)*1e6 + Time(math.RoundToEven(fraction*1e6))
 	if err != nil || date.Year() == 0 || minute > 59 || second > 60 || inDay > day || max(offsetHours, -offsetHours) > 15 || offsetMinutes > 59 {
-		return 0, false, &TimeError{s, "is a day, a time or a zone that there is not", "write one that there is"}
+		return 0, false, noTime(s, "is a day, a time or a zone that there is not", "write one that there is")
 	}
 	if strings.HasPrefix(form[7], "-") {
 		offsetMinutes = -offsetMinutes
@@ -109,14 +109,14 @@ var (
 )
 
 // notISO says what a text that is not ISO 8601 may mean.
-func notISO(s string) error {
+func notISO(s string) *notTime {
 	if form := epochForm.FindStringSubmatch(s); form != nil {
 		n, _ := strconv.ParseInt(form[1], 10, 64)
 		at, unit := time.Unix(n, 0), "seconds"
 		if len(form[1]) == 13 {
 			at, unit = time.UnixMilli(n), "milliseconds"
 		}
-		return &TimeError{s, "is an epoch, a number of " + unit + " since 1970", "write it as " + TimeOf(at).String()}
+		return noTime(s, "is an epoch, a number of "+unit+" since 1970", "write it as "+TimeOf(at).String())
 	}
 	var readings []string
 	read := func(year, month, day string) {
@@ -133,9 +133,9 @@ func notISO(s string) error {
 	}
 	switch len(readings) {
 	case 1:
-		return &TimeError{s, "is not ISO 8601", "write it as " + readings[0]}
+		return noTime(s, "is not ISO 8601", "write it as "+readings[0])
 	case 2:
-		return &TimeError{s, "may be " + readings[0] + " or " + readings[1], "write the one that is meant"}
+		return noTime(s, "may be "+readings[0]+" or "+readings[1], "write the one that is meant")
 	}
-	return &TimeError{s, "is not ISO 8601", isoTime}
+	return noTime(s, "is not ISO 8601", isoTime)
 }

@@ -113,7 +113,7 @@ func (l *layout) meet() {
 		if a.of != b.of {
 			return true // two geometries of a collection
 		}
-		at, how := robust.Meet(a.at(x.i), a.at(x.i+1), b.at(y.i), b.at(y.i+1))
+		at, how := robust.Meet(x.p, x.q, y.p, y.q)
 		t := touch{x.of, y.of, at}
 		switch {
 		case how == robust.Apart || how == robust.Touch && known[t]:

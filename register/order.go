@@ -49,7 +49,7 @@ func (n *neighbours) add(s *api.Source) {
 		n.unshown++
 		return
 	}
-	n.failed = cmp.Or(n.failed, n.shapes.Add(shape))
+	n.failed = cmp.Or(n.failed, n.shapes.Add(s.Boundary()))
 	n.list = append(n.list, neighbour{Party{s.ID, s.AltID}, periodOf(s), boxOf(shape)})
 }
 

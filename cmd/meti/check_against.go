@@ -29,14 +29,14 @@ type known struct {
 
 // add takes a source, unless it has no boundary that can be read. Its country is
 // looked up as that of the features is, so that both come from the same table.
-func (s *knownSources) add(id, altID string, period ledger.Period, shape *ledger.Shape, unreadable bool, countries *ledger.Countries) error {
+func (s *knownSources) add(id, altID string, period ledger.Period, shape *ledger.Shape, geometry []byte, unreadable bool, countries *ledger.Countries) error {
 	if unreadable || shape == nil || shape.Empty() {
 		s.left = append(s.left, nameOf(id, altID))
 		return nil
 	}
 	entry := ledger.EntryOf(ledger.Source{Shape: shape, Period: period, Country: countries.Of(shape)})
 	s.all = append(s.all, &known{id: id, altID: altID, entry: entry, number: len(s.all)})
-	return s.shapes.Add(shape)
+	return s.shapes.Add(geometry)
 }
 
 func nameOf(id, altID string) string { return strings.TrimSpace(id + " " + altID) }
@@ -115,7 +115,7 @@ func (s *knownSources) readFile(ctx context.Context, c *checking, path string) e
 		if item.Err != nil {
 			return &fields.InputError{Name: file.Name, Line: item.Line, Column: item.Column, Err: item.Err, Rest: true}
 		}
-		return s.add(one.id, one.AltID, one.Period, one.Shape, one.Problems.Refused(), c.options.Rules.Countries)
+		return s.add(one.id, one.AltID, one.Period, one.Shape, one.Geometry, one.Problems.Refused(), c.options.Rules.Countries)
 	})
 }
 
@@ -130,7 +130,7 @@ func (s *knownSources) readAccount(ctx context.Context, c *checking) error {
 		}
 		period := ledger.Period{Start: ledger.TimeOf(source.StartAt.Time), End: ledger.TimeOf(source.EndAt.Time)}
 		shape, unreadable := ledger.ParseGeometry(source.Boundary())
-		if err := s.add(source.ID, source.AltID, period, shape, unreadable != nil, c.options.Rules.Countries); err != nil {
+		if err := s.add(source.ID, source.AltID, period, shape, source.Boundary(), unreadable != nil, c.options.Rules.Countries); err != nil {
 			return err
 		}
 	}

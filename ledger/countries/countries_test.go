@@ -8,8 +8,12 @@ import (
 
 func TestWorldKnowsPlaces(t *testing.T) {
 	world := World()
-	if n := world.Len(); n != 255 {
-		t.Errorf("%d countries, want 255", n)
+	names := map[string]bool{}
+	for name := range world.All() {
+		names[name] = true
+	}
+	if len(names) != 255 {
+		t.Errorf("%d countries, want 255", len(names))
 	}
 	for _, c := range []struct {
 		want     string

@@ -141,9 +141,10 @@ const (
 	Inside
 )
 
-// Locate tells where a point lies with regard to a closed ring, whose
-// coordinates stand in turn. Of a part of a ring it tells whether the number of
-// edges to the east is odd, as if that were inside: the parts of a ring add up.
+// Locate tells where a point lies with regard to a closed ring, whose coordinates
+// stand in turn. Of a part of a ring it tells whether the number of edges to the
+// east is odd, as if that were inside: the parts of a ring, and the rings of a
+// polygon, add up.
 func Locate(p Point, ring []float64) Side {
 	x, y := p[0], p[1]
 	in := false
