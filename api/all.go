@@ -54,13 +54,13 @@ const (
 // Where it begins anew three times without finding more, or makes too many
 // requests, All asks for everything at once, without limit. If that leaves it in
 // doubt too, it fails with [ErrIncomplete], after the sources that it did get. It
-// never makes more than 16 requests for each page that the listed sources fill,
-// and 50, and 5 for each of InFlight, apart from attempts that are repeated.
+// makes 16 requests at most for each page that the listed sources fill, and 50,
+// and 5 for each of InFlight, apart from attempts that are repeated.
 //
 // InFlight pages are fetched ahead and held in memory, 8 MiB of each at most, so
 // the loop may take its time, whatever the timeout of an http.Client. A larger
-// page is read as it is consumed, and then nothing is fetched ahead: choose a
-// smaller PageSize.
+// page is read as it is consumed, and nothing is fetched ahead: choose a smaller
+// PageSize.
 //
 // Ranging over the result again lists again. Leaving the loop ends the requests
 // under way. An error is yielded once, as the last thing, with a nil source.
@@ -99,18 +99,19 @@ type listing struct {
 	page  page           // that is being consumed, or was
 	why   error          // what ended its reading early
 
-	offset, limit int
-	width         int    // pages to have under way
-	last          uint64 // of the page before, none at offset 0
-	lastAt        int    // the offset at which it stood
-	most          int    // sources of the largest page
-	short         int    // smaller ones in a row, each with new sources
-	end           int    // no source was there from this offset on
-	back          int    // how far to go next where the page begins with an unknown source
-	futile        int    // returns to the beginning since a source was new
-	atOnce        bool   // everything was asked for at once
-	whole         page   // the answer to that
-	before        int    // requests before that
+	offset int
+	limit  int    // of a page
+	width  int    // pages to have under way
+	last   uint64 // of the page before, none at offset 0
+	lastAt int    // the offset at which it stood
+	most   int    // sources of the largest page
+	short  int    // smaller ones in a row, each with new sources
+	end    int    // no source was there from this offset on
+	back   int    // how far to go next where the page begins with an unknown source
+	futile int    // returns to the beginning since a source was new
+	atOnce bool   // everything was asked for at once
+	whole  page   // the answer to that
+	before int    // requests before that
 }
 
 // page is what a page has told so far.
@@ -129,11 +130,11 @@ var seed = maphash.MakeSeed()
 
 // list lists until an error ends it, errDone where all is well.
 func (l *listing) list() error {
-	if l.params.PageSize < 0 || l.params.InFlight < 0 {
-		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.params.PageSize, l.params.InFlight), nil, ErrInvalid)
+	size, inFlight := l.params.PageSize, l.params.InFlight
+	if size < 0 || inFlight < 0 {
+		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", size, inFlight), nil, ErrInvalid)
 	}
-	l.limit = max(cmp.Or(l.params.PageSize, defaultPageSize), 2)
-	l.params.InFlight = cmp.Or(l.params.InFlight, defaultInFlight)
+	l.limit, l.params.InFlight = max(cmp.Or(size, defaultPageSize), 2), cmp.Or(inFlight, defaultInFlight)
 	l.width, l.end = 1, math.MaxInt
 	for {
 		limit := l.limit
@@ -171,31 +172,28 @@ func (l *listing) decode(body io.Reader) error {
 
 // take yields a source that is new, and sees whether it comes where it should.
 func (l *listing) take(source *Source) error {
+	p, id := &l.page, hash(source.ID)
+	rank, yielded := l.ranks[id]
+	known, at := yielded && rank >= l.pass, p.offset+p.count
 	switch {
 	case l.ctx.Err() != nil:
 		return context.Cause(l.ctx)
 	case source.ID == "": // it could not be told from others
 		return errors.New("a source of the answer has no id")
-	}
-	p, id := &l.page, hash(source.ID)
-	rank, yielded := l.ranks[id]
-	known := yielded && rank >= l.pass
-	switch at := p.offset + p.count; {
-	case p.count == 0 && p.offset > 0 && !known:
+	case p.count == 0 && at > 0 && !known:
 		l.why = errGap
-	case at == l.lastAt && p.count == 0 && at > 0 && id != l.last,
+		return errGap
+	case p.count == 0 && at > 0 && at == l.lastAt && id != l.last,
 		id == l.last && at > l.lastAt,
 		known && rank < min(p.rank, p.from):
 		l.why = errMoved
+		return errMoved
 	case known && rank >= p.from:
 		l.drift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
 	case !known:
 		rank = l.next
 		l.ranks[id] = rank
 		l.next++
-	}
-	if l.why != nil {
-		return l.why
 	}
 	if p.count == 0 {
 		p.first = id

@@ -25,13 +25,11 @@ type call struct {
 	query     url.Values
 	body      []byte // JSON, nil where there is none
 	most      int64  // bytes of the answer
-	// read takes the capped and decompressed body of a 2xx JSON answer, anew with
-	// each attempt; nil where nothing is needed of it. JSON that is cut short is an
-	// error that wraps io.ErrUnexpectedEOF, and repeated where the operation may be,
-	// as errors of the body are; any other says that the answer is unreadable.
-	read func(body io.Reader) error
-	// unknown operations are those of Client.Do.
-	unknown bool
+	// read takes the body of a 2xx JSON answer, anew with each attempt; nil where
+	// nothing is needed of it. JSON that is cut short is io.ErrUnexpectedEOF; any
+	// other error that is not the body's says that the answer is unreadable.
+	read    func(body io.Reader) error
+	unknown bool // one of Client.Do
 
 	client  *Client
 	secrets safehttp.Secrets
@@ -95,16 +93,15 @@ var (
 	gzipHeader = []string{"gzip"}
 )
 
-// send sends the request, and waits until the answer begins. Where it fails, it
-// tells whether the server may have carried the request out.
-func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token) (response *http.Response, unclear bool, err error) {
+// send sends the request, and waits until the answer begins.
+func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token) (*http.Response, *Error) {
 	var traced, connected atomic.Bool
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { traced.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}), c.operation.Method, c.address(), nil)
 	if err != nil {
-		return nil, false, err
+		return nil, c.fail(err, ErrInvalid)
 	}
 	request.Header = http.Header{"User-Agent": c.client.userAgent, "Accept": jsonHeader, "Accept-Encoding": gzipHeader, "Authorization": t.header}
 	wait := time.AfterFunc(answerTime, func() { cancel(limitError("no answer within " + answerTime.String())) })
@@ -118,14 +115,37 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 		request.Body, _ = request.GetBody()
 	}
 	c.sent++
-	if response, err = c.client.http.Do(request); err == nil {
-		return response, false, nil
+	response, err := c.client.http.Do(request)
+	if err == nil {
+		return response, nil
 	}
 	// The server did nothing if the request never had a connection. Nothing less
 	// is proof, for what was written before a connection broke cannot be known.
 	var op *net.OpError
 	refused := errors.As(err, &op) && op.Op == "dial"
-	return nil, connected.Load() || !traced.Load() && !refused, err
+	e := c.broken(ctx, err)
+	e.unclear = connected.Load() || !traced.Load() && !refused
+	if refused && e.repeat {
+		e.Hint = "is " + c.client.Server() + " the METI API, and does it run?"
+	}
+	return nil, e
+}
+
+// broken is an attempt that ended before there was a whole answer.
+func (c *call) broken(ctx context.Context, err error) *Error {
+	var limit limitError
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &limit):
+		e := c.fail(limit)
+		e.repeat = true
+		return e
+	case cause != nil: // the caller's own
+		return c.fail(safehttp.Ended(ctx))
+	}
+	e := c.fail(err)
+	advice, final := safehttp.Advice(err, "is "+c.client.Server()+" the METI API?")
+	e.Hint, e.repeat = advice, !final
+	return e
 }
 
 // address is where the call goes.

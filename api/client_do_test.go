@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -31,7 +30,7 @@ func TestDo(t *testing.T) {
 		if got.method != "PATCH" || got.path != "/some/where/sources/a%2Fb" || got.query != "dry_run=1" || got.body != `{"tags":["north"]}` || got.token != staticToken || got.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%+v", got)
 		}
-		if answer, err := c.Do(t.Context(), "PUT", "/x", nil, json.RawMessage(`[ 1.0 ]`)); answer != nil || err != nil || server.requests()[1].body != `[ 1.0 ]` {
+		if answer, err := c.Do(t.Context(), "PUT", "/x", nil, []byte(`[ 1.0 ]`)); answer != nil || err != nil || server.requests()[1].body != `[ 1.0 ]` {
 			t.Errorf("%s, %v: %+v", answer, err, server.requests()[1])
 		}
 		_, err = c.Do(t.Context(), "PATCH", "/x", nil, nil)

@@ -121,7 +121,6 @@ func TestCreateRefuses(t *testing.T) {
 		"properties.start_at is missing":                  func(f *Feature) { f.Properties.StartAt = wire.Time{} },
 		"properties.end_at is missing":                    func(f *Feature) { f.Properties.EndAt = wire.Time{} },
 		"properties.end_at: ":                             func(f *Feature) { f.Properties.EndAt = wire.Date(12026, 1, 1) },
-		`type is "Polygon"`:                               func(f *Feature) { f.Type = "Polygon" },
 	} {
 		bad := good()
 		change(&bad)
@@ -130,8 +129,6 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	_, err := client.Sources.Create(t.Context(), SourceCreateFeatures{})
 	refusedFor(t, err, "no feature")
-	_, err = client.Sources.Create(t.Context(), SourceCreateFeatures{FeatureCollection: FeatureCollection{Type: "Feature", Features: []Feature{good()}}})
-	refusedFor(t, err, "feature_collection.type")
 	for want, one := range map[string]SourceCreate{
 		"alt_id":        {Geometry: json.RawMessage(golden)},
 		"geometry":      {AltID: "a"},

@@ -63,23 +63,39 @@ func (c *call) attempt(ctx context.Context, a *Attempt) *Error {
 		return c.unsent(e)
 	}
 	a.Sent = int64(len(c.body))
-	response, unclear, err := c.send(ctx, cancel, t)
+	response, e := c.send(ctx, cancel, t)
 	a.Duration = time.Since(start)
-	if err != nil {
-		e = c.broken(ctx, false, err)
-		e.unclear = unclear
-		return c.settle(e)
+	if e == nil {
+		defer response.Body.Close()
+		answer := newAnswer(response, c.most, cancel)
+		if e = c.judge(ctx, answer, t); e == nil {
+			answer.drain()
+		} else {
+			e.Status, e.RequestID = response.StatusCode, requestID(response.Header, c.secrets)
+		}
+		a.Status, a.Received = response.StatusCode, answer.wire.n
+		a.Duration += answer.wire.waited
 	}
-	defer response.Body.Close()
-	answer := newAnswer(response, c.most, cancel)
-	e = c.judge(ctx, answer, t)
-	a.Status, a.Received = response.StatusCode, answer.wire.n
-	a.Duration += answer.wire.waited
 	if e == nil {
 		return nil
 	}
-	e.Status, e.RequestID = a.Status, requestID(response.Header, c.secrets)
-	return c.settle(e)
+	e.Attempts, c.last = c.sent, e
+	c.unclear = c.unclear || e.unclear
+	if c.operation.Repeatable {
+		return e
+	}
+	// What may have been carried out, and is not to be carried out twice, is not
+	// repeated; of what this version does not know, nothing is.
+	outcomeUnknown := e.unclear && c.operation.Method != http.MethodGet
+	e.repeat = e.repeat && !outcomeUnknown && !c.unknown
+	if outcomeUnknown {
+		e.classes = append(e.classes, ErrOutcomeUnknown)
+		e.hint("it may have been carried out")
+		if !c.unknown {
+			e.Hint += ": look up the alt_ids of the request before sending it again"
+		}
+	}
+	return e
 }
 
 // unsent is the error of an attempt that was not made: the newest failure, if
@@ -95,26 +111,6 @@ func (c *call) unsent(e *Error) *Error {
 	}
 	both.repeat, both.renew = false, false
 	return &both
-}
-
-// settle says what a failed attempt means for the call: what may have been
-// carried out, and is not to be carried out twice, is not repeated.
-func (c *call) settle(e *Error) *Error {
-	e.Attempts, c.last = c.sent, e
-	c.unclear = c.unclear || e.unclear
-	if c.operation.Repeatable {
-		return e
-	}
-	outcomeUnknown := e.unclear && c.operation.Method != http.MethodGet
-	e.repeat = e.repeat && !outcomeUnknown && !c.unknown
-	if outcomeUnknown {
-		e.classes = append(e.classes, ErrOutcomeUnknown)
-		e.hint("it may have been carried out")
-		if !c.unknown {
-			e.Hint += ": look its alt_ids up before sending it again"
-		}
-	}
-	return e
 }
 
 // answerOf carries out a call, and reads its answer.
@@ -140,9 +136,8 @@ func Repeatable() DoOption { return func(c *call) { c.operation.Repeatable = tru
 // Do carries out an operation that this version does not know, as the others are.
 // It returns the answer's body, which has to be JSON, or nil where there is none.
 //
-// The path is below the base URL and escaped. The body is sent as JSON: []byte and
-// json.RawMessage as they are, whatever else as encoding/json writes it, nil not at
-// all.
+// The path is below the base URL and escaped. The body is sent as JSON: []byte as
+// it is, whatever else as encoding/json writes it, nil not at all.
 //
 //	answer, err := client.Do(ctx, "PATCH", "/sources/"+url.PathEscape(id), nil, map[string]any{"tags": tags})
 //
@@ -155,13 +150,9 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return nil, newError(call.operation, "the method has to be one of HTTP's in capitals, and the path to begin with a slash, be escaped and be without a query", err, ErrInvalid)
 	}
-	switch body := body.(type) {
-	case nil:
-	case []byte:
-		call.body = body
-	case json.RawMessage:
-		call.body = body
-	default:
+	if text, ok := body.([]byte); ok {
+		call.body = text
+	} else if body != nil {
 		if call.body, err = json.Marshal(body); err != nil {
 			return nil, newError(call.operation, "the body cannot be written as JSON: "+err.Error(), err, ErrInvalid)
 		}
@@ -171,10 +162,10 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	}
 	return answerOf(ctx, c, call, func(r io.Reader) (json.RawMessage, error) {
 		answer, err := io.ReadAll(r)
-		if len(answer) == 0 {
+		switch {
+		case len(answer) == 0:
 			return nil, err
-		}
-		if err == nil && !json.Valid(answer) {
+		case err == nil && !json.Valid(answer):
 			err = errors.New("it is not JSON")
 		}
 		return answer, err

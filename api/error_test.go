@@ -115,7 +115,7 @@ func TestErrorTexts(t *testing.T) {
 			t.Error(text)
 		}
 		err := create(t.Context(), c)
-		if text := got(err); text != "createSources: outcome unknown: 503 Service Unavailable: the words of status; it may have been carried out: look its alt_ids up before sending it again" {
+		if text := got(err); text != "createSources: outcome unknown: 503 Service Unavailable: the words of status; it may have been carried out: look up the alt_ids of the request before sending it again" {
 			t.Error(text)
 		}
 		if !errors.Is(err, ErrServer) || !errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrNotFound) {

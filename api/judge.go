@@ -31,8 +31,7 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 	case a.StatusCode < 200 || a.StatusCode > 299:
 		return c.refusal(a, t)
 	case c.read == nil && a.kind != "text/html", c.unknown && a.StatusCode == http.StatusNoContent:
-		a.drain() // what the body of a DELETE's answer holds is not known [E]
-		return nil
+		return nil // what the body of a DELETE's answer holds is not known [E]
 	case c.read == nil || !a.isJSON():
 		// A page with status 200 is a proxy's or a portal's.
 		e := c.unreadable(errors.New("it is " + a.kind + ", not JSON"))
@@ -41,17 +40,24 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 		return e
 	}
 	err := c.read(a)
-	switch broken := a.wire.err; {
-	case err == nil:
-		a.drain()
-		return nil
-	case broken != nil && broken != io.EOF: // on the way, not in the content
-		return c.broken(ctx, true, broken)
-	case ctx.Err() != nil:
-		return c.broken(ctx, true, err)
+	broken := a.wire.err // on the way, not in the content
+	if broken == io.EOF {
+		broken = nil
 	}
-	e := c.unreadable(err)
-	e.repeat = errors.Is(err, io.ErrUnexpectedEOF)
+	switch {
+	case err == nil:
+		return nil
+	case broken == nil && ctx.Err() == nil:
+		e := c.unreadable(err)
+		e.repeat = errors.Is(err, io.ErrUnexpectedEOF)
+		return e
+	}
+	e := c.broken(ctx, cmp.Or(broken, err))
+	e.unclear = true
+	if ctx.Err() == nil || e.repeat {
+		e.classes = append(e.classes, ErrBadAnswer)
+		e.Message = "the answer broke off: " + e.Message
+	}
 	return e
 }
 
@@ -60,7 +66,6 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 func (c *call) refusal(a *answer, t token) *Error {
 	status := a.StatusCode
 	if c.unclear && status == http.StatusNotFound && c.operation.Method == http.MethodDelete {
-		a.drain()
 		return nil
 	}
 	e := newError(c.operation, "", nil)
@@ -95,30 +100,6 @@ func (c *call) refusal(a *answer, t token) *Error {
 func (c *call) unreadable(err error) *Error {
 	e := c.fail(err, ErrBadAnswer)
 	e.Message, e.unclear = safehttp.Line("unreadable answer: "+e.cause.Error(), maxMessage), true
-	return e
-}
-
-// broken is an attempt that ended before an answer began, or within one.
-func (c *call) broken(ctx context.Context, begun bool, err error) *Error {
-	var e *Error
-	var limit limitError
-	cause := context.Cause(ctx)
-	ours := errors.As(cause, &limit)
-	switch {
-	case ours:
-		e = c.fail(limit)
-		e.repeat = true
-	case cause != nil: // the caller's own context
-		e = c.fail(safehttp.Ended(ctx))
-	default:
-		e = c.fail(err)
-		advice, final := safehttp.Advice(err, "is "+c.client.Server()+" the METI API?")
-		e.Hint, e.repeat = advice, !final
-	}
-	if e.unclear = begun; begun && (cause == nil || ours) {
-		e.classes = append(e.classes, ErrBadAnswer)
-		e.Message = "the answer broke off: " + e.Message
-	}
 	return e
 }
 

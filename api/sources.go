@@ -11,9 +11,6 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// Filter says which sources to list. Its zero value is all of the account.
-type Filter = gen.Filter
-
 // ListParams are the parameters of [SourcesService.List].
 type ListParams struct {
 	Filter
