@@ -39,22 +39,18 @@ type call struct {
 	last    *Error // the newest failure
 }
 
-// fail makes an error of this call, without tokens and query values: net/http
-// quotes what a server sent, and an http.Client the URL.
+// fail makes an error of this call, without what net/http and an http.Client
+// quote: tokens that a server sent back, and the query.
 func (c *call) fail(cause error, classes ...error) *Error {
 	var outer *url.Error
 	for errors.As(cause, &outer) {
 		cause = outer.Err
 	}
-	text := cause.Error()
-	clean := c.secrets.Redact(text)
-	if query := c.query.Encode(); query != "" {
-		clean = strings.ReplaceAll(clean, "?"+query, "")
+	text := c.secrets.Redact(cause.Error())
+	if text != cause.Error() {
+		cause = errors.New(text)
 	}
-	if clean != text {
-		cause = errors.New(clean)
-	}
-	return newError(c.operation, safehttp.Line(clean, maxMessage), cause, classes...)
+	return newError(c.operation, safehttp.Line(text, maxMessage), cause, classes...)
 }
 
 // authorize gets a token, and refuses what that does not permit.
@@ -148,10 +144,11 @@ func (c *call) broken(ctx context.Context, err error) *Error {
 	return e
 }
 
-// address is where the call goes.
+// address is where the call goes. Its query is nothing for errors to show.
 func (c *call) address() string {
 	address := c.client.base.String() + c.operation.Path
 	if query := c.query.Encode(); query != "" {
+		c.secrets.Add("?" + query)
 		address += "?" + query
 	}
 	return address

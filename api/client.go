@@ -28,8 +28,7 @@ const (
 // Client calls the METI API. It is made by [New] and safe for concurrent use.
 // There is nothing to close.
 type Client struct {
-	// Sources are the operations on sources.
-	Sources *SourcesService
+	Sources *SourcesService // the operations on sources
 
 	base      *url.URL
 	http      *http.Client // follows no redirect
@@ -51,26 +50,18 @@ type Option func(*Client) error
 // New makes a client. It makes no request. It needs one option that says where
 // tokens come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
-	c := &Client{
-		http:      new(http.Client),
-		transport: safehttp.Transport(),
-		userAgent: []string{"meti-go/" + Version},
-		retries:   newRetries(RetryPolicy{}),
-	}
+	c := &Client{http: new(http.Client), transport: safehttp.Transport(), userAgent: []string{"meti-go/" + Version}, retries: newRetries(RetryPolicy{})}
 	c.Sources = &SourcesService{c}
 	for _, option := range options {
 		if err := option(c); err != nil {
 			return nil, err
 		}
 	}
-	switch {
-	case c.tokens.auth0 == nil && c.tokens.own == nil:
+	if c.tokens.get == nil {
 		return nil, errors.New("api: no credentials; use WithAuth, WithTokenSource or FromEnv")
-	case c.base != nil:
-	case c.tokens.auth0 != nil:
-		c.base, _ = safehttp.Base(c.tokens.auth0.BaseURL()) // it has been checked
-	default:
-		c.base, _ = safehttp.Base(Production)
+	}
+	if c.base == nil {
+		c.base, _ = safehttp.Base(c.tokens.server) // it has been checked
 	}
 	c.http.Transport = transport{c}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -110,24 +101,23 @@ func WithAuth(source *authn.Source) Option {
 		if source == nil {
 			return errors.New("api: WithAuth(nil)")
 		}
-		return c.authenticate(tokens{auth0: source})
+		return c.authenticate(auth0Tokens(source))
 	}
 }
 
-// WithTokenSource authenticates by the caller's own source of tokens. It
-// cannot be told that a token was refused, so a 401 surfaces at once, and what
-// was granted is not known, so scopes are not checked before a call. It is asked
-// before each attempt: wrap it in oauth2.ReuseTokenSource if it does not keep its
-// token.
+// WithTokenSource authenticates by the caller's own source of tokens. It cannot be
+// told that a token was refused, so a 401 surfaces at once, and scopes are not
+// checked before a call. It is asked before each attempt: wrap it in
+// oauth2.ReuseTokenSource if it does not keep its token.
 func WithTokenSource(source oauth2.TokenSource) Option {
 	return func(c *Client) error {
 		if source == nil {
 			return errors.New("api: WithTokenSource(nil)")
 		}
 		if auth0, ok := source.(*authn.Source); ok {
-			return c.authenticate(tokens{auth0: auth0})
+			return c.authenticate(auth0Tokens(auth0))
 		}
-		return c.authenticate(tokens{own: source.Token})
+		return c.authenticate(ownTokens(source))
 	}
 }
 
@@ -144,12 +134,12 @@ func FromEnv() Option {
 		if err != nil {
 			return err
 		}
-		return c.authenticate(tokens{auth0: source})
+		return c.authenticate(auth0Tokens(source))
 	}
 }
 
 func (c *Client) authenticate(by tokens) error {
-	if c.tokens.auth0 != nil || c.tokens.own != nil {
+	if c.tokens.get != nil {
 		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
 	}
 	c.tokens = by
@@ -158,9 +148,8 @@ func (c *Client) authenticate(by tokens) error {
 
 // WithHTTPClient sends through a copy of the caller's client: its transport, its
 // cookie jar and its timeout, which bounds each attempt with the reading of its
-// answer. Its redirect policy plays no part, for no redirect is followed. With
-// [FromEnv] the token requests go through its transport too; the source that is
-// given to [WithAuth] or [WithTokenSource] has its own.
+// answer. No redirect is followed all the same. With [FromEnv] the token requests
+// go through its transport too; a source that is given has its own.
 func WithHTTPClient(own *http.Client) Option {
 	return func(c *Client) error {
 		if own == nil {
@@ -195,10 +184,9 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 	}
 }
 
-// WithHook calls hook after each attempt, before the wait that may follow, in
-// the goroutine and with the context of the call; calls may be concurrent. An
-// attempt for which there was no token, no scope or no time is told too, with
-// nothing sent.
+// WithHook calls hook after each attempt, before the wait that may follow, in the
+// goroutine and with the context of the call; calls may be concurrent. An attempt
+// for which there was no token, no scope or no time is told too.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 	return func(c *Client) error {
 		if hook == nil {
@@ -214,12 +202,9 @@ func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 func (c *Client) Server() string { return c.base.String() }
 
 // Account returns the account that the client's token belongs to: the claim
-// account_id [A], or the token's subject where the token does not name an
-// account. Neither is verified: it is for showing, and for telling accounts
-// apart. It requests a token if there is none at hand.
-//
-// The error wraps [authn.ErrOpaqueToken] where the token cannot be read, and
-// what the source of tokens said where there is no token.
+// account_id [A], or else the token's subject, neither verified: it is for showing,
+// and for telling accounts apart. It requests a token if there is none at hand. The
+// error wraps [authn.ErrOpaqueToken] where the token cannot be read.
 func (c *Client) Account(ctx context.Context) (string, error) {
 	var claims authn.UnverifiedClaims
 	t, err := c.tokens.get(ctx)
@@ -233,8 +218,8 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 }
 
 // Require fails, as a call would, where the token was not granted one of the
-// scopes; what for is named in the error. It requests a token if there is none
-// at hand. Where it is not known what was granted, it says nothing.
+// scopes, and names what for. Where it is not known what was granted, it says
+// nothing. It requests a token if there is none at hand.
 func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
 	t, err := c.tokens.get(ctx)
 	if err != nil || t.grant == nil {

@@ -103,8 +103,8 @@ func TestFromEnv(t *testing.T) {
 // An authn.Source is recognised as what it is, wherever it is given.
 func TestATokenSourceThatIsAnAuthnSource(t *testing.T) {
 	c := made(t, WithTokenSource((&auth0{}).source(t)))
-	if c.tokens.auth0 == nil {
-		t.Errorf("%v", c.tokens)
+	if c.tokens.drop == nil {
+		t.Error(c.tokens.name)
 	}
 }
 

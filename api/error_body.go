@@ -27,7 +27,7 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 	if kind == "text/html" || kind == "application/xhtml+xml" || bytes.HasPrefix(body, []byte("<")) {
 		return firstLine(string(body), clean), nil
 	}
-	value := safehttp.JSON(body)
+	value := safehttp.JSON(body) // nil: plain text, or JSON that is cut short
 	members, _ := value.(map[string]any)
 	text := func(name string) string { return safehttp.Text(members[name]) }
 	list, _ := members["detail"].([]any) // the framework's list of what is wrong
@@ -41,8 +41,7 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 	if more := len(fields) - 3; more > 0 {
 		first += fmt.Sprintf("; and %d more", more)
 	}
-	// The database's shape has more to tell than its message.
-	words := join("; ", text("message"), text("details"), text("hint"))
+	words := join("; ", text("message"), text("details"), text("hint")) // the database's shape has all three
 	if code := text("code"); words != "" && code != "" {
 		words += " (code " + code + ")"
 	}
@@ -52,11 +51,14 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 // fieldError reads what is wrong with one value.
 func fieldError(item any, clean func(string) string) FieldError {
 	members, _ := item.(map[string]any)
+	field := FieldError{
+		Message: clean(safehttp.Text(members["msg"]) + safehttp.Text(members["message"])),
+		Type:    clean(safehttp.Text(members["type"])),
+	}
 	path, isList := members["loc"].([]any)
 	if loc := members["loc"]; loc != nil && !isList {
 		path = []any{loc}
 	}
-	field := FieldError{Message: clean(safehttp.Text(members["msg"]) + safehttp.Text(members["message"])), Type: clean(safehttp.Text(members["type"]))}
 	for _, step := range path {
 		field.Path = append(field.Path, clean(written(step)))
 	}
@@ -86,10 +88,5 @@ var tag = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)\s*>|<[^>
 
 // requestID is the service's or a proxy's name for a request.
 func requestID(header http.Header, secrets safehttp.Secrets) string {
-	for _, name := range []string{"X-Request-Id", "X-Amzn-Requestid", "Cf-Ray"} {
-		if id := secrets.Line(header.Get(name), 128); id != "" {
-			return id
-		}
-	}
-	return ""
+	return secrets.Line(cmp.Or(header.Get("X-Request-Id"), header.Get("X-Amzn-Requestid"), header.Get("Cf-Ray")), 128)
 }

@@ -113,7 +113,7 @@ func made(t testing.TB, options ...Option) *Client {
 			t.Fatal(err)
 		}
 	}
-	if s.tokens.auth0 == nil && s.tokens.own == nil {
+	if s.tokens.get == nil {
 		options = append(options, WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: staticToken})))
 	}
 	if s.base == nil {

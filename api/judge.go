@@ -83,11 +83,11 @@ func (c *call) refusal(a *answer, t token) *Error {
 		// By its origin alone: what follows the host can hold anything.
 		redirect := &authn.RedirectError{Method: e.Method, Status: status, From: safehttp.Origin(c.client.base), To: safehttp.RedirectTarget(c.client.base, a.Header.Get("Location"), c.secrets)}
 		e.Message, e.cause = redirect.Error(), redirect
-	case status == http.StatusUnauthorized && c.refused == "" && t.grant != nil:
-		c.client.tokens.auth0.Invalidate(t.text)
+	case status == http.StatusUnauthorized && c.refused == "" && c.client.tokens.drop != nil:
+		c.client.tokens.drop(t.text)
 		c.refused, e.renew = t.text, true
 	case status == http.StatusUnauthorized:
-		e.hint("METI refused " + c.client.tokens.String())
+		e.hint("METI refused " + c.client.tokens.name)
 	case status == http.StatusForbidden && need != "" && t.grant != nil: // else it was not sent
 		e.hint("the token was granted " + need + ": is the source another account's?")
 	case status == http.StatusForbidden && need != "":

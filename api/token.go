@@ -11,12 +11,13 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// tokens are where a client's tokens come from: an Auth0 source, or the Token
-// method of a source of the caller's. That is a func, so that nothing prints
-// what the source holds.
+// tokens are where a client's tokens come from. They are functions, so that
+// nothing prints what the source holds.
 type tokens struct {
-	auth0 *authn.Source
-	own   func() (*oauth2.Token, error)
+	get    func(context.Context) (token, error)
+	drop   func(string) // a token that was refused; nil where there is no other one
+	name   string
+	server string // the base URL of the API that they are for
 }
 
 // token is the token of one attempt.
@@ -26,39 +27,40 @@ type token struct {
 	grant  *authn.Grant // nil where nothing is known but the token
 }
 
-func (t tokens) String() string {
-	if t.auth0 != nil {
-		return t.auth0.String()
-	}
-	return "tokens from WithTokenSource"
-}
-
-func (t tokens) get(ctx context.Context) (token, error) {
-	if t.auth0 != nil {
-		grant, err := t.auth0.Grant(ctx)
+func auth0Tokens(source *authn.Source) tokens {
+	get := func(ctx context.Context) (token, error) {
+		grant, err := source.Grant(ctx)
 		if err != nil {
 			return token{}, err
 		}
 		return token{grant.AccessToken(), grant.Header(), grant}, nil
 	}
-	// The caller's own source knows no context: nobody waits longer than his lasts.
-	var own *oauth2.Token
-	var err error
-	answered := make(chan struct{})
-	go func() {
-		own, err = t.own()
-		close(answered)
-	}()
-	select {
-	case <-ctx.Done():
-		return token{}, fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
-	case <-answered:
+	return tokens{get: get, drop: source.Invalidate, name: source.String(), server: source.BaseURL()}
+}
+
+// ownTokens are those of a source that knows no context: a call does not wait for
+// it longer than its own lasts.
+func ownTokens(source oauth2.TokenSource) tokens {
+	get := func(ctx context.Context) (token, error) {
+		var t *oauth2.Token
+		var err error
+		answered := make(chan struct{})
+		go func() {
+			t, err = source.Token()
+			close(answered)
+		}()
+		select {
+		case <-ctx.Done():
+			return token{}, fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
+		case <-answered:
+		}
+		switch {
+		case err != nil:
+			return token{}, err
+		case t == nil || t.AccessToken == "": // it must not become an anonymous call
+			return token{}, errors.New("the token source returned no token")
+		}
+		return token{t.AccessToken, []string{t.Type() + " " + t.AccessToken}, nil}, nil
 	}
-	switch {
-	case err != nil:
-		return token{}, err
-	case own == nil || own.AccessToken == "": // it must not become an anonymous call
-		return token{}, errors.New("the token source returned no token")
-	}
-	return token{own.AccessToken, []string{own.Type() + " " + own.AccessToken}, nil}, nil
+	return tokens{get: get, name: "tokens from WithTokenSource", server: Production}
 }
