@@ -22,10 +22,10 @@ type AllParams struct {
 }
 
 // Drift is a sign that the account changed while it was listed, or that the
-// server contradicts itself: "shrunk" where sources before the page are gone,
-// "reordered" where they come in another order, and "repeated" where one came
-// twice on the page. Nothing needs to be done about it: All mends it, or fails.
+// server contradicts itself. Nothing needs to be done: All mends it, or fails.
 type Drift struct {
+	// Kind is "shrunk" where sources before the page are gone, "reordered" where
+	// they come in another order, "repeated" where one came twice on the page.
 	Kind   string
 	ID     SSID // the source that came twice
 	Offset int  // where the page began
@@ -43,24 +43,21 @@ const (
 
 // All lists every source that the filter lets through, each once. Whatever is
 // registered and deleted meanwhile, by the loop too: a source that is there from
-// the beginning to the end is listed, or All fails.
+// the beginning to the end is listed, or All fails with [ErrIncomplete], after the
+// sources that it did get.
 //
 // For that, each page begins with the last source of the page before. Where that
-// is gone, All goes back until a page begins with a source that is known. Where
-// sources come in another order, for METI promises none [E], it begins anew: a
+// is gone, All goes back until a page begins with a source that is known; where
+// sources come in another order, for METI promises none [E], it begins anew. A
 // source that moves, as a row of a database may when it is updated, is missed
-// only if another change hides that.
-//
-// Where it begins anew three times without finding more, or makes too many
-// requests, All asks for everything at once, without limit. If that leaves it in
-// doubt too, it fails with [ErrIncomplete], after the sources that it did get. It
-// makes 16 requests at most for each page that the listed sources fill, and 50,
-// and 5 for each of InFlight, apart from attempts that are repeated.
+// only if another change hides that. After too much of this, All asks for
+// everything at once, without limit. It makes at most 16 requests for each page
+// that the listed sources fill, and 50, and 5 for each of InFlight, apart from
+// attempts that are repeated.
 //
 // InFlight pages are fetched ahead and held in memory, 8 MiB of each at most, so
 // the loop may take its time, whatever the timeout of an http.Client. A larger
-// page is read as it is consumed, and nothing is fetched ahead: choose a smaller
-// PageSize.
+// page is read as it is consumed, and nothing is fetched ahead.
 //
 // Ranging over the result again lists again. Leaving the loop ends the requests
 // under way. An error is yielded once, as the last thing, with a nil source.
@@ -134,6 +131,9 @@ func (l *listing) list() error {
 	if size < 0 || inFlight < 0 {
 		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", size, inFlight), nil, ErrInvalid)
 	}
+	if l.params.OnDrift == nil {
+		l.params.OnDrift = func(Drift) {}
+	}
 	l.limit, l.params.InFlight = max(cmp.Or(size, defaultPageSize), 2), cmp.Or(inFlight, defaultInFlight)
 	l.width, l.end = 1, math.MaxInt
 	for {
@@ -189,7 +189,7 @@ func (l *listing) take(source *Source) error {
 		l.why = errMoved
 		return errMoved
 	case known && rank >= p.from:
-		l.drift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
+		l.params.OnDrift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
 	case !known:
 		rank = l.next
 		l.ranks[id] = rank
@@ -221,11 +221,11 @@ func (l *listing) allowed() int {
 
 // advance goes on behind a page that begins where it should.
 func (l *listing) advance() error {
-	p := &l.page
+	p := l.page
 	if l.atOnce && p.offset == 0 {
-		l.whole = *p
+		l.whole = p
 	}
-	if err := l.ended(); err != nil {
+	if err := l.ended(p, p.offset+p.count, l.next-p.from); err != nil {
 		return err
 	}
 	size := min(p.count, l.limit)
@@ -248,10 +248,9 @@ func (l *listing) advance() error {
 	return nil
 }
 
-// ended is errDone where nothing follows the page.
-func (l *listing) ended() error {
-	p := &l.page
-	behind, added := p.offset+p.count, l.next-p.from
+// ended is errDone where nothing stands at the offset behind a page, which added
+// so many sources.
+func (l *listing) ended(p page, behind, added int) error {
 	switch {
 	case p.count == 0 && p.offset == 0:
 		return errDone
@@ -271,8 +270,7 @@ func (l *listing) ended() error {
 		return errMoved // the server repeats itself
 	}
 	// After a short page this one has new sources: the account grows, or the server
-	// answers fewer than it has. What is there now must be told, not all that is to
-	// come.
+	// answers fewer than it has. What is there now must be told, not what is to come.
 	if beyond := behind + added<<min(l.short, 20) - 2*added; l.short > 0 && added > 0 && beyond < l.end {
 		sources, err := l.peek(beyond)
 		if err != nil {
@@ -294,11 +292,11 @@ func (l *listing) retreat(why error) error {
 	l.drop()
 	l.width = 1
 	if why == errGap {
-		l.drift(Drift{Kind: "shrunk", Offset: l.offset})
+		l.params.OnDrift(Drift{Kind: "shrunk", Offset: l.offset})
 		l.offset = max(0, l.offset-l.back)
 		l.back *= 2
 	} else {
-		l.drift(Drift{Kind: "reordered", Offset: l.offset})
+		l.params.OnDrift(Drift{Kind: "reordered", Offset: l.offset})
 		l.offset, l.end = 0, math.MaxInt
 	}
 	if l.offset == 0 {
@@ -333,10 +331,4 @@ func (l *listing) settle() error {
 	e := newError(gen.OperationListSources, fmt.Sprintf("the account keeps changing, or the server does not page: after %d requests the answers do not fit together; %d sources were listed, and there may be more", l.sent, len(l.ranks)), nil, ErrIncomplete)
 	e.hint("list again while nothing is registered, updated or deleted")
 	return e
-}
-
-func (l *listing) drift(d Drift) {
-	if l.params.OnDrift != nil {
-		l.params.OnDrift(d)
-	}
 }

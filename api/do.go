@@ -129,8 +129,7 @@ func answerOf[T any](ctx context.Context, c *Client, call call, read func(io.Rea
 // A DoOption changes one call of [Client.Do].
 type DoOption func(*call)
 
-// Repeatable says that an operation may be carried out twice, so that a call of
-// it is repeated as a GET of this package is.
+// Repeatable says that an operation may be carried out twice, and so repeated.
 func Repeatable() DoOption { return func(c *call) { c.operation.Repeatable = true } }
 
 // Do carries out an operation that this version does not know, as the others are.

@@ -14,12 +14,10 @@ import (
 // again, with a 404 too: 1,000 clients with 50 calls each send a dead server twice
 // 50,000 requests rather than four times.
 type RetryPolicy struct {
-	// Attempts is the most that one call makes, the first included: 4. One
-	// means that nothing is repeated.
+	// Attempts is the most that one call makes, the first included: 4.
 	Attempts int
 	// Within is how long after its beginning a call may still start another
-	// attempt: 15 seconds. It counts attempts and waits, and not what the
-	// consumer of a listing does with the sources meanwhile. The waits are
+	// attempt: 15 seconds, without the time of a listing's consumer. The waits are
 	// random, up to a thirtieth of it before the first repeat, twice that before
 	// the second, and four times before the others.
 	Within time.Duration
