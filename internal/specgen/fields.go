@@ -25,73 +25,64 @@ var flags = map[string]string{
 	"offset":                 "",
 }
 
-// field is an attribute of a registration or a filter of a listing.
+// fields are what a registration may say of its sources, and what a listing may be
+// narrowed by.
+type fields struct{ Attributes, Filters []field }
+
 type field struct {
 	Name, Go, GoType, Type, Description string
 	Values                              []string
 	Flag, Usage                         string
 }
 
-// attributes are what a registration may say of its sources.
-func attributes(spec *openapi3.T) (list []field, err error) {
-	schema := spec.Components.Schemas["SourceAttributes"].Value
-	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
-		property := schema.Properties[name]
-		f, err := fieldOf("the attribute", name, property, property.Value.Description)
+func fieldsOf(spec *openapi3.T) (f fields, err error) {
+	attributes := spec.Components.Schemas["SourceAttributes"].Value.Properties
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		one, err := fieldOf("the attribute "+name, name, attributes[name], attributes[name].Value.Description)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
-		list = append(list, f)
+		f.Attributes = append(f.Attributes, one)
 	}
-	return list, nil
-}
-
-// filters are the query parameters of a listing, but for its pages.
-func filters(spec *openapi3.T) (list []field, err error) {
-	sets := spec.Components.Schemas["SourceAttributes"].Value.Properties
 	for _, parameter := range spec.Paths.Value("/sources").Get.Parameters {
 		p := parameter.Value
 		if p.Name == "limit" || p.Name == "offset" {
 			continue
 		}
 		schema := p.Schema
-		if set := sets[p.Name]; set != nil && set.Ref != "" {
-			schema = set // a filter by methodology is of that type
+		if attribute := attributes[p.Name]; attribute != nil && attribute.Ref != "" {
+			schema = attribute // a filter by methodology is of that type
 		}
-		f, err := fieldOf("the filter", p.Name, schema, p.Description)
+		one, err := fieldOf("the filter "+p.Name, p.Name, schema, p.Description)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
-		if f.Type != "string" && f.Type != "integer" {
-			return nil, fmt.Errorf("the filter %s is %s: api.Filter holds strings and integers; say in internal/specgen how it is written", p.Name, f.Type)
+		if one.Type != "string" && one.Type != "integer" {
+			return f, fmt.Errorf("the filter %s is %s: api.Filter holds strings and integers; say in internal/specgen how it is written", p.Name, one.Type)
 		}
-		list = append(list, f)
+		f.Filters = append(f.Filters, one)
 	}
-	return list, nil
+	return f, nil
 }
 
 func fieldOf(what, name string, schema *openapi3.SchemaRef, description string) (field, error) {
-	f := field{Name: name, Go: goName(name), Description: strings.Join(strings.Fields(description), " ")}
+	f := field{Name: name, Go: exported(name), Description: strings.Join(strings.Fields(description), " ")}
 	value := schema.Value
-	set := value
-	switch {
+	switch of := value.Items; {
+	case value.Type.Is("array") && of.Value.Type.Is("string"):
+		f.Type, value = "array", of.Value
+	case value.Format == "uuid":
+		f.Type = "uuid"
 	case value.Type.Is("string"), value.Type.Is("integer"), value.Type.Is("number"), value.Type.Is("boolean"):
-		if f.Type = (*value.Type)[0]; value.Format == "uuid" {
-			f.Type = "uuid"
-		}
-	case value.Type.Is("array") && value.Items.Value.Type.Is("string"):
-		f.Type, set = "array", value.Items.Value
+		f.Type = (*value.Type)[0]
 	default:
-		return f, fmt.Errorf("%s %s is neither plain nor a list of strings: say in internal/specgen how it becomes a flag", what, name)
+		return f, fmt.Errorf("%s is neither plain nor a list of strings: say in internal/specgen how it becomes a flag", what)
 	}
 	f.GoType = map[string]string{"string": "string", "integer": "int"}[f.Type]
 	if schema.Ref != "" {
 		f.GoType = schema.Ref[strings.LastIndexByte(schema.Ref, '/')+1:]
 	}
-	values, _ := set.Extensions["x-extensible-enum"].([]any)
-	for _, v := range values {
-		f.Values = append(f.Values, fmt.Sprint(v))
-	}
+	f.Values = valuesOf(value)
 
 	var known bool
 	if f.Flag, known = flags[name]; !known {
@@ -109,39 +100,17 @@ func fieldOf(what, name string, schema *openapi3.SchemaRef, description string) 
 	return f, nil
 }
 
-// initialisms are written as oapi-codegen is told to.
-var initialisms = map[string]string{"id": "ID", "ssid": "SSID", "ssids": "SSIDs", "unep": "UNEP", "wdpaid": "WDPAID", "pa": "PA", "geojson": "GeoJSON", "meti": "METI", "json": "JSON"}
-
-func goName(name string) string {
-	var out strings.Builder
-	for word := range strings.SplitSeq(name, "_") {
-		if initialisms[word] != "" {
-			out.WriteString(initialisms[word])
-		} else {
-			out.WriteString(strings.ToUpper(word[:1]) + word[1:])
-		}
-	}
-	return out.String()
-}
-
 // declared finds the flags that the command declares by hand, such as
 // flags.BoolVar(&facts, "facts", …) and flags.Func("tag", …).
 var declared = regexp.MustCompile(`\.(?:\w*Var\w*\([^,"]+, |\w*Func\w*\()"([a-z][a-z-]*)"`)
 
 // commandFlags is the tables that the flags of the command are made of.
 func commandFlags(spec *openapi3.T) ([]byte, error) {
-	var data struct{ Attributes, Filters []field }
-	var err error
-	if data.Attributes, err = attributes(spec); err != nil {
-		return nil, err
-	}
-	if data.Filters, err = filters(spec); err != nil {
-		return nil, err
-	}
-	files, err := filepath.Glob("cmd/meti/*.go")
+	all, err := fieldsOf(spec)
 	if err != nil {
 		return nil, err
 	}
+	files, _ := filepath.Glob("cmd/meti/*.go")
 	taken := map[string]bool{"help": true}
 	for _, name := range files {
 		text, err := os.ReadFile(name)
@@ -152,10 +121,10 @@ func commandFlags(spec *openapi3.T) ([]byte, error) {
 			taken[string(flag[1])] = true
 		}
 	}
-	for _, f := range slices.Concat(data.Attributes, data.Filters) {
+	for _, f := range slices.Concat(all.Attributes, all.Filters) {
 		if _, decided := flags[f.Name]; taken[f.Flag] && !decided {
 			return nil, fmt.Errorf("openapi.yaml has %s, and the command has a flag --%s of its own beside it: give the field another name in the table flags of internal/specgen/fields.go", f.Name, f.Flag)
 		}
 	}
-	return fill("flags.go.tmpl", data)
+	return fill("flags.go.tmpl", all)
 }

@@ -65,55 +65,49 @@ type value struct{ Name, Text string }
 
 func tables(spec *openapi3.T) ([]byte, error) {
 	var data struct {
-		Operations          []operation
-		Scopes              []string
-		Sets                []set
-		Tags                []value
-		Attributes, Filters []field
-		Sum                 string
+		fields
+		Operations []operation
+		Scopes     []string
+		Sets       []set
+		Tags       []value // types with one value
+		Sum        string
 	}
 	text, err := os.ReadFile("openapi.yaml")
 	if err != nil {
 		return nil, err
 	}
 	data.Sum = fmt.Sprintf("%x", sha256.Sum256(text))
-	if data.Attributes, err = attributes(spec); err != nil {
+	if data.fields, err = fieldsOf(spec); err != nil {
 		return nil, err
 	}
-	if data.Filters, err = filters(spec); err != nil {
-		return nil, err
-	}
-	scopes := map[string]bool{}
 	for path, item := range spec.Paths.Map() {
 		for method, op := range item.Operations() {
-			needed, err := scopesOf(op)
-			if err != nil {
-				return nil, err
+			o := operation{ID: op.OperationID, Name: exported(op.OperationID), Method: method, Path: path}
+			if op.Security == nil {
+				op.Security = &spec.Security
 			}
-			for _, scope := range needed {
-				scopes[scope] = true
+			for _, requirement := range *op.Security {
+				for _, scopes := range requirement {
+					o.Scopes = append(o.Scopes, scopes...)
+				}
 			}
-			repeatable, stated := op.Extensions["x-repeatable"].(bool)
-			if !stated {
-				return nil, fmt.Errorf("openapi.yaml, %s: say by x-repeatable, true or false, whether it may be carried out twice", op.OperationID)
+			var stated bool
+			if o.Repeatable, stated = op.Extensions["x-repeatable"].(bool); !stated {
+				return nil, fmt.Errorf("openapi.yaml, %s: say by x-repeatable, true or false, whether it may be carried out twice", o.ID)
 			}
-			data.Operations = append(data.Operations, operation{
-				ID: op.OperationID, Name: exported(op.OperationID),
-				Method: method, Path: path, Scopes: needed, Repeatable: repeatable,
-			})
+			data.Operations = append(data.Operations, o)
+			data.Scopes = append(data.Scopes, o.Scopes...)
 		}
 	}
 	slices.SortFunc(data.Operations, func(a, b operation) int { return strings.Compare(a.ID, b.ID) })
-	data.Scopes = slices.Sorted(maps.Keys(scopes))
-
+	slices.Sort(data.Scopes)
+	data.Scopes = slices.Compact(data.Scopes)
 	data.Sets = sets(spec)
 	for _, name := range slices.Sorted(maps.Keys(spec.Components.Schemas)) {
-		schema := spec.Components.Schemas[name].Value
-		if tag := schema.Properties["type"]; tag != nil && len(tag.Value.Enum) == 1 {
-			data.Tags = append(data.Tags, value{Name: name + "Type", Text: fmt.Sprint(tag.Value.Enum[0])})
+		if tag := spec.Components.Schemas[name].Value.Properties["type"]; tag != nil && len(tag.Value.Enum) == 1 {
+			data.Tags = append(data.Tags, value{name + "Type", fmt.Sprint(tag.Value.Enum[0])})
 		}
 	}
-
 	return fill("spec.go.tmpl", data)
 }
 
@@ -121,17 +115,24 @@ func tables(spec *openapi3.T) ([]byte, error) {
 func sets(spec *openapi3.T) (list []set) {
 	for _, name := range slices.Sorted(maps.Keys(spec.Components.Schemas)) {
 		schema := spec.Components.Schemas[name].Value
-		values, ok := schema.Extensions["x-extensible-enum"].([]any)
-		if !ok {
-			continue
-		}
 		s := set{Name: name, Doc: schema.Description}
-		for _, v := range values {
-			s.Values = append(s.Values, value{Name: name + exported(fmt.Sprint(v)), Text: fmt.Sprint(v)})
+		for _, text := range valuesOf(schema) {
+			s.Values = append(s.Values, value{name + exported(text), text})
 		}
-		list = append(list, s)
+		if s.Values != nil {
+			list = append(list, s)
+		}
 	}
 	return list
+}
+
+// valuesOf are the values of an open set that are known.
+func valuesOf(schema *openapi3.Schema) (values []string) {
+	known, _ := schema.Extensions["x-extensible-enum"].([]any)
+	for _, v := range known {
+		values = append(values, fmt.Sprint(v))
+	}
+	return values
 }
 
 // values names the values under package api, too.
@@ -156,34 +157,22 @@ func fill(name string, data any) ([]byte, error) {
 	return format.Source(out.Bytes())
 }
 
-// scopesOf reads the one requirement that the spec gives each operation; an
-// operation with alternatives would need more than a list.
-func scopesOf(op *openapi3.Operation) ([]string, error) {
-	if op.Security == nil || len(*op.Security) == 0 {
-		return nil, nil
-	}
-	if len(*op.Security) > 1 {
-		return nil, fmt.Errorf("%s has %d alternative security requirements; one is understood", op.OperationID, len(*op.Security))
-	}
-	var scopes []string
-	for _, list := range (*op.Security)[0] {
-		scopes = append(scopes, list...)
-	}
-	return scopes, nil
-}
+// initialisms are written as oapi-codegen is told to.
+var initialisms = map[string]string{"id": "ID", "ssid": "SSID", "ssids": "SSIDs", "unep": "UNEP", "wdpaid": "WDPAID", "pa": "PA", "geojson": "GeoJSON", "meti": "METI", "json": "JSON", "gis": "GIS", "ci": "CI"}
 
-// exported makes a Go name of an operation's id or a value: BIOCHAR_PRODUCTION
-// and "Biochar Production" both become BiocharProduction.
+// exported makes a Go name of an operation's id, a field's name or a value:
+// BIOCHAR_PRODUCTION and "Biochar Production" both become BiocharProduction.
 func exported(text string) string {
 	var name strings.Builder
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		if strings.ToUpper(word) == word {
 			word = strings.ToLower(word)
 		}
-		if word == "gis" || word == "ci" {
-			word = strings.ToUpper(word)
+		if whole := initialisms[word]; whole != "" {
+			name.WriteString(whole)
+		} else {
+			name.WriteString(strings.ToUpper(word[:1]) + word[1:])
 		}
-		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	return name.String()
 }

@@ -33,10 +33,9 @@ func overlay(spec *openapi3.T) ([]byte, error) {
 	source := spec.Components.Schemas["Source"].Value
 	for _, name := range slices.Sorted(maps.Keys(source.Properties)) {
 		property := source.Properties[name]
-		if slices.Contains(source.Required, name) || slices.Contains(pointers, name) || property.Ref != "" || property.Value.Type.Is("array") {
-			continue
+		if !slices.Contains(slices.Concat(source.Required, pointers), name) && property.Ref == "" && !property.Value.Type.Is("array") {
+			action("$.components.schemas.Source.properties."+name, object{"x-go-type-skip-optional-pointer": true})
 		}
-		action("$.components.schemas.Source.properties."+name, object{"x-go-type-skip-optional-pointer": true})
 	}
 
 	// A response that operations share would become a type of its own, an alias.
