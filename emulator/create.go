@@ -9,9 +9,11 @@ import (
 	"iter"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -43,42 +45,38 @@ type creation struct {
 	features []ledger.Feature
 	problems ledger.Problems
 	at       string // JSON Pointer from the body to the collection
-	flat     bool   // one source; its problems are told as those of a collection
+	flat     bool   // one source, and no collection
 }
 
 // readCreation tells the three forms apart: features beside shared attributes,
 // one flat source, or a bare FeatureCollection, in that order.
-func readCreation(body []byte) creation {
+func readCreation(body []byte) (c creation) {
 	m := membersOf(body)
 	if wrapped := m["feature_collection"]; wrapped != nil {
-		features, problems := ledger.ParseCollection(wrapped, ledger.Rules{})
-		return creation{members: m, features: features, problems: problems, at: "/feature_collection"}
-	}
-	if m["type"] == nil && m["features"] == nil && (m["geometry"] != nil || m["alt_id"] != nil) && utf8.Valid(body) {
+		c.members, c.at, body = m, "/feature_collection", wrapped
+	} else if m["type"] == nil && m["features"] == nil && (m["geometry"] != nil || m["alt_id"] != nil) && utf8.Valid(body) {
 		return flat(m)
 	}
-	features, problems := ledger.ParseCollection(body, ledger.Rules{}) // other members beside them are ignored
-	return creation{features: features, problems: problems}
+	c.features, c.problems = ledger.ParseCollection(body, ledger.Rules{}) // other members beside them are ignored
+	return c
 }
 
 // flat is a creation of one source.
 func flat(m members) creation {
 	f, problems := ledger.JudgeValues(ledger.Values{ID: m["alt_id"], Start: m["start_at"], End: m["end_at"], Geometry: m["geometry"]}, ledger.Rules{})
-	for i := range problems {
-		problems[i].Pointer = "/features/0" + problems[i].Pointer
-	}
 	return creation{members: m, features: []ledger.Feature{f}, problems: problems, flat: true}
 }
 
 // judge applies the ledger's rules to what an account registers, or another one
 // that the body may name. In the sandbox both dates may be left out of a flat
 // source.
-func (sv *service) judge(c creation, account string, mayName bool) (news []*source, err error) {
+func (sv *service) judge(read func() creation, account string, mayName bool) (news []*source, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = refuse(http.StatusBadRequest, fmt.Sprint("The sources cannot be judged: ", fault))
 		}
 	}()
+	c := read()
 	attributes, err := c.members.attributes(&account, mayName)
 	if err != nil {
 		return nil, err
@@ -96,20 +94,22 @@ func (sv *service) judge(c creation, account string, mayName bool) (news []*sour
 	return news, nil
 }
 
-// refuse turns the ledger's problems into an answer: 400 for GeoJSON that is
-// not valid, 422 for what breaks another rule.
+// ofValue is the pointer of a problem with a value of a feature.
+var ofValue = regexp.MustCompile(`^(/features/\d+)?(/id|/properties/\w+)$`)
+
+// refuse turns the ledger's problems into an answer: 422 for values that break a
+// rule, and 400 for GeoJSON that is not valid.
 func (c creation) refuse() error {
 	var fields []fieldError
 	for _, p := range c.problems {
-		steps := strings.SplitN(p.Pointer, "/", 5) // of /features/0/properties/end_at
-		switch {
+		switch steps := strings.Split(p.Pointer, "/"); {
 		case !p.Refused():
-		case len(steps) < 3:
-			return refuse(http.StatusBadRequest, p.Message)
-		case len(steps) > 3 && (steps[3] == "id" || steps[3] == "properties"):
+		case ofValue.MatchString(p.Pointer):
 			fields = append(fields, fieldError{c.loc(p.Pointer), p.Message, "value_error"})
-		default:
+		case len(steps) > 2 && !c.flat: // /features/0
 			return refuse(http.StatusBadRequest, "One or more features in the FeatureCollection are invalid or missing required fields: feature "+steps[2]+": "+p.Message)
+		default:
+			return refuse(http.StatusBadRequest, p.Message)
 		}
 	}
 	return refuse(http.StatusUnprocessableEntity, fields[:min(len(fields), 100)])
@@ -118,7 +118,7 @@ func (c creation) refuse() error {
 // loc says as the framework does where in the body a problem is.
 func (c creation) loc(pointer string) []any {
 	if c.flat {
-		pointer = strings.NewReplacer("/features/0", "", "/properties", "", "/id", "/alt_id").Replace(pointer)
+		pointer = strings.NewReplacer("/properties", "", "/id", "/alt_id").Replace(pointer)
 	}
 	loc := []any{"body"}
 	for step := range strings.SplitSeq((c.at + pointer)[1:], "/") {
@@ -219,16 +219,17 @@ func (s *Server) seed() error {
 		return err
 	}
 	sv, number := &service{server: s}, 0
+	started := func() time.Time { return s.clockAt } // the same in each run
 	var batch []*source
 	for _, r := range s.options.Sources {
 		for m, err := range sourcesOf(r) {
 			number++
 			var news []*source
 			if err == nil {
-				news, err = sv.judge(flat(m), s.Accounts()[0].AccountID, true)
+				news, err = sv.judge(func() creation { return flat(m) }, s.Accounts()[0].AccountID, true)
 			}
 			if batch = append(batch, news...); err == nil && len(batch) >= 1000 {
-				_, err = s.production.register(batch, s.Now, math.MaxInt64)
+				_, err = s.production.register(batch, started, math.MaxInt64)
 				batch = nil
 			}
 			if err != nil {
@@ -236,7 +237,7 @@ func (s *Server) seed() error {
 			}
 		}
 	}
-	_, err = s.production.register(batch, s.Now, math.MaxInt64)
+	_, err = s.production.register(batch, started, math.MaxInt64)
 	return err
 }
 

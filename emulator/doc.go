@@ -21,8 +21,8 @@
 // judged and stored as package ledger says: a collection whole or not at all,
 // hectares, country, conflicts with their reciprocal entries, percent_overlap,
 // and repaired neighbours after a delete. It refuses what METI's database
-// refuses, and nothing more. Requests that write are carried out one after
-// another and to the end, also when the client has gone.
+// refuses, and in places a little more. Requests that write are carried out one
+// after another and to the end, also when the client has gone.
 //
 // # What it does not
 //

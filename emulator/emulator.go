@@ -57,9 +57,8 @@ type Options struct {
 	// Seed makes ids, tokens and the choice of faults repeatable; random if zero.
 	// A seeded emulator signs with a key that anybody can know.
 	Seed  uint64
-	Clock time.Time        // when the server's clock starts, to run on from there; the present if zero
-	Now   func() time.Time // what the clock runs by; time.Now if nil
-	CORS  []string         // origins whose pages may read the answers, such as http://localhost:5173, or *
+	Clock time.Time // when the server's clock starts, to run on from there; the present if zero
+	CORS  []string  // origins whose pages may read the answers, such as http://localhost:5173, or *
 	// Admin serves /_emulator/, where any program that reaches the port can set
 	// faults, make tokens and delete everything.
 	Admin bool
@@ -85,9 +84,6 @@ func (o *Options) complete() error {
 	o.MaxBody = cmp.Or(o.MaxBody, 64<<20)
 	if o.TokenLifetime = cmp.Or(o.TokenLifetime, time.Hour); o.TokenLifetime < time.Second {
 		return errors.New("emulator: a token lives for a second at least")
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -132,7 +128,7 @@ type state struct {
 	quotas   map[string]int // tokens given, by client and hour
 	tokens   int            // made so far
 	clockAt  time.Time      // what the clock was set to
-	clockSet time.Time      // when that was, by [Options.Now]
+	clockSet time.Time      // when that was
 	frozen   bool
 }
 
@@ -217,7 +213,7 @@ func (s *Server) open() (err error) {
 func (s *Server) start() error {
 	at := s.options.Clock
 	if at.IsZero() {
-		at = s.options.Now()
+		at = time.Now()
 	}
 	s.mutex.Lock()
 	s.state = state{accounts: slices.Clone(s.options.Accounts), counts: make(map[string]int), quotas: make(map[string]int)}
@@ -297,7 +293,7 @@ func (s *Server) Now() time.Time {
 func (s *Server) clock() (now time.Time, frozen bool) {
 	defer s.lock()()
 	if now = s.clockAt; !s.frozen {
-		now = now.Add(s.options.Now().Sub(s.clockSet))
+		now = now.Add(time.Since(s.clockSet))
 	}
 	return now, s.frozen
 }
@@ -306,7 +302,7 @@ func (s *Server) clock() (now time.Time, frozen bool) {
 // runs on.
 func (s *Server) SetClock(at time.Time, frozen bool) {
 	defer s.lock()()
-	s.clockAt, s.clockSet, s.frozen = at, s.options.Now(), frozen
+	s.clockAt, s.clockSet, s.frozen = at, time.Now(), frozen
 }
 
 // Ready is what the command prints when it is ready: one JSON line, from which

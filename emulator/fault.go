@@ -136,7 +136,7 @@ func ParseFault(text string) (f Fault, err error) {
 			}
 		default:
 			if f.Probability, err = strconv.ParseFloat(part, 64); err == nil && !(f.Probability > 0 && f.Probability <= 1) {
-				err = errors.New("a probability is above 0 and at most 1")
+				err = errors.New("a probability is above 0 and at most 1; a count is written as x2")
 			}
 		}
 		if err != nil {

@@ -115,8 +115,7 @@ type exchange struct {
 	r         *http.Request
 	body      []byte
 	who       claims           // of its token
-	refused   error            // why that is not good
-	broken    error            // why the body is not
+	refused   error            // why it is not carried out
 	work      http.HandlerFunc // carries it out
 
 	// What faults look at: who it says it comes from, and what it is about.
@@ -144,10 +143,9 @@ func (sv *service) operation(o gen.Operation, operations http.Handler) http.Hand
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{server: s, operation: o, w: w}
 		x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-		x.who, x.refused = s.verify(r.Header.Get("Authorization"))
-		x.clientID = x.who.ClientID
+		x.who, x.refused = s.verify(r.Header.Get("Authorization"), o.Scopes)
 		defer x.readBody()()
-		if o.Scopes == nil { // a request for a token
+		if x.clientID = x.who.ClientID; o.Scopes == nil { // a request for a token
 			q, _ := readTokenRequest(r, x.body)
 			x.clientID = q.Get("client_id")
 		}
@@ -155,8 +153,8 @@ func (sv *service) operation(o gen.Operation, operations http.Handler) http.Hand
 			x.altIDs = x.about(sv.store)
 		}
 		x.work = func(w http.ResponseWriter, r *http.Request) {
-			if err := x.allowed(); err != nil {
-				s.answer(w, r, nil, err)
+			if x.refused != nil {
+				s.answer(w, r, nil, x.refused)
 			} else {
 				operations.ServeHTTP(w, r)
 			}
@@ -191,34 +189,18 @@ func (x *exchange) readBody() (release func()) {
 	var err error
 	x.body, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, most))
 	_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
-	switch tooLarge := new(http.MaxBytesError); {
+	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
 	case err == nil:
 	case x.operation.Scopes == nil:
-		x.broken = refuseToken(http.StatusBadRequest, "invalid_request", "The body cannot be read")
-	case errors.As(err, &tooLarge):
-		x.broken = refuse(http.StatusRequestEntityTooLarge, "Request body too large")
+		x.refused = refuseToken(http.StatusBadRequest, "invalid_request", "The body cannot be read")
+	case tooLarge:
+		x.refused = refuse(http.StatusRequestEntityTooLarge, "Request body too large")
 	default:
-		x.broken = refuse(http.StatusBadRequest, "The body cannot be read")
+		x.refused = refuse(http.StatusBadRequest, "The body cannot be read")
 	}
 	kept := int64(len(x.body))
 	s.bodies.Release(size - kept)
 	return func() { s.bodies.Release(kept) }
-}
-
-// allowed says why an exchange is not carried out, if it is not.
-func (x *exchange) allowed() error {
-	if x.broken != nil {
-		return x.broken
-	}
-	for _, scope := range x.operation.Scopes { // none for a token
-		if x.refused != nil {
-			return x.refused
-		}
-		if !slices.Contains(strings.Fields(x.who.Scope), scope) {
-			return refuse(http.StatusForbidden, "Missing required scope: "+scope)
-		}
-	}
-	return nil
 }
 
 // about gives the alt_ids that a request is about.

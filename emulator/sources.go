@@ -46,7 +46,7 @@ func (sv *service) create(x *exchange) ([]string, error) {
 		}
 		seen = newest[0]
 	}
-	news, err := sv.judge(readCreation(x.body), x.who.AccountID, x.who.Role == admin)
+	news, err := sv.judge(func() creation { return readCreation(x.body) }, x.who.AccountID, x.who.Role == admin)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,8 @@ func TestIsolation(t *testing.T) {
 // TestForms posts the three forms and looks at every field of the answers.
 func TestForms(t *testing.T) {
 	now := time.Date(2026, 2, 3, 9, 12, 44, 123456789, time.UTC)
-	server := start(t, emulator.Options{Seed: 7, Now: func() time.Time { return now }})
+	server := start(t, emulator.Options{Seed: 7})
+	server.SetClock(now, true)
 	c := as(t, server, north)
 	const shared = `,"methodology":"Agriculture","source_type":"DEVICE","attribute_type":["CARBON_REMOVAL","ZZZ"],
 		"geometry_source":"AUTHORITATIVE_GIS","tags":["a","<b>"],"steward_id":"s","project_id":"p","outcome_reporting_year":2026,

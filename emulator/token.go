@@ -135,13 +135,16 @@ func (s *Server) grant(spec TokenSpec) (gen.Token, error) {
 	return token, err
 }
 
-// verify judges an Authorization header. The error is an answer; what the claims
-// of a token say may then be false.
-func (s *Server) verify(header string) (c claims, err error) {
+// verify judges an Authorization header for an operation that needs these scopes, or
+// no token where there are none. The error is an answer; what the claims of a token
+// say may then be false.
+func (s *Server) verify(header string, scopes []string) (c claims, err error) {
 	scheme, text, _ := strings.Cut(header, " ")
 	token, malformed := jwt.ParseSigned(strings.TrimSpace(text), []jose.SignatureAlgorithm{jose.RS256})
 	var why string
 	switch {
+	case scopes == nil:
+		return c, nil
 	case header == "":
 		why = "Missing Authorization header"
 	case !strings.EqualFold(scheme, "Bearer"):
@@ -157,6 +160,11 @@ func (s *Server) verify(header string) (c claims, err error) {
 	case c.Expiry == nil || !s.Now().Before(c.Expiry.Time()):
 		why = "Token has expired"
 	default:
+		for _, scope := range scopes {
+			if !slices.Contains(strings.Fields(c.Scope), scope) {
+				return c, refuse(http.StatusForbidden, "Missing required scope: "+scope)
+			}
+		}
 		return c, nil
 	}
 	return c, refuse(http.StatusUnauthorized, why)
@@ -176,7 +184,6 @@ func (s *Server) exchangeSecret(r *http.Request, answered http.Header) (any, err
 		return nil, err
 	}
 	account, known := s.account(q.Get("client_id"))
-	given, right := sha256.Sum256([]byte(q.Get("client_secret"))), sha256.Sum256([]byte(account.ClientSecret))
 	grant, audience := q.Get("grant_type"), q.Get("audience")
 	switch {
 	case grant == "":
@@ -185,7 +192,7 @@ func (s *Server) exchangeSecret(r *http.Request, answered http.Header) (any, err
 		return nil, refuseToken(http.StatusBadRequest, "unsupported_grant_type", "Unsupported grant type: "+grant)
 	case q.Get("client_id") == "":
 		return nil, refuseToken(http.StatusBadRequest, "invalid_request", "Missing required parameter: client_id")
-	case !known || subtle.ConstantTimeCompare(given[:], right[:]) != 1:
+	case !known || subtle.ConstantTimeCompare([]byte(q.Get("client_secret")), []byte(account.ClientSecret)) != 1:
 		return nil, refuseToken(http.StatusUnauthorized, "access_denied", "Unauthorized")
 	case audience == "":
 		return nil, refuseToken(http.StatusForbidden, "access_denied", "No audience parameter was provided, and no default audience has been configured")

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +23,8 @@ import (
 // TestToken verifies a token as METI would, with the published keys.
 func TestToken(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	server := start(t, emulator.Options{Now: func() time.Time { return now }, TokenLifetime: 90 * time.Second})
+	server := start(t, emulator.Options{TokenLifetime: 90 * time.Second})
+	server.SetClock(now, true)
 	got := askToken(t, server.URL, "application/json", tokenBody(south), nil)
 	token := got.token(t)
 	if token.TokenType != "Bearer" || token.ExpiresIn != 90 || *token.Scope != "read:sources write:sources delete:sources" {
@@ -158,9 +158,8 @@ func TestOAuth2Library(t *testing.T) {
 
 // TestQuota uses up an hour's tokens.
 func TestQuota(t *testing.T) {
-	var now atomic.Int64
-	now.Store(time.Date(2026, 1, 1, 10, 59, 0, 0, time.UTC).Unix())
-	server := start(t, emulator.Options{TokensPerHour: 2, Now: func() time.Time { return time.Unix(now.Load(), 0) }})
+	server := start(t, emulator.Options{TokensPerHour: 2})
+	server.SetClock(time.Date(2026, 1, 1, 10, 59, 0, 0, time.UTC), true)
 	var left []string
 	for range 2 {
 		got := askToken(t, server.URL, "application/json", tokenBody(north), nil)
@@ -173,7 +172,7 @@ func TestQuota(t *testing.T) {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 	tokenFor(t, server.URL, south) // has a quota of its own
-	now.Add(60)
+	server.SetClock(server.Now().Add(time.Minute), true)
 	tokenFor(t, server.URL, north)
 }
 
@@ -193,12 +192,12 @@ func forge(t *testing.T, key jose.SigningKey, claims map[string]any) string {
 
 // TestGuard tries tokens that must not be taken.
 func TestGuard(t *testing.T) {
-	var now atomic.Int64
-	now.Store(1_800_000_000)
-	clock := func() time.Time { return time.Unix(now.Load(), 0) }
-	server := start(t, emulator.Options{Now: clock})
-	elsewhere := start(t, emulator.Options{Now: clock})
-	otherAudience := start(t, emulator.Options{Now: clock, URL: server.URL, Audience: "https://other"})
+	server := start(t, emulator.Options{})
+	elsewhere := start(t, emulator.Options{})
+	otherAudience := start(t, emulator.Options{URL: server.URL, Audience: "https://other"})
+	for _, one := range []*emulator.Server{server, elsewhere, otherAudience} {
+		one.SetClock(time.Unix(1_800_000_000, 0), true)
+	}
 	good := tokenFor(t, server.URL, north)
 	parts := strings.Split(good, ".")
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`))
@@ -253,9 +252,9 @@ func TestGuard(t *testing.T) {
 
 	c := &client{t, server.URL, good}
 	c.do(http.StatusOK, "GET", "/sources", "")
-	now.Add(3599)
+	server.SetClock(server.Now().Add(3599*time.Second), true)
 	c.do(http.StatusOK, "GET", "/sources", "")
-	now.Add(1)
+	server.SetClock(server.Now().Add(time.Second), true)
 	c.do(http.StatusUnauthorized, "GET", "/sources", "")
 }
 
