@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +15,7 @@ import (
 
 // rootCommand is the whole command tree.
 func (a *app) rootCommand() *cobra.Command {
-	root := a.groupCommand("meti", "The METI API on the command line")
+	root := groupCommand("meti", "The METI API on the command line")
 	root.Long = `meti lists, registers and deletes sources in METI, MillPont's ledger of field
 boundaries, and tells before registering what the ledger would say.
 
@@ -32,12 +32,12 @@ Credentials come from the environment, never from arguments:
 Without credentials, "meti demo" shows everything on an emulator.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
+	root.PersistentPreRun = func(*cobra.Command, []string) { a.understood = true }
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false,
 		"log each attempt, and name what METI answers that this version does not know")
 	root.PersistentFlags().BoolVar(&a.noTokenCache, "no-token-cache", false,
 		"get a new token instead of sharing one between runs")
-	sources := a.groupCommand("sources", "List, show, register and delete sources")
+	sources := groupCommand("sources", "List, show, register and delete sources")
 	sources.AddCommand(a.listCommand(), a.getCommand(), a.createCommand(), a.deleteCommand())
 	for _, group := range []struct {
 		title    string
@@ -56,6 +56,7 @@ Without credentials, "meti demo" shows everything on an emulator.`
 	}
 	root.SetHelpCommandGroupID("More")
 	root.SetCompletionCommandGroupID("More")
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.InitDefaultHelpCmd()
 	help, _, _ := root.Find([]string{"help"})
 	help.Use, help.Short, help.Long, help.Example = "help [COMMAND]", "Tell more of a command", "", "  meti help exit-codes"
@@ -67,12 +68,15 @@ Without credentials, "meti demo" shows everything on an emulator.`
 	}
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
+	cobra.AddTemplateFunc("flagUsages", flagUsages)
+	root.SetUsageTemplate(usageTemplate)
+	cobra.AddTemplateFunc("groupsOf", groupsOf)
 	finish(root)
 	return root
 }
 
 // groupCommand is a command that only holds others.
-func (a *app) groupCommand(name, short string) *cobra.Command {
+func groupCommand(name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use:   name,
 		Short: short,
@@ -119,30 +123,17 @@ func versionText() string {
 	return fmt.Sprintf("meti %s%s %s %s/%s", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// fileFlags take a path; the values of all other flags are not names of files.
-var fileFlags = []string{"journal", "against", "countries", "html", "accounts", "sources", "data", "record"}
-
-// finish gives a command and those below it what all have in common: wrong
-// arguments end with exitUsage, help shows flags in groups, and names of files
-// are completed only where there can be one.
+// finish gives a command and those below it what all have in common: flags stay in
+// the order in which they were added, and names of files are completed only where
+// there can be one.
 func finish(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return withCode(exitUsage, err)
-			}
-			return nil
-		}
-	}
 	cmd.Flags().SortFlags = false
-	cmd.SetUsageFunc(usageText)
-	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if _, known := cmd.GetFlagCompletionFunc(f.Name); !known && !slices.Contains(fileFlags, f.Name) {
-			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
-		}
-	})
-	if !strings.Contains(cmd.Use, "FILE") && cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
-		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	for _, name := range []string{"journal", "against", "countries", "html", "accounts", "sources", "data", "record"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, files) // fails where there is none, or it has another one
+	}
+	if strings.Contains(cmd.Use, "FILE") {
+		cmd.ValidArgsFunction = files
 	}
 	for _, sub := range cmd.Commands() {
 		finish(sub)
@@ -161,50 +152,44 @@ func inGroup(cmd *cobra.Command, title string, names ...string) {
 	}
 }
 
-// usageText is what help says below a command's description.
-func usageText(cmd *cobra.Command) error {
-	out := cmd.OutOrStderr()
-	fmt.Fprintf(out, "Usage:\n  %s\n", cmd.UseLine())
-	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(out, "  %s COMMAND\n", cmd.CommandPath())
+// usageTemplate is what help says below a command's description.
+const usageTemplate = `Usage:
+  {{.UseLine}}
+{{if .HasSubCommands}}  {{.CommandPath}} COMMAND
+{{end}}{{if .HasExample}}
+Examples:
+{{.Example}}
+{{end}}{{$commands := .Commands}}{{range $group := groupsOf .}}
+{{.Title}}:
+{{range $commands}}{{if eq .GroupID $group.ID}}  {{rpad .Name .NamePadding}} {{.Short}}
+{{end}}{{end}}{{end}}{{flagUsages "Flags" .LocalFlags}}{{flagUsages "Global flags" .InheritedFlags}}{{if .HasSubCommands}}
+"{{.Root.Name}} help COMMAND" tells more of one.
+{{end}}`
+
+// groupsOf are the groups of a command's commands.
+func groupsOf(cmd *cobra.Command) []*cobra.Group {
+	if cmd.HasSubCommands() && len(cmd.Groups()) == 0 {
+		return []*cobra.Group{{Title: "Commands"}}
 	}
-	if cmd.HasExample() {
-		fmt.Fprintf(out, "\nExamples:\n%s\n", cmd.Example)
-	}
-	groups := cmd.Groups()
-	if len(groups) == 0 && cmd.HasAvailableSubCommands() {
-		groups = []*cobra.Group{{Title: "Commands"}}
-	}
-	for _, group := range groups {
-		fmt.Fprintf(out, "\n%s:\n", group.Title)
-		for _, sub := range cmd.Commands() {
-			if sub.GroupID == group.ID {
-				fmt.Fprintf(out, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
-			}
-		}
-	}
+	return cmd.Groups()
+}
+
+// flagUsages is what help says of flags; those in no group have the title given.
+func flagUsages(title string, flags *pflag.FlagSet) string {
 	var titles []string
-	sets := map[string]*pflag.FlagSet{}
-	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		title := "Flags"
-		if group := f.Annotations["group"]; len(group) > 0 {
-			title = group[0]
-		}
-		if sets[title] == nil {
+	groups := map[string]*pflag.FlagSet{}
+	flags.VisitAll(func(f *pflag.Flag) {
+		title := cmp.Or(strings.Join(f.Annotations["group"], ""), title)
+		if groups[title] == nil {
 			titles = append(titles, title)
-			sets[title] = pflag.NewFlagSet(title, pflag.ContinueOnError)
-			sets[title].SortFlags = false
+			groups[title] = pflag.NewFlagSet(title, pflag.ContinueOnError)
+			groups[title].SortFlags = false
 		}
-		sets[title].AddFlag(f)
+		groups[title].AddFlag(f)
 	})
+	var text strings.Builder
 	for _, title := range titles {
-		fmt.Fprintf(out, "\n%s:\n%s", title, sets[title].FlagUsagesWrapped(80))
+		fmt.Fprintf(&text, "\n%s:\n%s", title, groups[title].FlagUsagesWrapped(80))
 	}
-	if cmd.HasAvailableInheritedFlags() {
-		fmt.Fprintf(out, "\nGlobal flags:\n%s", cmd.InheritedFlags().FlagUsagesWrapped(80))
-	}
-	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(out, "\n\"%s help COMMAND\" tells more of one.\n", cmd.Root().Name())
-	}
-	return nil
+	return text.String()
 }

@@ -56,7 +56,6 @@ features, and to have such cases settled, use "meti submit".`,
 		}
 		out, conflicts := a.sourceOutput(*format), 0
 		for _, s := range sources {
-			out.see(s)
 			if err := out.add(s); err != nil {
 				return err
 			}
@@ -67,7 +66,6 @@ features, and to have such cases settled, use "meti submit".`,
 		if conflicts > 0 {
 			a.say("registered %d, of which %d in conflict", len(sources), conflicts)
 		}
-		out.tellNews()
 		return out.end()
 	}
 	return cmd
@@ -78,7 +76,7 @@ features, and to have such cases settled, use "meti submit".`,
 func (a *app) readRequest(ctx context.Context, name string, o fields.Options, given api.SourceCreateFeatures) (request api.SourceCreateFeatures, err error) {
 	var features []api.Feature
 	size := 0
-	in, err := a.read(ctx, name, o, given, func(item fields.Item, f fields.Judged) error {
+	r := reading{app: a, options: o, given: given, keep: func(item fields.Item, f fields.Judged) error {
 		if size += len(item.Raw); size > maxCreate {
 			return withCode(exitInvalid, fmt.Errorf("more than %d MiB; meti submit sends it in batches", maxCreate>>20))
 		}
@@ -87,11 +85,12 @@ func (a *app) readRequest(ctx context.Context, name string, o fields.Options, gi
 		features = append(features, api.Feature{ID: f.AltID, Geometry: f.Geometry,
 			Properties: api.FeatureProperties{StartAt: when(f.Period.Start), EndAt: when(f.Period.End)}})
 		return nil
-	})
-	if err != nil {
+	}}
+	defer r.close()
+	if err := r.read(ctx, name); err != nil {
 		return request, err
 	}
-	defer in.Close()
+	in := r.inputs[0]
 	switch {
 	case in.ended != nil:
 		return request, withCode(exitInvalid, in.ended)
@@ -102,11 +101,11 @@ func (a *app) readRequest(ctx context.Context, name string, o fields.Options, gi
 		a.say("%s: all features: %s", in.Name, problemText(p))
 	}
 	invalid := 0
-	for _, f := range in.features {
-		for _, p := range f.problems {
-			a.say("%s:%d: %s: %s", in.Name, f.line, printable(f.altID), problemText(p))
+	for _, f := range r.features {
+		for _, p := range f.Problems {
+			a.say("%s:%d: %s: %s", in.Name, f.Line, printable(f.AltID), problemText(p))
 		}
-		if f.invalid {
+		if !f.Valid {
 			invalid++
 		}
 	}

@@ -25,13 +25,12 @@ type deletion struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-var deletionForm = form[deletion]{columns: []column[deletion]{
-	{head: "ID", cell: func(d deletion) string { return d.ID }},
-	{head: "ALT ID", cell: func(d deletion) string { return d.AltID }, least: 8},
-	{head: "PERIOD", cell: func(d deletion) string { return period(d.StartAt, d.EndAt) }, drop: 1},
-	{head: "OUTCOME", cell: func(d deletion) string { return d.Outcome }},
-	{head: "REASON", cell: func(d deletion) string { return d.Reason }, least: 10},
-}}
+var deletionForm = form[deletion]{
+	columns: []column{{head: "ID"}, {head: "ALT ID", least: 8}, {head: "PERIOD", drop: 1}, {head: "OUTCOME"}, {head: "REASON", least: 10}},
+	cells: func(d deletion) []string {
+		return []string{d.ID, d.AltID, period(d.StartAt, d.EndAt), d.Outcome, d.Reason}
+	},
+}
 
 // deleting is one run of delete.
 type deleting struct {
@@ -98,12 +97,18 @@ refused ends it: the rest is not tried.`,
 		if sandbox(d.client.Server()) {
 			return usage("the sandbox keeps nothing, and has nothing to delete")
 		}
+		var list []deletion
+		for _, id := range ids {
+			list = append(list, deletion{ID: id})
+		}
+		for _, altID := range d.altIDs {
+			list = append(list, deletion{AltID: altID})
+		}
+		if list, err = d.lookUp(ctx, list); err != nil {
+			return err
+		}
 		if d.ask && !limited {
 			limited, most = true, mostAsked
-		}
-		list, err := d.list(ctx, ids)
-		if err != nil {
-			return err
 		}
 		if limited && len(list) > most {
 			return usage("that would delete %d sources, more than --max %d; nothing was deleted", len(list), most)
@@ -116,54 +121,42 @@ refused ends it: the rest is not tried.`,
 	return cmd
 }
 
-// list is what is to be deleted. An alt_id becomes the sources that have it
-// where they can be looked up.
-func (d *deleting) list(ctx context.Context, ids []string) (list []deletion, err error) {
-	for _, id := range ids {
-		one := deletion{ID: id}
-		if d.ask || d.dryRun {
-			source, err := d.client.Sources.Get(ctx, id)
-			switch {
-			case d.unseen(err):
-			case errors.Is(err, api.ErrNotFound):
-				one.Outcome, one.Reason = "not found", err.Error()
-			case err != nil:
-				return nil, err
-			default:
-				one = deletionOf(source)
+// lookUp puts the sources that are to be deleted in the place of their ids: where
+// they are shown, or an id of one's own names them, and the token may read.
+func (d *deleting) lookUp(ctx context.Context, ids []deletion) (list []deletion, err error) {
+	for _, one := range ids {
+		var found []deletion
+		add := func(s *api.Source) {
+			found = append(found, deletion{ID: s.ID, AltID: s.AltID, StartAt: s.StartAt.String(), EndAt: s.EndAt.String()})
+		}
+		switch {
+		case one.AltID != "":
+			params := api.AllParams{Filter: api.Filter{AltID: one.AltID}, OnDrift: d.app.drift}
+			for s, wrong := range d.client.Sources.All(ctx, params) {
+				if err = wrong; err == nil && s.AltID == one.AltID {
+					add(s)
+				}
+			}
+			if err == nil && found == nil {
+				one.Outcome, one.Reason = "not found", "no source has this alt_id"
+			}
+		case d.ask || d.dryRun:
+			var s *api.Source
+			if s, err = d.client.Sources.Get(ctx, one.ID); err == nil {
+				add(s)
+			} else if errors.Is(err, api.ErrNotFound) {
+				one.Outcome, one.Reason, err = "not found", err.Error(), nil
 			}
 		}
-		list = append(list, one)
-	}
-	for _, altID := range d.altIDs {
-		found := len(list)
-		for source, err := range d.client.Sources.All(ctx, api.AllParams{Filter: api.Filter{AltID: altID}, OnDrift: d.app.drift}) {
-			if d.unseen(err) {
-				list = append(list, deletion{AltID: altID})
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			if source.AltID == altID {
-				list = append(list, deletionOf(source))
-			}
+		if err != nil && (d.dryRun || !errors.Is(err, api.ErrForbidden)) {
+			return nil, err
 		}
-		if found == len(list) {
-			list = append(list, deletion{AltID: altID, Outcome: "not found", Reason: "no source has this alt_id"})
+		if err != nil || found == nil { // it is deleted unseen, or not found
+			found = []deletion{one}
 		}
+		list = append(list, found...)
 	}
 	return list, nil
-}
-
-// unseen reports whether a look-up failed because the token may not read, which
-// keeps nobody from deleting.
-func (d *deleting) unseen(err error) bool {
-	return !d.dryRun && errors.Is(err, api.ErrForbidden)
-}
-
-func deletionOf(s *api.Source) deletion {
-	return deletion{ID: s.ID, AltID: s.AltID, StartAt: s.StartAt.String(), EndAt: s.EndAt.String()}
 }
 
 // announce says what is about to be deleted and where, and asks where there is a

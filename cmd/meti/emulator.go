@@ -143,6 +143,7 @@ func (a *app) wrap(command, environ []string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
+	signal.Stop(a.signals)
 	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), environ...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.stdout, a.stderr
@@ -167,7 +168,7 @@ func (a *app) wrap(command, environ []string) error {
 			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 				code = 128 + int(status.Signal())
 			}
-			return coded{code: code, final: true}
+			return silent(code)
 		}
 	}
 }

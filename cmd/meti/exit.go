@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -74,23 +72,22 @@ where it cannot be run.`,
 	}
 }
 
-// coded is an error with an exit code of its own; without err, the output has
-// said it all. A final one counts whatever signals came.
+// coded is an error with an exit code of its own. It has no words where the
+// output has said it all.
 type coded struct {
-	code  int
-	err   error
-	final bool
+	code int
+	err  error
 }
 
 func (e coded) Error() string {
 	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
+		return ""
 	}
 	return e.err.Error()
 }
 func (e coded) Unwrap() error { return e.err }
 
-func withCode(code int, err error) error { return coded{code: code, err: err} }
+func withCode(code int, err error) error { return coded{code, err} }
 
 // silent is an exit code without words.
 func silent(code int) error { return coded{code: code} }
@@ -98,32 +95,16 @@ func silent(code int) error { return coded{code: code} }
 // usage is an error in the command line itself.
 func usage(format string, args ...any) error { return withCode(exitUsage, fmt.Errorf(format, args...)) }
 
-// signalled is why the context ended when a signal came.
-type signalled struct{ os.Signal }
-
-func (s signalled) Error() string {
-	if s.Signal == syscall.SIGTERM {
-		return "terminated"
-	}
-	return "interrupted"
-}
-
-// exitCode sorts an error. What a signal cut short ends with that signal's
-// code, whatever it says.
+// exitCode sorts an error. What a signal cut short ends with that signal's code,
+// whatever it says: the signal is why ctx ended.
 func exitCode(ctx context.Context, err error) int {
-	var own coded
-	var signal signalled
-	switch {
-	case errors.As(err, &own) && own.final:
-		return own.code
-	case err == nil:
+	if err == nil {
 		return exitDone
-	case errors.As(context.Cause(ctx), &signal) && signal.Signal == syscall.SIGTERM:
-		return exitTerminated
-	case errors.As(context.Cause(ctx), &signal):
-		return exitInterrupted
-	case own.code != 0:
-		return own.code
+	}
+	for _, err := range []error{context.Cause(ctx), err} {
+		if own := new(coded); errors.As(err, own) {
+			return own.code
+		}
 	}
 	for _, e := range exits {
 		if e.fits != nil && e.fits(err) {

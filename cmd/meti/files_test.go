@@ -227,7 +227,7 @@ func TestOneVerdict(t *testing.T) {
 // verdicts sums up what check wrote: the ids of valid features, and the rules.
 func verdicts(t *testing.T, text string) (valid []string, invalid int, rules string) {
 	t.Helper()
-	var rows []checkResult
+	var rows []feature
 	if err := json.Unmarshal([]byte(text), &rows); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}

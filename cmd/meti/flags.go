@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
@@ -81,26 +81,32 @@ func mappingFlags(cmd *cobra.Command) *fields.Options {
 
 // rulesTopic is "meti help rules".
 func rulesTopic() *cobra.Command {
-	var text strings.Builder
-	text.WriteString(`Each thing that may be wrong with a feature has a rule, with one severity in every
-command. What is invalid is never sent.
-`)
-	for _, group := range []struct {
-		title string
-		has   func(ledger.RuleInfo) bool
-	}{
-		{"Invalid, because METI's database refuses it", func(i ledger.RuleInfo) bool { return i.Refused }},
-		{"Invalid, unless --allow RULE lets it through", func(i ledger.RuleInfo) bool { return !i.Refused && i.Severity == ledger.Error }},
-		{"Warnings; with --strict they are invalid too", func(i ledger.RuleInfo) bool { return i.Severity == ledger.Warning }},
-	} {
-		fmt.Fprintf(&text, "\n%s:\n\n", group.title)
-		for _, info := range ledger.AllRules() {
-			if group.has(info) {
-				fmt.Fprintf(&text, "  %-18s %s\n", info.Rule, info.About)
-			}
+	var refused, errors, warnings strings.Builder
+	for _, info := range ledger.AllRules() {
+		text := &warnings
+		switch {
+		case info.Refused:
+			text = &refused
+		case info.Severity == ledger.Error:
+			text = &errors
 		}
+		fmt.Fprintf(text, "\n  %-18s %s", info.Rule, info.About)
 	}
-	return &cobra.Command{Use: "rules", Short: "What is checked before anything is sent", Long: text.String()}
+	return &cobra.Command{
+		Use:   "rules",
+		Short: "What is checked before anything is sent",
+		Long: fmt.Sprintf(`Each thing that may be wrong with a feature has a rule, with one severity in every
+command. What is invalid is never sent.
+
+Invalid, because METI's database refuses it:
+%s
+
+Invalid, unless --allow RULE lets it through:
+%s
+
+Warnings; with --strict they are invalid too:
+%s`, &refused, &errors, &warnings),
+	}
 }
 
 // countryTable is the built-in table of countries, or that of a file.
@@ -129,50 +135,39 @@ type specFlag struct {
 	name, field, kind, usage string
 }
 
-// specFlags are the flags of a table, which a command has.
-type specFlags struct {
-	flags *pflag.FlagSet
-	table []specFlag
-}
+// specFlags are what the flags of a table say: pointers, by the fields' names.
+type specFlags map[string]any
 
 // attributeFlags adds the flags that say what the sources to register share; they
 // go into what is sent, such as an api.SourceCreateFeatures.
 func attributeFlags(cmd *cobra.Command) specFlags { return addSpecFlags(cmd, attributeTable) }
 
 func addSpecFlags(cmd *cobra.Command, table []specFlag) specFlags {
-	flags := cmd.Flags()
+	flags, said := cmd.Flags(), specFlags{}
 	for _, f := range table {
 		switch f.kind {
 		case "integer":
-			flags.Int(f.name, 0, f.usage)
+			said[f.field] = flags.Int(f.name, 0, f.usage)
 		case "number":
-			flags.Float64(f.name, 0, f.usage)
+			said[f.field] = flags.Float64(f.name, 0, f.usage)
 		case "boolean":
-			flags.Bool(f.name, false, f.usage)
+			said[f.field] = flags.Bool(f.name, false, f.usage)
 		case "array":
-			flags.StringArray(f.name, nil, f.usage)
+			said[f.field] = flags.StringArray(f.name, nil, f.usage)
 		default:
-			flags.String(f.name, "", f.usage)
+			said[f.field] = flags.String(f.name, "", f.usage)
 		}
 	}
-	return specFlags{flags, table}
+	return said
 }
 
 // into puts what the flags say in the place of what a request or a filter says. A
 // flag that was left out or is empty says nothing.
 func (s specFlags) into(request any) error {
 	members := map[string]any{}
-	for _, f := range s.table {
-		value := s.flags.Lookup(f.name).Value
-		list, isList := value.(pflag.SliceValue)
-		switch text := value.String(); {
-		case isList && len(list.GetSlice()) > 0:
-			members[f.field] = list.GetSlice()
-		case isList || text == s.flags.Lookup(f.name).DefValue:
-		case value.Type() == "string":
-			members[f.field] = text
-		default:
-			members[f.field] = json.RawMessage(text)
+	for field, value := range s {
+		if !reflect.ValueOf(value).Elem().IsZero() {
+			members[field] = value
 		}
 	}
 	text, err := json.Marshal(members)

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meti-go/meti/api"
-	"github.com/meti-go/meti/internal/scan"
 )
 
 func (a *app) getCommand() *cobra.Command {
@@ -32,13 +31,15 @@ METI knows of it.`,
 			return err
 		}
 		out := a.sourceOutput(*format)
-		out.see(source)
-		out.tellNews()
 		switch *format {
 		case "table":
+			out.see(source)
+			out.tellNews()
 			return a.printRecord(source)
 		case "json":
-			return a.printMembers(source)
+			out.see(source)
+			out.tellNews()
+			return a.printObject(source)
 		}
 		return errors.Join(out.add(source), out.end())
 	}
@@ -47,32 +48,27 @@ METI knows of it.`,
 
 // printRecord prints a source, a line for each thing that is known of it.
 func (a *app) printRecord(source *api.Source) error {
-	members, err := membersOf(source)
-	if err != nil {
-		return err
-	}
 	var lines [][2]string
-	for _, name := range memberNames(source) {
-		if text := plain(members[name]); text != "" {
+	err := eachMember(withoutGeometry(source), func(name string, raw []byte) {
+		if text := plain(raw); text != "" {
 			lines = append(lines, [2]string{name, text})
 		}
-	}
-	return a.printPairs("", "", append(lines, [2]string{"geometry", string(geometryOf(source))}))
+	})
+	return errors.Join(err, a.printPairs("", "", append(lines, [2]string{"geometry", string(geometryOf(source))})))
 }
 
-// printMembers prints a source as one object, a line for each member: its
+// printObject prints a source as one object, a line for each member: its
 // coordinates stay on one.
-func (a *app) printMembers(source *api.Source) error {
-	raw, err := json.Marshal(source)
-	if err != nil {
-		return err
-	}
-	text := []byte("{")
-	scan.Members(raw, func(name, value []byte) bool {
-		key, _ := json.Marshal(string(name))
-		text = fmt.Appendf(text, "\n  %s: %s,", key, value)
-		return true
+func (a *app) printObject(source *api.Source) error {
+	var text strings.Builder
+	before := "{"
+	err := eachMember(source, func(name string, raw []byte) {
+		key, _ := json.Marshal(name)
+		fmt.Fprintf(&text, "%s\n  %s: %s", before, key, raw)
+		before = ","
 	})
-	_, err = a.stdout.Write(append(bytes.TrimSuffix(text, []byte(",")), "\n}\n"...))
+	if err == nil {
+		_, err = fmt.Fprintln(a.stdout, text.String()+"\n}")
+	}
 	return err
 }

@@ -69,12 +69,12 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 			if err != nil {
 				return errors.Join(err, out.flush())
 			}
-			out.see(source)
+			if !chosen(source) {
+				out.see(source)
+				continue
+			}
 			if *format == "table" || *format == "csv" { // the one keeps sources, and neither shows it
 				source.Geometry, source.GeoJSON = nil, nil
-			}
-			if !chosen(source) {
-				continue
 			}
 			if err := out.add(source); err != nil {
 				return err
@@ -87,7 +87,6 @@ whole: after a failure, -o json and -o geojson leave their array open.`,
 		if out.count == 0 {
 			a.say("no sources match")
 		}
-		out.tellNews()
 		return out.end()
 	}
 	return cmd

@@ -3,15 +3,15 @@
 //
 // Each command has a file of its own; what they share stands in
 //
-//	exit.go      exit codes
 //	main.go      one run: streams, signals, what is said of an error
+//	exit.go      exit codes
+//	commands.go  the tree of commands, and help
+//	flags.go     flags of several commands
 //	client.go    tokens and the client, as the environment describes them
 //	confirm.go   what is said and asked before anything is changed
-//	flags.go     flags of several commands
 //	output.go    rows as a table, JSON, CSV or GeoJSON
 //	sources.go   METI's sources as such rows
 //	read.go      files, read and judged for check, report and create
-//	commands.go  the tree of commands, and help
 package main
 
 import (
@@ -23,6 +23,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -71,40 +72,49 @@ func isTerminal(file *os.File) bool {
 // app is one run: the system and the global flags.
 type app struct {
 	system
-	verbose      bool
-	noTokenCache bool
+	signals               chan os.Signal // those that end the run
+	understood            bool           // the command line was
+	verbose, noTokenCache bool
 }
 
 // run carries out one command line and returns the exit code. The first SIGINT
 // or SIGTERM ends ctx, and with it the work; the second one ends the process.
 func run(ctx context.Context, args []string, sys system) int {
+	a := &app{system: sys, signals: make(chan os.Signal, 1)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	signal.Notify(a.signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(a.signals)
 	go func() {
 		select {
-		case s := <-signals:
-			signal.Stop(signals)
-			cancel(signalled{s})
+		case s := <-a.signals:
+			signal.Stop(a.signals)
+			if s == os.Interrupt {
+				cancel(withCode(exitInterrupted, errors.New("interrupted")))
+			} else {
+				cancel(withCode(exitTerminated, errors.New("terminated")))
+			}
 		case <-ctx.Done():
 		}
 	}()
 
-	a := &app{system: sys}
 	var help bytes.Buffer // cobra drops the error of a write
 	root := a.rootCommand()
 	root.SetOut(&help)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !a.understood {
+		err = withCode(exitUsage, err)
+	}
 	if help.Len() > 0 {
 		_, failed := a.stdout.Write(help.Bytes())
 		err = cmp.Or(err, failed)
 	}
 	code := exitCode(ctx, err)
-	if own := new(coded); err != nil && !(errors.As(err, own) && own.err == nil) {
-		fmt.Fprintf(a.stderr, "meti: %v\n", err)
+	if err != nil {
+		if text := strings.TrimSpace(err.Error()); text != "" { // else the output has said it all
+			a.say("%s", text)
+		}
 		if code == exitUsage {
 			fmt.Fprintf(a.stderr, "See: %s --help\n", cmd.CommandPath())
 		}

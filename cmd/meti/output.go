@@ -18,44 +18,53 @@ import (
 // form says how values of a type are written. JSON writes them, or what shape
 // makes of them, and CSV the members of that but geometry.
 type form[T any] struct {
+	columns []column         // of a table
+	cells   func(T) []string // one for each column; an empty one is a dash, but in the last
+	red     func(T) bool     // whether a terminal shows the columns that can be red in red
 	shape   func(T) any
-	columns []column[T]             // of the table
 	feature func(T) ([]byte, error) // as GeoJSON
 	text    func(T) string          // as lines
 }
 
-// column is one of a table's. An empty cell is a dash, but in the last column.
-type column[T any] struct {
+// column is one of a table's.
+type column struct {
 	head  string
-	cell  func(T) string
-	right bool         // numbers are
-	red   func(T) bool // on a terminal
-	least int          // the width down to which it is cut to fit; 0 is never cut
-	drop  int          // the column of the highest rank is left out first; 0 never
+	right bool // numbers are
+	red   bool // can be
+	least int  // the width down to which it is cut to fit; 0 is never cut
+	drop  int  // the column of the highest rank is left out first; 0 never
+
+	at, width int // in a line: which cell, and how wide
 }
 
 // output writes values one after another, in flat memory; but a table waits for
 // flush, to align its rows.
 type output[T any] struct {
-	form   form[T]
+	form[T]
+	app    *app
 	format string
 	out    *bufio.Writer
 	csv    *csv.Writer
-	width  int  // of the terminal, 0 for none
-	colour bool // the terminal's
-	rows   []T  // of the table, which wait
-	widths []int
 	count  int
+	rows   []T       // of the table, which wait
+	shown  []*column // of the table, once it has begun
 }
 
 // newOutput writes to stdout.
 func newOutput[T any](a *app, format string, form form[T]) *output[T] {
 	out := bufio.NewWriterSize(a.stdout, 64<<10)
-	o := &output[T]{form: form, format: format, out: out, csv: csv.NewWriter(out)}
-	if a.terminal {
-		o.width, o.colour = a.width, a.colour
+	return &output[T]{form: form, app: a, format: format, out: out, csv: csv.NewWriter(out)}
+}
+
+// printAll writes all that there is.
+func printAll[T any](a *app, format string, form form[T], values []T) error {
+	out := newOutput(a, format, form)
+	for _, value := range values {
+		if err := out.add(value); err != nil {
+			return err
+		}
 	}
-	return o
+	return out.end()
 }
 
 // frames are what stands before and after the values of an array.
@@ -73,14 +82,14 @@ func (o *output[T]) add(value T) (err error) {
 		o.rows = append(o.rows, value)
 		return nil
 	case "text":
-		_, err = o.out.WriteString(o.form.text(value))
+		_, err = o.out.WriteString(o.text(value))
 		return err
 	case "csv":
 		return o.addRecord(value)
 	case "geojson":
-		text, err = o.form.feature(value)
+		text, err = o.feature(value)
 	default:
-		text, err = json.Marshal(o.shape(value))
+		text, err = json.Marshal(o.shaped(value))
 	}
 	if err != nil {
 		return err
@@ -97,32 +106,33 @@ func (o *output[T]) add(value T) (err error) {
 	return err
 }
 
-func (o *output[T]) shape(value T) any {
-	if o.form.shape == nil {
+func (o *output[T]) shaped(value T) any {
+	if o.shape == nil {
 		return value
 	}
-	return o.form.shape(value)
+	return o.shape(value)
 }
 
 func (o *output[T]) addRecord(value T) error {
-	shaped := o.shape(value)
+	shaped := o.shaped(value)
 	names := memberNames(shaped)
 	if o.count == 1 {
 		_ = o.csv.Write(names)
 	}
-	members, err := membersOf(shaped)
-	if err != nil {
-		return err
-	}
 	record := make([]string, len(names))
-	for i, name := range names {
-		record[i] = plain(members[name])
+	err := eachMember(shaped, func(name string, raw []byte) {
+		i := slices.Index(names, name)
+		if i < 0 {
+			return
+		}
+		record[i] = plain(raw)
 		// A spreadsheet must not take a text for a formula; a number is none.
-		if text := record[i]; text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && members[name][0] != '-' {
+		if text := record[i]; text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && raw[0] != '-' {
 			record[i] = "'" + text
 		}
-	}
-	return o.csv.Write(record)
+	})
+	_ = o.csv.Write(record) // csv.Error tells
+	return err
 }
 
 // end completes the output. Without it, after a failure, an array or collection
@@ -135,7 +145,7 @@ func (o *output[T]) end() error {
 	case framed:
 		_, _ = o.out.WriteString(frame[0] + frame[1])
 	case o.count == 0 && o.format == "csv":
-		_ = o.csv.Write(memberNames(o.shape(*new(T))))
+		_ = o.csv.Write(memberNames(o.shaped(*new(T))))
 	}
 	return o.flush()
 }
@@ -143,7 +153,7 @@ func (o *output[T]) end() error {
 // flush writes what there is: at once, or after a failure.
 func (o *output[T]) flush() error {
 	if len(o.rows) > 0 {
-		o.align()
+		o.flushTable()
 	}
 	o.csv.Flush()
 	if err := o.csv.Error(); err != nil {
@@ -152,103 +162,95 @@ func (o *output[T]) flush() error {
 	return o.out.Flush()
 }
 
-// A cell is what a table shows of a value in a column.
-type cell struct {
-	text string
-	red  bool
-}
-
-// align writes the rows that wait, as wide as their texts or, on a terminal, as
-// it is.
-func (o *output[T]) align() {
-	columns := o.form.columns
-	var lines [][]cell
-	if o.widths == nil {
-		o.widths = make([]int, len(columns))
-		if columns[0].head != "" {
-			lines = append(lines, cellsOf(columns, func(c column[T]) cell { return cell{text: c.head} }))
+// flushTable writes the rows that wait, as wide as their texts or, on a terminal,
+// as it is.
+func (o *output[T]) flushTable() {
+	type line struct {
+		cells []string
+		red   bool
+	}
+	var lines []line
+	if o.shown == nil {
+		var heads []string
+		for i, c := range o.columns {
+			c.at = i
+			o.shown = append(o.shown, &c)
+			heads = append(heads, c.head)
+		}
+		if heads[0] != "" {
+			lines = append(lines, line{heads, false})
 		}
 	}
 	for _, row := range o.rows {
-		lines = append(lines, cellsOf(columns, func(c column[T]) cell {
-			return cell{printable(c.cell(row)), o.colour && c.red != nil && c.red(row)}
-		}))
+		lines = append(lines, line{o.cells(row), o.app.colour && o.red != nil && o.red(row)})
 	}
 	o.rows = nil
 	for _, line := range lines {
-		for i, c := range line {
-			if o.widths[i] >= 0 {
-				o.widths[i] = max(o.widths[i], runewidth.StringWidth(c.text))
+		for i, text := range line.cells {
+			if line.cells[i] = printable(text); text == "" && i < len(line.cells)-1 {
+				line.cells[i] = "-"
 			}
 		}
+		for _, c := range o.shown {
+			c.width = max(c.width, runewidth.StringWidth(line.cells[c.at]))
+		}
 	}
-	if o.width > 0 {
-		o.fit()
+	if o.app.terminal && o.app.width > 0 {
+		o.shown = fit(o.shown, o.app.width)
 	}
 	for _, line := range lines {
-		o.writeLine(line)
+		var b strings.Builder
+		for _, c := range o.shown {
+			text := runewidth.Truncate(line.cells[c.at], c.width, "…")
+			blank := strings.Repeat(" ", c.width-runewidth.StringWidth(text))
+			if line.red && c.red {
+				text = "\x1b[31m" + text + "\x1b[0m"
+			}
+			if c.right {
+				text, blank = blank+text, ""
+			}
+			b.WriteString(text + blank + "  ")
+		}
+		_, _ = o.out.WriteString(strings.TrimRight(b.String(), " ") + "\n")
 	}
 }
 
-func cellsOf[T any](columns []column[T], of func(column[T]) cell) []cell {
-	cells := make([]cell, len(columns))
-	for i, c := range columns {
-		if cells[i] = of(c); cells[i].text == "" && i < len(columns)-1 {
-			cells[i].text = "-"
+// fit makes columns no wider than a terminal: it leaves some out where cutting does
+// not do, and cuts the widest.
+func fit(columns []*column, room int) []*column {
+	over := func(width func(*column) int) bool {
+		sum := -2
+		for _, c := range columns {
+			sum += width(c) + 2
 		}
+		return sum > room
 	}
-	return cells
-}
-
-// fit makes the columns no wider than the terminal: it cuts the widest, and
-// leaves some out where that does not do. A width of -1 is left out.
-func (o *output[T]) fit() {
-	columns, uncut := o.form.columns, slices.Clone(o.widths)
-	for {
-		sum, widest, last := -2, -1, -1
-		for i, width := range o.widths {
-			if width < 0 {
-				continue
-			}
-			sum += width + 2
-			if least := columns[i].least; least > 0 && width > least && (widest < 0 || width > o.widths[widest]) {
-				widest = i
-			}
-			if drop := columns[i].drop; drop > 0 && (last < 0 || drop > columns[last].drop) {
-				last = i
-			}
+	least := func(c *column) int {
+		if c.least == 0 {
+			return c.width
 		}
-		switch {
-		case sum > o.width && widest >= 0:
-			o.widths[widest]--
-		case sum > o.width && last >= 0:
-			uncut[last] = -1
-			copy(o.widths, uncut)
-		default:
-			return
-		}
+		return min(c.width, c.least)
 	}
-}
-
-// writeLine writes one line of a table, without blanks at its end.
-func (o *output[T]) writeLine(line []cell) {
-	var b strings.Builder
-	for i, c := range line {
-		width, fill := o.widths[i], runewidth.FillRight
-		if width < 0 {
-			continue
+	for over(least) {
+		last := slices.MaxFunc(columns, func(a, b *column) int { return a.drop - b.drop })
+		if last.drop == 0 {
+			break
 		}
-		if o.form.columns[i].right {
-			fill = runewidth.FillLeft
-		}
-		text := runewidth.Truncate(c.text, width, "…")
-		filled := fill(text, width)
-		if c.red {
-			filled = strings.Replace(filled, text, "\x1b[31m"+text+"\x1b[0m", 1)
-		}
-		b.WriteString(filled + "  ")
+		columns = slices.DeleteFunc(columns, func(c *column) bool { return c == last })
 	}
-	_, _ = o.out.WriteString(strings.TrimRight(b.String(), " ") + "\n")
+	for over(func(c *column) int { return c.width }) {
+		var widest *column
+		for _, c := range columns {
+			if c.width > least(c) && (widest == nil || c.width > widest.width) {
+				widest = c
+			}
+		}
+		if widest == nil {
+			break
+		}
+		widest.width--
+	}
+	return columns
 }
 
 // memberNames are the JSON members of a value's type in their order, but raw JSON,
@@ -267,37 +269,34 @@ func memberNames(value any) (names []string) {
 	return names
 }
 
-// membersOf are the JSON members of a value.
-func membersOf(value any) (map[string][]byte, error) {
-	raw, err := json.Marshal(value)
-	members := map[string][]byte{}
-	scan.Members(raw, func(name, value []byte) bool {
-		members[string(name)] = value
+// eachMember visits the members that a value has in JSON.
+func eachMember(value any, visit func(name string, raw []byte)) error {
+	text, err := json.Marshal(value)
+	scan.Members(text, func(name, raw []byte) bool {
+		visit(string(name), raw)
 		return true
 	})
-	return members, err
+	return err
 }
 
 // plain is JSON as people write it: a text without quotes, nothing for null, and
 // the elements of an array and the values of an object one after another.
 func plain(raw []byte) string {
 	var parts []string
-	switch {
-	case len(raw) == 0 || string(raw) == "null":
+	add := func(value []byte) bool {
+		parts = append(parts, plain(value))
+		return true
+	}
+	switch raw[0] {
+	case 'n': // null
 		return ""
-	case raw[0] == '"':
+	case '"':
 		return scan.Unquote(raw)
-	case raw[0] == '[':
-		scan.Elements(raw, func(_ int, value []byte) bool {
-			parts = append(parts, plain(value))
-			return true
-		})
+	case '[':
+		scan.Elements(raw, func(_ int, value []byte) bool { return add(value) })
 		return strings.Join(parts, "; ")
-	case raw[0] == '{':
-		scan.Members(raw, func(_, value []byte) bool {
-			parts = append(parts, plain(value))
-			return true
-		})
+	case '{':
+		scan.Members(raw, func(_, value []byte) bool { return add(value) })
 		return strings.Join(parts, " ")
 	}
 	return string(raw)
@@ -305,13 +304,11 @@ func plain(raw []byte) string {
 
 // printPairs prints names, and what stands for each, as a table of two columns.
 func (a *app) printPairs(head, title string, lines [][2]string) error {
-	out := newOutput(a, "table", form[[2]string]{columns: []column[[2]string]{
-		{head: head, cell: func(l [2]string) string { return l[0] }},
-		{head: title, cell: func(l [2]string) string { return l[1] }, least: 20,
-			red: func(l [2]string) bool { return l == [2]string{"conflict", "true"} }},
-	}})
-	out.rows = lines
-	return out.end()
+	return printAll(a, "table", form[[2]string]{
+		columns: []column{{head: head}, {head: title, least: 20, red: true}},
+		cells:   func(l [2]string) []string { return l[:] },
+		red:     func(l [2]string) bool { return l == [2]string{"conflict", "true"} },
+	}, lines)
 }
 
 // printJSON prints one value, indented.

@@ -2,122 +2,168 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
 )
 
-// input is a file that was read, and whose features were judged: by one function
-// for check, report and create.
+// reading is files of fields that are read and judged, for check, report and create.
+type reading struct {
+	app      *app
+	options  fields.Options
+	given    api.SourceCreateFeatures               // attributes, over those of the files
+	keep     func(fields.Item, fields.Judged) error // is handed each feature; may be nil
+	inputs   []*input
+	features []*feature // of all files, in their order
+}
+
+// input is one of the files.
 type input struct {
 	*fields.File
-	features   []feature
 	attributes api.SourceCreateFeatures // what its sources share
-	problems   ledger.Problems          // of all features
+	problems   ledger.Problems          // of all its features
 	ended      *fields.InputError       // why the rest was not looked at
 }
 
-// feature is what is kept of a feature: a hundred bytes. Its geometry is read again
-// where it is needed.
+// feature is what is kept of a feature, and what check says of it with -o json. Its
+// geometry is read again where it is needed.
 type feature struct {
-	in         *input
-	offset     int64
-	length     int32
-	line       int32 // from 1
-	index      int32 // among those of its file, from 0
-	number     int32 // among those of all files, from 0
-	kind       fields.Kind
-	invalid    bool
-	altID      string
-	problems   ledger.Problems // its own
-	country    string
-	hectares   float64
-	entry      *ledger.Entry   // of what may conflict, until all of them are compared
-	registered *known          // what it is already
-	verdict    *ledger.Verdict // of what was compared
+	Line       int32           `json:"line"`  // from 1
+	Index      int32           `json:"index"` // among the file's features, from 0
+	AltID      string          `json:"alt_id"`
+	Valid      bool            `json:"valid"`
+	Problems   ledger.Problems `json:"problems"`
+	Hectares   *float64        `json:"hectares"`             // null where it is not valid
+	Country    nullable        `json:"country"`              // null where it lies in none
+	Registered string          `json:"registered,omitempty"` // the SSID that it has already
+	Conflict   bool            `json:"conflict"`
+	With       []party         `json:"conflict_with"`
+	Overlap    *float64        `json:"percent_overlap"` // 0 to 1
+
+	in     *input
+	entry  *ledger.Entry // of what may conflict
+	offset int64
+	length int32
+	kind   fields.Kind
 }
 
-// read reads and judges a file. Each feature is handed to keep, which may be nil.
-// Where the file cannot be read to its end, one more feature tells of that.
-func (a *app) read(ctx context.Context, name string, o fields.Options, given api.SourceCreateFeatures, keep func(fields.Item, fields.Judged) error) (*input, error) {
-	judge, err := fields.NewJudge(o)
-	if err != nil {
-		return nil, err
+// nullable is a text that is null in JSON where it is empty.
+type nullable string
+
+func (n nullable) MarshalJSON() ([]byte, error) {
+	if n == "" {
+		return []byte("null"), nil
 	}
-	file, err := fields.Open(ctx, name, a.stdin)
+	return json.Marshal(string(n))
+}
+
+// read reads files. Where one cannot be read to its end, one more feature tells of
+// that.
+func (r *reading) read(ctx context.Context, names ...string) error {
+	if i := slices.Index(names, "-"); i >= 0 && slices.Contains(names[i+1:], "-") {
+		return errors.New("stdin is named twice")
+	}
+	for _, name := range names {
+		if err := r.readFile(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reading) readFile(ctx context.Context, name string) error {
+	rules := r.options.Rules
+	judge, err := fields.NewJudge(r.options)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	file, err := fields.Open(ctx, name, r.app.stdin)
+	if err != nil {
+		return err
 	}
 	in := &input{File: file}
+	r.inputs = append(r.inputs, in)
 	type judged struct {
 		fields.Judged
-		feature feature
+		feature *feature
 		form    fields.Form
 	}
 	judgeOne := func(item fields.Item) judged {
 		j := judge.Item(item)
-		return judged{j, in.featureOf(item, j, o.Rules.Countries), fields.FormOf(j.Shape)}
+		return judged{j, in.featureOf(item, j, rules.Countries), fields.FormOf(j.Shape)}
 	}
+	var features []*feature
 	var repeats fields.Repeats
 	mapped := false // a feature has what the flags name, or should have it
 	err = fields.Map(ctx, file, judgeOne, func(item fields.Item, j judged) error {
 		repeats.Add(item.Place, &j.Judged, j.form)
-		in.features = append(in.features, j.feature)
-		mapped = mapped || item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !o.Bare)
-		if keep != nil {
-			return keep(item, j.Judged)
+		features = append(features, j.feature)
+		mapped = mapped || item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !r.options.Bare)
+		if r.keep != nil {
+			return r.keep(item, j.Judged)
 		}
 		return nil
 	})
 	if err != nil && !errors.As(err, &in.ended) {
-		file.Close()
-		return nil, unreadable(file, err)
+		return unreadable(file, err)
 	}
-	for i, problems := range repeats.Problems(o.Rules) {
-		in.features[i].problems = append(in.features[i].problems, problems...)
+	for i, problems := range repeats.Problems(rules) {
+		features[i].Problems = append(features[i].Problems, problems...)
 	}
 	if in.ended != nil {
-		end := fields.Item{Place: fields.Place{Line: max(in.ended.Line, 1), Index: len(in.features)}, Err: in.ended}
-		in.features = append(in.features, judgeOne(end).feature)
+		end := fields.Item{Place: fields.Place{Line: max(in.ended.Line, 1), Index: len(features)}, Err: in.ended}
+		features = append(features, judgeOne(end).feature)
 	}
-	if len(in.features) > 0 {
-		in.attributes, in.problems = fields.Share(file, given, o.Rules)
-		in.problems = append(file.Problems(o.Rules), in.problems...)
+	if len(features) > 0 {
+		in.attributes, in.problems = fields.Share(file, r.given, rules)
+		in.problems = append(file.Problems(rules), in.problems...)
 	}
-	for i := range in.features {
-		if f := &in.features[i]; f.problems.Invalid() || in.problems.Invalid() {
-			f.invalid, f.entry = true, nil
+	for _, f := range features {
+		r.features = append(r.features, f)
+		if f.Problems.Invalid() || in.problems.Invalid() {
+			f.refuse()
 		}
 	}
 	if missing := judge.Missing(); missing != nil && mapped {
-		a.say("%s: %s", file.Name, printable(missing.Error()))
+		r.app.say("%s: %s", file.Name, printable(missing.Error()))
 	}
-	return in, nil
+	return nil
+}
+
+func (r *reading) close() {
+	for _, in := range r.inputs {
+		in.Close()
+	}
 }
 
 // featureOf is what is kept of what was read and judged. Without a table of
 // countries nothing is measured: nobody compares it.
-func (in *input) featureOf(item fields.Item, j fields.Judged, countries *ledger.Countries) feature {
-	f := feature{
-		in: in, offset: item.Offset, length: item.Length, line: int32(item.Line), index: int32(item.Index),
-		kind: item.Kind, altID: j.AltID, problems: j.Problems,
+func (in *input) featureOf(item fields.Item, j fields.Judged, countries *ledger.Countries) *feature {
+	f := &feature{
+		Line: int32(item.Line), Index: int32(item.Index), AltID: j.AltID, Valid: true, Hectares: new(float64),
+		Problems: append(ledger.Problems{}, j.Problems...), With: []party{}, in: in, offset: item.Offset, length: item.Length, kind: item.Kind,
 	}
 	if j.Shape == nil || countries == nil {
 		return f
 	}
-	f.country = countries.Of(j.Shape)
-	if j.Invalid() {
+	country := countries.Of(j.Shape)
+	if f.Country = nullable(country); j.Invalid() {
 		return f
 	}
-	f.hectares = j.Shape.Hectares()
+	*f.Hectares = j.Shape.Hectares()
 	if item.Kind != fields.Geometry {
-		f.entry = new(ledger.EntryOf(ledger.Source{Shape: j.Shape, Period: j.Period, Country: f.country}))
+		f.entry = new(ledger.EntryOf(ledger.Source{Shape: j.Shape, Period: j.Period, Country: country}))
 	}
 	return f
 }
+
+// refuse makes a feature invalid.
+func (f *feature) refuse() { f.Valid, f.Hectares, f.entry = false, nil, nil }
 
 // unreadable says which file could not be read, with the exit code that is due.
 func unreadable(file *fields.File, err error) error {

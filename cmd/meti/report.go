@@ -6,18 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/internal/report"
 	"github.com/meti-go/meti/ledger"
 	"github.com/meti-go/meti/ledger/countries"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -74,11 +72,19 @@ and has a map in it. -o csv writes a row for each field.`,
 type reporting struct {
 	report.Document
 	app    *app
-	shapes []*ledger.Shape // of the fields in conflict, by their index
+	shapes []*ledger.Shape // of the fields; nil where it has none
 }
 
 func (a *app) newReport(overlap float64) *reporting {
 	return &reporting{app: a, Document: report.Document{Made: a.now(), Overlap: overlap, World: countries.World().All()}}
+}
+
+// add adds a field, whose shape may be nil.
+func (r *reporting) add(f report.Field, shape *ledger.Shape) {
+	if shape != nil {
+		f.Polygons = shape.Polygons()
+	}
+	r.Fields, r.shapes = append(r.Fields, f), append(r.shapes, shape)
 }
 
 // readAccount fills in the sources of the account, or those that are chosen. It
@@ -97,7 +103,11 @@ func (r *reporting) readAccount(ctx context.Context, client *api.Client, chosen 
 		altIDs[s.ID] = s.AltID
 		if chosen == nil || chosen[s.ID] {
 			index[s.ID] = len(r.Fields)
-			r.addSource(s)
+			shape, err := ledger.ParseGeometry(geometryOf(s))
+			if err != nil {
+				shape = nil
+			}
+			r.add(fieldOfSource(s), shape)
 		}
 	}
 	for i := range r.Fields {
@@ -112,14 +122,11 @@ func (r *reporting) readAccount(ctx context.Context, client *api.Client, chosen 
 	return r.measure(ctx)
 }
 
-func (r *reporting) addSource(s *api.Source) {
+func fieldOfSource(s *api.Source) report.Field {
 	f := report.Field{
 		ID: s.ID, AltID: s.AltID, Country: s.Country, Start: day(s.StartAt.String()), End: day(s.EndAt.String()),
-		Methodology: string(s.Methodology), Year: s.OutcomeReportingYear, Conflict: s.InConflict(), Share: s.PercentOverlap,
-		Protected: s.PAName,
-	}
-	if s.Hectares != nil {
-		f.Hectares = new(float64(*s.Hectares))
+		Methodology: string(s.Methodology), Year: s.OutcomeReportingYear, Hectares: (*float64)(s.Hectares),
+		Conflict: s.InConflict(), Share: s.PercentOverlap, Protected: s.PAName,
 	}
 	switch overlaps := s.UNEPOverlap != nil && *s.UNEPOverlap; {
 	case f.Protected != "" && s.PADesignation != "":
@@ -130,88 +137,48 @@ func (r *reporting) addSource(s *api.Source) {
 	for _, id := range s.ConflictWith {
 		f.With = append(f.With, report.Partner{Index: -1, ID: id})
 	}
-	shape, err := ledger.ParseGeometry(geometryOf(s))
-	if err != nil {
-		shape = nil
-	}
-	r.add(f, shape)
-}
-
-// add adds a field, whose shape may be nil.
-func (r *reporting) add(f report.Field, shape *ledger.Shape) {
-	if shape != nil {
-		f.Polygons = shape.Polygons()
-	}
-	if !f.Conflict {
-		shape = nil
-	}
-	r.Fields, r.shapes = append(r.Fields, f), append(r.shapes, shape)
-}
-
-// measure computes the hectares that each two fields in conflict share.
-func (r *reporting) measure(ctx context.Context) error {
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range r.Fields {
-		if f := &r.Fields[i]; len(f.With) > 0 && f.Hectares != nil && r.shapes[i] != nil {
-			group.Go(func() error {
-				for k := range f.With {
-					p := &f.With[k]
-					if ctx.Err() != nil {
-						return context.Cause(ctx)
-					}
-					if p.Index < 0 || r.shapes[p.Index] == nil {
-						continue
-					}
-					if share, ok := ledger.Overlap(r.shapes[i], r.shapes[p.Index:p.Index+1]); ok {
-						p.Hectares = new(share * *f.Hectares)
-					}
-				}
-				return nil
-			})
-		}
-	}
-	return group.Wait()
+	return f
 }
 
 // readFiles fills in the features of files, judged as check judges them.
 func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Options) error {
 	o.Bare, o.Rules.Countries = true, countries.World()
-	c := checking{app: r.app, options: o}
-	defer c.close()
-	var kept []ledger.Feature // with their shapes
-	if err := c.read(ctx, files, api.SourceCreateFeatures{}, func(_ fields.Item, j fields.Judged) error {
+	var kept []ledger.Feature // with their shapes, in the order of the features
+	read := reading{app: r.app, options: o, keep: func(_ fields.Item, j fields.Judged) error {
 		j.Geometry = nil
 		kept = append(kept, j.Feature)
 		return nil
-	}); err != nil {
+	}}
+	defer read.close()
+	if err := read.read(ctx, files...); err != nil {
 		return err
 	}
-	if err := c.compare(ctx); err != nil {
+	if err := read.compare(ctx, nil); err != nil {
 		return err
 	}
 	var titles []string
-	for _, in := range c.inputs {
+	for _, in := range read.inputs {
 		if in.ended != nil {
 			return withCode(exitInvalid, in.ended) // a part must not pass for the whole
 		}
 		titles = append(titles, filepath.Base(in.Name))
-		for i := range in.features {
-			f := &in.features[i]
-			r.add(c.fieldOf(f, kept[f.number].Period), kept[f.number].Shape)
-		}
 	}
 	r.Title, r.From, r.Offline = strings.Join(titles, ", "), "Before registering, by the ledger's rules", true
+	index := map[*feature]int{}
+	for i, f := range read.features {
+		index[f] = i
+	}
+	for i, f := range read.features {
+		r.add(fieldOfFeature(f, kept[i].Period, index), kept[i].Shape)
+	}
 	return r.measure(ctx)
 }
 
-// fieldOf is a feature as a field of a report.
-func (c *checking) fieldOf(f *feature, period ledger.Period) report.Field {
-	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.in.Name), f.line) }
-	result := c.result(f)
+func fieldOfFeature(f *feature, period ledger.Period, index map[*feature]int) report.Field {
+	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.in.Name), f.Line) }
 	field := report.Field{
-		ID: name(f), AltID: f.altID, Country: f.country, Hectares: result.Hectares, Invalid: f.invalid,
-		Conflict: result.Conflict, Share: result.Overlap,
+		ID: name(f), AltID: f.AltID, Country: string(f.Country), Hectares: f.Hectares, Invalid: !f.Valid,
+		Conflict: f.Conflict, Share: f.Overlap,
 	}
 	if f.kind != fields.Geometry {
 		field.Start, field.End = day(period.Start.String()), day(period.End.String())
@@ -222,35 +189,31 @@ func (c *checking) fieldOf(f *feature, period ledger.Period) report.Field {
 	if year := f.in.attributes.OutcomeReportingYear; year != nil {
 		field.Year = *year
 	}
-	for _, p := range result.Problems {
+	for _, p := range slices.Concat(f.Problems, f.in.problems) {
 		field.Problems = append(field.Problems, p.String())
 	}
-	if f.verdict != nil {
-		for _, i := range f.verdict.With {
-			other := c.candidates[i]
-			field.With = append(field.With, report.Partner{Index: int(other.number), ID: name(other), AltID: other.altID, Own: true})
-		}
+	for _, p := range f.With {
+		field.With = append(field.With, report.Partner{Index: index[p.feature], ID: name(p.feature), AltID: p.AltID, Own: true})
 	}
 	return field
 }
 
-// reportRow is a field in CSV.
-type reportRow struct {
-	ID          string   `json:"id"`
-	AltID       string   `json:"alt_id"`
-	Country     string   `json:"country"`
-	Start       string   `json:"start"`
-	End         string   `json:"end"`
-	Methodology string   `json:"methodology"`
-	Year        int      `json:"outcome_reporting_year,omitempty"`
-	Hectares    *float64 `json:"hectares"`
-	Acres       *float64 `json:"acres"`
-	State       string   `json:"state"` // clear, own, other, both or invalid
-	Conflict    bool     `json:"conflict"`
-	With        []string `json:"conflict_with"`
-	Overlap     *float64 `json:"percent_overlap"`
-	Protected   string   `json:"protected"`
-	Problems    []string `json:"problems"`
+// measure computes the hectares that each two fields in conflict share.
+func (r *reporting) measure(ctx context.Context) error {
+	for i, f := range r.Fields {
+		for k, p := range f.With {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if p.Index < 0 || f.Hectares == nil || r.shapes[i] == nil || r.shapes[p.Index] == nil {
+				continue
+			}
+			if share, ok := ledger.Overlap(r.shapes[i], r.shapes[p.Index:p.Index+1]); ok {
+				f.With[k].Hectares = new(share * *f.Hectares)
+			}
+		}
+	}
+	return nil
 }
 
 // print prints the summary, or a row for each field.
@@ -258,62 +221,44 @@ func (r *reporting) print(format string) error {
 	switch format {
 	case "json":
 		return r.app.printJSON(r.Summary())
-	case "table":
-		return r.printSummary()
+	case "csv":
+		return printAll(r.app, format, form[report.Field]{}, r.Rows())
 	}
-	out := newOutput(r.app, format, form[reportRow]{})
-	for i := range r.Fields {
-		f := &r.Fields[i]
-		row := reportRow{f.ID, f.AltID, f.Country, f.Start, f.End, f.Methodology, f.Year, f.Hectares, nil, f.State().String(),
-			f.Conflict, nil, f.Share, f.Protected, f.Problems}
-		if f.Hectares != nil {
-			row.Acres = new(*f.Hectares * report.AcresPerHectare)
-		}
-		for _, p := range f.With {
-			row.With = append(row.With, p.ID)
-		}
-		if err := out.add(row); err != nil {
-			return err
-		}
-	}
-	return out.end()
-}
-
-// printSummary prints what the fields come to, for people.
-func (r *reporting) printSummary() error {
-	a, s := r.app, r.Summary()
+	s := r.Summary()
 	known := func(n *int) string {
 		if n == nil {
 			return "not known before registering"
 		}
 		return strconv.Itoa(*n)
 	}
-	if err := a.printPairs("REPORT", r.Title, [][2]string{
-		{"fields", strconv.Itoa(s.Fields)},
-		{"area", fmt.Sprintf("%.2f hectares, %.2f acres", s.Hectares, s.Acres)},
-		{"clear", strconv.Itoa(s.Clear)},
-		{"in conflict", strconv.Itoa(s.Conflict)},
-		{"  with own", fmt.Sprintf("%d, in %s that share %.2f hectares", s.Own, plural(s.Pairs, "pair", "pairs"), s.Shared)},
-		{"  with others'", known(s.Other)},
-		{"  overlaps of " + percent(s.Overlap) + " or more", plural(s.OverlapPairs, "pair", "pairs")},
-		{"in protected areas", known(s.Protected)},
-		{"invalid", strconv.Itoa(s.Invalid)},
-	}); err != nil {
-		return err
-	}
-	return errors.Join(a.printCounts("COUNTRY", s.Countries), a.printCounts("METHODOLOGY", s.Methodologies))
+	return errors.Join(
+		r.app.printPairs("REPORT", r.Title, [][2]string{
+			{"fields", strconv.Itoa(s.Fields)},
+			{"area", fmt.Sprintf("%.2f hectares, %.2f acres", s.Hectares, s.Acres)},
+			{"clear", strconv.Itoa(s.Clear)},
+			{"in conflict", strconv.Itoa(s.Conflict)},
+			{"  with own", fmt.Sprintf("%d, in %s that share %.2f hectares", s.Own, plural(s.Pairs, "pair", "pairs"), s.Shared)},
+			{"  with others'", known(s.Other)},
+			{"  overlaps of " + percent(s.Overlap) + " or more", plural(s.OverlapPairs, "pair", "pairs")},
+			{"in protected areas", known(s.Protected)},
+			{"invalid", strconv.Itoa(s.Invalid)},
+		}),
+		r.app.printCounts("COUNTRY", s.Countries),
+		r.app.printCounts("METHODOLOGY", s.Methodologies),
+	)
 }
 
 func (a *app) printCounts(head string, counts []*report.Count) error {
 	fmt.Fprintln(a.stdout)
-	out := newOutput(a, "table", form[*report.Count]{columns: []column[*report.Count]{
-		{head: head, cell: func(c *report.Count) string { return cmp.Or(c.Name, "not known") }, least: 12},
-		{head: "FIELDS", cell: func(c *report.Count) string { return strconv.Itoa(c.Fields) }, right: true},
-		{head: "HECTARES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Hectares) }, right: true},
-		{head: "ACRES", cell: func(c *report.Count) string { return fmt.Sprintf("%.2f", c.Acres) }, right: true},
-		{head: "IN CONFLICT", cell: func(c *report.Count) string { return strconv.Itoa(c.Conflict) }, right: true,
-			red: func(c *report.Count) bool { return c.Conflict > 0 }},
-	}})
-	out.rows = counts
-	return out.end()
+	return printAll(a, "table", form[*report.Count]{
+		columns: []column{
+			{head: head, least: 12}, {head: "FIELDS", right: true}, {head: "HECTARES", right: true},
+			{head: "ACRES", right: true}, {head: "IN CONFLICT", right: true, red: true},
+		},
+		cells: func(c *report.Count) []string {
+			return []string{cmp.Or(c.Name, "not known"), strconv.Itoa(c.Fields), fmt.Sprintf("%.2f", c.Hectares),
+				fmt.Sprintf("%.2f", c.Acres), strconv.Itoa(c.Conflict)}
+		},
+		red: func(c *report.Count) bool { return c.Conflict > 0 },
+	}, counts)
 }

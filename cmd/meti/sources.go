@@ -12,37 +12,50 @@ import (
 	"github.com/meti-go/meti/api"
 )
 
-// sourceOutput writes sources.
+// sourceOutput writes sources of the account.
 type sourceOutput struct {
 	*output[*api.Source]
-	app   *app
 	own   map[string]bool            // the account's, of those that were seen
 	whole bool                       // own holds all of them: what is not in it is another custodian's
 	news  map[string]map[string]bool // what METI answered that this version does not know, by its kind
 }
 
 func (a *app) sourceOutput(format string) *sourceOutput {
-	o := &sourceOutput{app: a, own: map[string]bool{}, news: map[string]map[string]bool{}}
+	o := &sourceOutput{own: map[string]bool{}, news: map[string]map[string]bool{}}
 	o.output = newOutput(a, format, form[*api.Source]{
-		columns: []column[*api.Source]{
-			{head: "SSID", cell: func(s *api.Source) string { return s.ID }},
-			{head: "ALT ID", cell: func(s *api.Source) string { return s.AltID }, least: 16},
-			{head: "COUNTRY", cell: func(s *api.Source) string { return s.Country }, least: 7, drop: 2},
-			{head: "HECTARES", cell: func(s *api.Source) string { return hectares(s.Hectares) }, right: true},
-			{head: "START", cell: func(s *api.Source) string { return day(s.StartAt.String()) }, drop: 1},
-			{head: "END", cell: func(s *api.Source) string { return day(s.EndAt.String()) }, drop: 3},
-			{head: "METHODOLOGY", cell: func(s *api.Source) string { return string(s.Methodology) }, least: 11, drop: 4},
-			{head: "CONFLICT", cell: o.conflict, red: (*api.Source).InConflict, least: 20},
+		columns: []column{
+			{head: "SSID"},
+			{head: "ALT ID", least: 16},
+			{head: "COUNTRY", least: 7, drop: 2},
+			{head: "HECTARES", right: true},
+			{head: "START", drop: 1},
+			{head: "END", drop: 3},
+			{head: "METHODOLOGY", least: 11, drop: 4},
+			{head: "CONFLICT", least: 20, red: true},
 		},
+		cells: func(s *api.Source) []string {
+			return []string{s.ID, s.AltID, s.Country, hectares(s.Hectares), day(s.StartAt.String()), day(s.EndAt.String()),
+				string(s.Methodology), o.conflict(s)}
+		},
+		red:     (*api.Source).InConflict,
 		feature: sourceFeature,
 	})
 	return o
 }
 
-// see takes note of a source, which is one of the account.
+// add writes a source.
+func (o *sourceOutput) add(s *api.Source) error {
+	o.see(s)
+	return o.output.add(s)
+}
+
+// see takes note of a source, also of one that is not written.
 func (o *sourceOutput) see(s *api.Source) {
 	if o.format == "table" {
 		o.own[s.ID] = true
+	}
+	if !o.app.verbose {
+		return
 	}
 	for name := range s.AdditionalProperties {
 		if s.HasField(name) {
@@ -75,11 +88,14 @@ func (o *sourceOutput) note(kind, what string) {
 	o.news[kind][what] = true
 }
 
-// tellNews says, under -v, what METI answered that this version does not know.
+// end completes the output.
+func (o *sourceOutput) end() error {
+	o.tellNews()
+	return o.output.end()
+}
+
+// tellNews says under -v what METI answered that this version does not know.
 func (o *sourceOutput) tellNews() {
-	if !o.app.verbose {
-		return
-	}
 	for _, kind := range slices.Sorted(maps.Keys(o.news)) {
 		o.app.say("METI answered %s: %s", kind, printable(strings.Join(slices.Sorted(maps.Keys(o.news[kind])), ", ")))
 	}
@@ -90,7 +106,7 @@ func (o *sourceOutput) conflict(s *api.Source) string {
 	if !s.InConflict() {
 		return "-"
 	}
-	own, parts := 0, []string{}
+	own := 0
 	for _, id := range s.ConflictWith {
 		if o.own[id] {
 			own++
@@ -100,6 +116,7 @@ func (o *sourceOutput) conflict(s *api.Source) string {
 	if o.whole {
 		name = "other"
 	}
+	var parts []string
 	if own > 0 {
 		parts = append(parts, fmt.Sprintf("%d own", own))
 	}
@@ -109,14 +126,13 @@ func (o *sourceOutput) conflict(s *api.Source) string {
 	if len(parts) == 0 {
 		parts = []string{"yes"}
 	}
+	if len(parts) == 2 {
+		parts[0] = fmt.Sprintf("%d: %s", own+other, parts[0])
+	}
 	if s.PercentOverlap != nil {
 		parts = append(parts, percent(*s.PercentOverlap))
 	}
-	text := strings.Join(parts, ", ")
-	if own > 0 && other > 0 {
-		text = fmt.Sprintf("%d: %s", own+other, text)
-	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // percent is a share in words.
@@ -134,14 +150,12 @@ func percent(share float64) string {
 // sourceFeature is a source as a GeoJSON Feature in the form that METI takes:
 // its id is the alt_id. All else that is known stands in its properties.
 func sourceFeature(s *api.Source) ([]byte, error) {
-	bare := *s
-	bare.Geometry, bare.GeoJSON = nil, nil
 	return json.Marshal(struct {
 		Type       string          `json:"type"`
 		ID         string          `json:"id"`
 		Geometry   json.RawMessage `json:"geometry"`
 		Properties *api.Source     `json:"properties"`
-	}{"Feature", s.AltID, geometryOf(s), &bare})
+	}{"Feature", s.AltID, geometryOf(s), withoutGeometry(s)})
 }
 
 // geometryOf is a source's geometry as GeoJSON, null without one.
@@ -150,4 +164,10 @@ func geometryOf(s *api.Source) json.RawMessage {
 		return s.Geometry
 	}
 	return s.GeoJSON
+}
+
+func withoutGeometry(s *api.Source) *api.Source {
+	bare := *s
+	bare.Geometry, bare.GeoJSON = nil, nil
+	return &bare
 }

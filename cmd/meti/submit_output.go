@@ -72,14 +72,14 @@ func (s *submitting) rowForm() form[register.Row] {
 	}
 	return form[register.Row]{
 		shape: shape,
-		columns: []column[register.Row]{
-			{head: "ALT ID", cell: func(r register.Row) string { return r.AltID }, least: 8},
-			{head: state, cell: func(r register.Row) string { return r.State.String() }},
-			{head: "SSID", cell: func(r register.Row) string { return r.ID }},
-			{head: "HECTARES", cell: func(r register.Row) string { return hectares(r.Hectares) }, right: true, drop: 1},
-			{head: "CONFLICT", cell: conflictCell, red: inConflict, least: 12},
-			{head: "REASON", cell: func(r register.Row) string { return r.Reason }, least: 10},
+		columns: []column{
+			{head: "ALT ID", least: 8}, {head: state}, {head: "SSID"}, {head: "HECTARES", right: true, drop: 1},
+			{head: "CONFLICT", red: true, least: 12}, {head: "REASON", least: 10},
 		},
+		cells: func(r register.Row) []string {
+			return []string{r.AltID, r.State.String(), r.ID, hectares(r.Hectares), conflictCell(r), r.Reason}
+		},
+		red:     inConflict,
 		feature: func(r register.Row) ([]byte, error) { return rowFeature(r, shape(r)) },
 	}
 }

@@ -83,7 +83,7 @@ func copied(name string, in io.Reader) (*File, error) {
 	}
 	if _, err := io.Copy(file, in); err != nil {
 		discardFile(file)
-		return nil, fmt.Errorf("copying %s to a temporary file: %w", name, err)
+		return nil, err // that of the reader, or one that names the copy
 	}
 	return &File{Name: name, file: file, copy: true}, nil
 }

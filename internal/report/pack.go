@@ -30,7 +30,7 @@ func (d *Document) pack(w io.Writer, pairs []pair) error {
 	for i := range d.Fields {
 		f := &d.Fields[i]
 		for name, value := range map[string]any{
-			"id": f.ID, "alt": f.AltID, "state": f.State(), "ha": rounded(f.Hectares, 1e6), "share": rounded(f.Share, 1e4),
+			"id": f.ID, "alt": f.AltID, "state": int(f.State), "ha": rounded(f.Hectares, 1e6), "share": rounded(f.Share, 1e4),
 			"country": text(f.Country), "method": text(f.Methodology), "year": text(f.year()), "period": text(f.Period()),
 		} {
 			columns[name] = append(columns[name], value)

@@ -28,22 +28,26 @@ type Document struct {
 	World iter.Seq2[string, [][]float64]
 }
 
-// Field is one row.
+// Field is one row; its JSON is that of the table of all fields.
 type Field struct {
-	ID          string // the SSID, or where a feature stands in its file
-	AltID       string
-	Country     string
-	Start, End  string // the period, as people write it
-	Methodology string
-	Year        int      // the outcome reporting year, 0 for none
-	Hectares    *float64 // nil where not known
-	Conflict    bool
-	With        []Partner // what it conflicts with
-	Share       *float64  // of the field, 0 to 1, under its conflicts
-	Protected   string    // the protected area that it overlaps
-	Invalid     bool
-	Problems    []string
-	Polygons    [][][]float64 // polygons, rings, longitudes and latitudes in turn
+	ID          string    `json:"id"` // the SSID, or where a feature stands in its file
+	AltID       string    `json:"alt_id"`
+	Country     string    `json:"country"`
+	Start       string    `json:"start"` // the period, as people write it
+	End         string    `json:"end"`
+	Methodology string    `json:"methodology"`
+	Year        int       `json:"outcome_reporting_year,omitempty"` // 0 for none
+	Hectares    *float64  `json:"hectares"`                         // nil where not known
+	Acres       *float64  `json:"acres"`                            // [Document.Rows] says
+	State       State     `json:"state"`                            // [Document.Rows] says
+	Conflict    bool      `json:"conflict"`
+	With        []Partner `json:"conflict_with"`
+	Share       *float64  `json:"percent_overlap"` // of the field, 0 to 1, under its conflicts
+	Protected   string    `json:"protected"`       // the protected area that it overlaps
+	Problems    []string  `json:"problems"`
+
+	Invalid  bool          `json:"-"`
+	Polygons [][][]float64 `json:"-"` // polygons, rings, longitudes and latitudes in turn
 }
 
 // Partner is the other side of a conflict.
@@ -54,6 +58,9 @@ type Partner struct {
 	Own      bool     // it is the account's, or of the same files
 	Hectares *float64 // what both share, nil where not known
 }
+
+// MarshalText gives the ID.
+func (p Partner) MarshalText() ([]byte, error) { return []byte(p.ID), nil }
 
 // State is how a field stands, and how it is drawn.
 type State int
@@ -76,9 +83,23 @@ var (
 func (s State) String() string { return states[s] }
 func (s State) Name() string   { return stateNames[s] }
 
-// State tells with whose sources a field conflicts. A conflict without a partner
+// MarshalText gives the word.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Rows are the fields, with what follows from the rest of them.
+func (d *Document) Rows() []Field {
+	for i := range d.Fields {
+		f := &d.Fields[i]
+		if f.State = f.state(); f.Hectares != nil {
+			f.Acres = new(*f.Hectares * AcresPerHectare)
+		}
+	}
+	return d.Fields
+}
+
+// state tells with whose sources a field conflicts. A conflict without a partner
 // that is named is another custodian's.
-func (f *Field) State() (s State) {
+func (f *Field) state() (s State) {
 	if f.Invalid {
 		return Invalid
 	}
@@ -150,9 +171,9 @@ func (d *Document) Summary() Summary {
 	var protected int
 	count := map[State]int{}
 	countries, methodologies := map[string]*Count{}, map[string]*Count{}
-	for i := range d.Fields {
+	for i := range d.Rows() {
 		f := &d.Fields[i]
-		count[f.State()]++
+		count[f.State]++
 		if f.Protected != "" {
 			protected++
 		}
