@@ -62,7 +62,7 @@ type Source struct {
 	current atomic.Pointer[Grant]
 	refused atomic.Pointer[Grant] // the last one that was invalidated
 
-	renewals singleflight.Group
+	renewals *singleflight.Group
 	failed   *FetchError                // of the last renewal, remembered until
 	until    time.Time                  // then; both are the renewals' own
 	attempt  atomic.Pointer[FetchError] // the newest that failed, while it is repeated
@@ -84,7 +84,8 @@ func New(c Config) (*Source, error) {
 	c.ClientSecret = ""
 	// JSON, so that no two configurations make the same bytes.
 	text, _ := json.Marshal([]string{c.Domain, c.ClientID, secret, c.Audience, strings.Join(c.Scopes, " ")})
-	return &Source{config: c, secret: func() string { return secret }, key: fmt.Sprintf("%x", sha256.Sum256(text)), now: time.Now}, nil
+	key := fmt.Sprintf("%x", sha256.Sum256(text))
+	return &Source{config: c, secret: func() string { return secret }, key: key, now: time.Now, renewals: &singleflight.Group{}}, nil
 }
 
 // BaseURL returns the API that the tokens are for, see [Config].

@@ -77,8 +77,7 @@ func (s *Source) save(e entry, known []byte) error {
 // storeFailed tells of the first failure of the store.
 func (s *Source) storeFailed(err error) {
 	if err != nil {
-		s.storeWarning.Do(func() {
-			s.config.Warn(fmt.Errorf("authn: going on without the token store: %w", s.secrets().Clean(err)))
-		})
+		err = fmt.Errorf("authn: going on without the token store: %w", s.secrets().Clean(err))
+		s.storeWarning.Do(func() { s.config.Warn(err) })
 	}
 }

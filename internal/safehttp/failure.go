@@ -13,27 +13,21 @@ import (
 // ProxyAdvice is what to do about a proxy that refuses.
 const ProxyAdvice = "check HTTPS_PROXY, its user name and password included"
 
-func atProxy(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "proxyconnect"
-}
-
 // Advice says what to do about a request that got no answer because of err,
 // which is noHost where there is no server of that name, and whether another
 // attempt is of no use.
 func Advice(err error, noHost string) (advice string, final bool) {
 	var (
 		refused     proxyError
+		op          *net.OpError
 		dns         *net.DNSError
 		record      tls.RecordHeaderError
 		certificate *tls.CertificateVerificationError
 	)
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), strings.HasSuffix(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // by another transport
 		return ProxyAdvice, true
-	case strings.HasSuffix(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // by another transport
-		return ProxyAdvice, true
-	case atProxy(err):
+	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return ProxyAdvice, false
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return noHost, true

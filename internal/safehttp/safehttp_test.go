@@ -60,6 +60,37 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
+// An error is left as it is, or says what it may.
+func TestClean(t *testing.T) {
+	secrets := Secrets{"sentinel-token"}
+	harmless := errors.New("no network")
+	if err := secrets.Clean(harmless); err != harmless {
+		t.Error(err)
+	}
+	err := secrets.Clean(fmt.Errorf("bad header\r\nsentinel-token: %w", harmless))
+	if err == nil || err.Error() != "bad header [redacted]: no network" || errors.Is(err, harmless) {
+		t.Error(err)
+	}
+	if err := secrets.Clean(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// JSON keeps the digits of numbers, and reads nothing that is not whole.
+func TestJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`"a"`: "a", "12345678901234567890": "12345678901234567890", "1e2": "1e2", "true": "true",
+		"null": "", "[1]": "", `{"a": 1}`: "", "": "", `"a`: "", "1 2": "",
+	} {
+		if got := Text(JSON([]byte(text))); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	if object, is := JSON([]byte(`{"a": [1]}`)).(map[string]any); !is || object["a"] == nil {
+		t.Error(object)
+	}
+}
+
 func TestLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                    "",
