@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/api"
@@ -62,28 +63,21 @@ func (j *Job) lockAccount(ctx context.Context) error {
 	if folder = filepath.Join(folder, "meti"); err != nil || j.LookOnly || j.target.Sandbox || os.MkdirAll(folder, 0o700) != nil {
 		return nil //nolint:nilerr // it is a help, not a promise
 	}
-	path := filepath.Join(folder, fmt.Sprintf("account-%.8x.lock", sha256.Sum256([]byte(j.store))))
-	for told := false; ; told = true {
-		lock, err := hold(path)
-		switch {
-		case err == nil:
-			_ = os.WriteFile(path, fmt.Appendf(nil, "process %d, which registers %s", os.Getpid(), j.input.Name), 0o600)
-			j.unlock = func() {
-				_ = os.Remove(path)
-				_ = lock.Unlock()
-			}
-			return nil
-		case !errors.Is(err, ErrLocked):
-			return nil
-		case !told:
-			who, _ := os.ReadFile(path)
-			j.notice("waiting for %s for the same account", clip(cmp.Or(string(who), "another run"), 300))
-			j.progress(Progress{Stage: StageAccount, Wait: "another run for this account"})
-		}
-		if !sleep(ctx, 200*time.Millisecond) {
+	lock := flock.New(filepath.Join(folder, fmt.Sprintf("account-%.8x.lock", sha256.Sum256([]byte(j.store)))), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		who, _ := os.ReadFile(lock.Path())
+		j.notice("waiting for %s for the same account", clip(cmp.Or(string(who), "another run"), 300))
+		j.progress(Progress{Stage: StageAccount, Wait: "another run for this account"})
+		if locked, _ = lock.TryLockContext(ctx, 200*time.Millisecond); !locked {
 			return context.Cause(ctx)
 		}
 	}
+	if locked {
+		_ = os.WriteFile(lock.Path(), fmt.Appendf(nil, "process %d, which registers %s", os.Getpid(), j.input.Name), 0o600)
+		j.account = lock
+	}
+	return nil
 }
 
 // sleep waits, and reports whether ctx lasted.

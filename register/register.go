@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/internal/fields"
 	"github.com/meti-go/meti/ledger"
@@ -274,10 +276,10 @@ func (o *Options) complete() error {
 // methods are for one goroutine.
 type Job struct {
 	Options
-	target Target
-	store  string // the ledger and the account, as the journal names them
-	stage  Stage
-	unlock func() // gives the account back to other runs
+	target  Target
+	store   string // the ledger and the account, as the journal names them
+	stage   Stage
+	account *flock.Flock // keeps it from other runs
 
 	input    *fields.File
 	warned   map[string]int // features, by rule
@@ -353,9 +355,8 @@ func (j *Job) Close() error {
 		j.input.Close()
 		j.input = nil
 	}
-	if j.unlock != nil {
-		j.unlock()
-		j.unlock = nil
+	if j.account != nil {
+		_ = j.account.Unlock()
 	}
 	j.neighbours.close()
 	err := j.journal.close()

@@ -26,11 +26,10 @@ type run struct {
 	maxBytes int
 	suspects []int // METI refused them together, and one is to blame: they are sent by halves, before all else
 	answers  chan answer
-	underWay int       // requests
-	proven   bool      // a success of this run was read again, and was what was sent
-	pause    time.Time // nothing is sent before
-	next     time.Time // when what is unknown is looked for again
-	later    time.Duration
+	underWay int           // requests
+	proven   bool          // a success of this run was read again, and was what was sent
+	pause    time.Time     // nothing is sent before
+	later    time.Duration // until what is unknown is looked for again
 
 	refused, lost, unsent, unread         int // in a row
 	sent, deleted, done, total, conflicts int
@@ -109,7 +108,7 @@ func (r *run) check() error {
 func (r *run) work() {
 	r.stage = StageRegistering
 	r.total = len(r.where(func(i int, e *entry) bool { return r.toSend(i) || e.state == Unknown && !r.former(i) }))
-	r.next, r.later = r.due, r.Settle/20
+	r.later = time.Until(r.due)
 	r.closeRequests()
 	r.removeReplaced()
 	if wait := time.Until(r.proof); wait > 0 && r.total > 0 {
@@ -125,9 +124,8 @@ func (r *run) work() {
 // be and nothing is under way.
 func (r *run) sendAll() {
 	for {
-		for !r.stopped() && r.underWay < r.InFlight && !time.Now().Before(r.pause) && r.sendBatch() {
-		}
 		switch wait := time.Until(r.pause); {
+		case !r.stopped() && r.underWay < r.InFlight && wait <= 0 && r.sendBatch():
 		case r.underWay > 0:
 			r.report("", time.Time{})
 			a := <-r.answers
@@ -324,19 +322,19 @@ func (r *run) take(a answer) {
 		r.suspects = a.entries
 	case errors.Is(a.err, api.ErrTooLarge), errors.Is(a.err, api.ErrInvalid):
 		r.refuse(a.request, fault)
+	case fault.Status == http.StatusTooManyRequests,
+		fault.Status == 0 && !isAny(a.err, api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, context.Canceled):
+		r.void(a.request, a.err.Error(), false)
+		r.wait(fault, a.err)
 	default:
 		r.void(a.request, a.err.Error(), false)
-		if fault.Status == http.StatusTooManyRequests || fault.Status == 0 && unsent(a.err) {
-			r.wait(fault, a.err)
-		} else {
-			r.stop(a.err)
-		}
+		r.stop(a.err)
 	}
 }
 
-// unsent reports whether the network kept a request from leaving.
-func unsent(err error) bool {
-	return !errors.Is(err, api.ErrUnauthorized) && !errors.Is(err, api.ErrNoToken) && !errors.Is(err, api.ErrForbidden) && !errors.Is(err, context.Canceled)
+// isAny reports whether an error is one of some.
+func isAny(err error, classes ...error) bool {
+	return slices.ContainsFunc(classes, func(class error) bool { return errors.Is(err, class) })
 }
 
 // wait keeps the run from sending for a while.
@@ -405,9 +403,8 @@ func (r *run) refuse(q *request, fault *api.Error) {
 // lose notes that the outcome of a request is not known. taken says that METI
 // answered with success: it is looked for, and not sent again by this run.
 func (r *run) lose(q *request, cause error, taken bool) {
-	now := time.Now()
 	r.suspects = nil
-	q.until, q.taken, q.cause = now.Add(r.Settle), taken, clip(cause.Error(), 500)
+	q.until, q.taken, q.cause = time.Now().Add(r.Settle), taken, clip(cause.Error(), 500)
 	for _, i := range q.entries {
 		r.reasons[i] = "sent, and the answer was lost: " + clip(cause.Error(), 300)
 		r.entries[i].await = !r.target.Sandbox
@@ -416,7 +413,7 @@ func (r *run) lose(q *request, cause error, taken bool) {
 		r.over(q)
 		return
 	}
-	r.next, r.later = now.Add(r.Settle/100), r.Settle/20
+	r.later = r.Settle / 100
 	if r.lost++; r.lost >= lostInARow {
 		r.stop(fmt.Errorf("given up after %d lost answers: %w", r.lost, cause))
 	}
@@ -504,14 +501,12 @@ func (r *run) readBack(i int, id string) error {
 			}
 		})
 		switch {
-		case err == nil && there != nil && !r.is(i, there):
+		case r.ctx.Err() != nil, there != nil && r.is(i, there):
+			return nil
+		case there != nil:
 			return fmt.Errorf("%w: %q has another period or boundary than it was sent with; nothing more was sent", ErrAltered, altID)
-		case err == nil && there != nil || r.ctx.Err() != nil:
-			return err
-		case last && err == nil:
-			return fmt.Errorf("%w: %s is not found by %q, under which it was registered; nothing more was sent", ErrAltered, id, altID)
 		case last:
-			return err
+			return cmp.Or(err, fmt.Errorf("%w: %s is not found by %q, under which it was registered; nothing more was sent", ErrAltered, id, altID))
 		}
 		sleep(r.ctx, max(r.Settle/50, time.Millisecond))
 	}

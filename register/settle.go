@@ -18,40 +18,33 @@ func (r *run) settle() bool {
 	if len(entries) == 0 {
 		return false
 	}
-	wait, until := "what is not known yet", r.next
+	if due := time.Until(r.due); due > 0 {
+		r.later = min(r.later, due)
+	}
+	wait, until := "what is not known yet", time.Now().Add(r.later)
 	for _, q := range r.requests {
 		if wait = fmt.Sprintf("settling %d requests", len(r.requests)); q.until.After(until) {
 			until = q.until
 		}
 	}
 	r.report(wait, until)
-	if !sleep(r.ctx, time.Until(r.next)) {
+	if !sleep(r.ctx, r.later) {
 		return false
 	}
+	r.later = min(2*max(r.later, r.Settle/50, time.Millisecond), max(r.Settle/4, time.Millisecond), 10*time.Second)
 	if err := r.compare(r.ctx, entries); err != nil {
 		r.notRead(err)
-	} else {
-		r.unread, r.first = 0, 0
-		if r.stage != StageClosing { // that reading is not about them
-			r.closeRequests()
-			r.removeReplaced()
-		}
+	} else if r.unread, r.first = 0, 0; r.stage != StageClosing { // that reading is not about them
+		r.closeRequests()
+		r.removeReplaced()
 	}
-	// Sooner at first, and when the next of it must be known.
-	now := time.Now()
-	r.later = max(r.later, time.Millisecond)
-	if r.next = now.Add(r.later); r.due.After(now) && r.due.Before(r.next) {
-		r.next = r.due
-	}
-	r.later = min(2*r.later, max(r.Settle/4, time.Millisecond), 10*time.Second)
 	return r.ctx.Err() == nil
 }
 
 // notRead notes that nothing could be looked up. What is asked for in vain too
 // often, or will not be told, stays unknown.
 func (r *run) notRead(err error) {
-	final := slices.ContainsFunc([]error{api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, ErrAltered, ErrIncomplete},
-		func(class error) bool { return errors.Is(err, class) })
+	final := isAny(err, api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, ErrAltered, ErrIncomplete)
 	early := func(q *request) bool { return q.until.After(time.Now()) }
 	r.unread++
 	if r.ctx.Err() != nil || !final && (r.unread < unreadInARow || r.due.After(time.Now()) || slices.ContainsFunc(r.requests, early)) {
@@ -201,28 +194,26 @@ func (r *run) finish() {
 		return
 	}
 	r.stage = StageClosing
-	read := map[int32]bool{}
 	for _, i := range r.changed {
-		read[int32(i)] = true
+		r.entries[i].await = true
 	}
-	var with []int32
+	var with []int32 // those that they conflict with
 	for k, ids := range r.partners {
-		if read[r.sources[k].entry] {
-			for _, id := range ids {
-				if other, ours := r.bySSID[id]; ours && r.sources[other].entry >= 0 {
-					with = append(with, r.sources[other].entry)
-				}
+		if !r.entries[r.sources[k].entry].await {
+			continue
+		}
+		for _, id := range ids {
+			if other, ours := r.bySSID[id]; ours && r.sources[other].entry >= 0 {
+				with = append(with, r.sources[other].entry)
 			}
 		}
 	}
 	for _, i := range with {
-		read[i] = true
-	}
-	for i := range read {
 		r.entries[i].await = true
 	}
-	r.next, r.later = time.Now(), r.Settle/20
-	for r.settle() {
+	r.later = 0
+	for more := true; more; {
+		more = r.settle()
 	}
 	r.stop(r.nameParties(r.ctx))
 	r.stop(r.keepFound())
