@@ -73,10 +73,9 @@ type journal struct {
 	path    string
 	file    *os.File
 	lock    *flock.Flock
-	end     int64
-	created bool // by this run
-	written bool // by this run
-	busy    bool // another process writes to it, and this one only looks
+	end     int64 // 0 where nothing stands in it
+	created bool  // by this run
+	busy    bool  // another process writes to it, and this one only looks
 	broken  error
 }
 
@@ -147,17 +146,14 @@ func (j *journal) read(look bool, do func(record) error) error {
 	head := make([]byte, len(journalHead))
 	n, err := io.ReadFull(in, head)
 	torn := n < len(head) && (strings.HasPrefix(journalHead, string(head[:n])) || len(bytes.Trim(head, "\x00")) == 0)
-	switch ended := err == io.EOF || err == io.ErrUnexpectedEOF; {
-	case err != nil && !ended:
+	switch {
+	case err != nil && err != io.EOF && err != io.ErrUnexpectedEOF:
 		return err
-	case torn && !look: // new, or its very first write was cut off
-		if _, err := j.file.WriteAt([]byte(journalHead), 0); err != nil {
-			return err
-		}
-	case string(head) != journalHead && !torn:
+	case string(head) == journalHead:
+		j.end = int64(len(head))
+	case !torn: // neither new nor cut off in its very first write
 		return fmt.Errorf("%w: %s is no journal of this version; nothing was written to it", ErrJournal, j.path)
 	}
-	j.end = int64(len(head))
 	for err == nil {
 		var line []byte
 		line, err = in.ReadBytes('\n')
@@ -217,6 +213,9 @@ func (j *journal) append(r record) error {
 	if err != nil {
 		return err
 	}
+	if j.end == 0 {
+		line = append([]byte(journalHead), line...)
+	}
 	if _, err = j.file.WriteAt(line, j.end); err == nil {
 		err = j.file.Sync()
 	}
@@ -225,8 +224,7 @@ func (j *journal) append(r record) error {
 		_ = j.file.Truncate(j.end) // what was written in part would be cut off by the next run anyway
 		return j.broken
 	}
-	if !j.written {
-		j.written = true
+	if j.end == 0 {
 		syncFolder(filepath.Dir(j.path))
 	}
 	j.end += int64(len(line))
@@ -244,7 +242,7 @@ func (j *journal) close() (err error) {
 	if j.lock == nil {
 		return err
 	}
-	if j.created && !j.written {
+	if j.created && j.end == 0 {
 		err = errors.Join(err, os.Remove(j.path))
 	}
 	err = errors.Join(err, j.lock.Unlock())
@@ -254,8 +252,7 @@ func (j *journal) close() (err error) {
 	return err
 }
 
-// syncFolder makes a new file's name last. Some systems cannot; there the file
-// system has to.
+// syncFolder makes a new file's name last, where the system can.
 func syncFolder(path string) {
 	if folder, err := os.Open(path); err == nil {
 		_ = folder.Sync()

@@ -75,7 +75,7 @@ func (j *Job) Run(ctx context.Context) (Summary, error) {
 		}
 	}
 	summary := Summary{Counts: j.Counts(), Sent: r.sent, Deleted: r.deleted}
-	if j.journal != nil && (j.journal.written || !j.journal.created) {
+	if j.journal != nil && j.journal.end > 0 {
 		summary.Journal = j.journal.path
 	}
 	if ctx.Err() != nil && summary.Pending+summary.Unknown+summary.ToSend > 0 {

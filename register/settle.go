@@ -222,7 +222,7 @@ func (r *run) finish() {
 // keepFound notes what was found in the account without the journal's help, where
 // there is a journal: by this alone it may be replaced later.
 func (r *run) keepFound() error {
-	if r.journal == nil || r.journal.created && !r.journal.written {
+	if r.journal == nil || r.journal.end == 0 {
 		return nil
 	}
 	found := r.where(func(i int, e *entry) bool { return e.known < 0 && r.has(i) && !r.former(i) })
