@@ -143,7 +143,7 @@ func (j *Job) fetch(ctx context.Context, names []string, see func(*api.Source)) 
 func (j *Job) fetchNamed(ctx context.Context, names []string, see func(*api.Source)) error {
 	errUnfiltered := errors.New("the server ignores the filter by alt_id")
 	lists := make([][]*api.Source, len(names))
-	err := each(ctx, len(names), nil, func(ctx context.Context, i int) error {
+	err := j.each(ctx, len(names), func(ctx context.Context, i int) error {
 		filter := j.filter()
 		filter.AltID = names[i]
 		for s, err := range j.Client.Sources.All(ctx, api.AllParams{Filter: filter, PageSize: 100, InFlight: 1}) {
@@ -175,8 +175,7 @@ func (j *Job) fetchNamed(ctx context.Context, names []string, see func(*api.Sour
 // get looks SSIDs up, with nil for what METI does not have.
 func (j *Job) get(ctx context.Context, ids []string) ([]*api.Source, error) {
 	found := make([]*api.Source, len(ids))
-	told := func(i int) { j.progress(Progress{Stage: j.stage, Done: i, Total: len(ids)}) }
-	return found, each(ctx, len(ids), told, func(ctx context.Context, i int) (err error) {
+	return found, j.each(ctx, len(ids), func(ctx context.Context, i int) (err error) {
 		if found[i], err = j.Client.Sources.Get(ctx, ids[i]); errors.Is(err, api.ErrNotFound) {
 			return nil
 		}
@@ -184,14 +183,13 @@ func (j *Job) get(ctx context.Context, ids []string) ([]*api.Source, error) {
 	})
 }
 
-// each makes n requests, several at once, until one fails. Of each hundredth
-// told is told.
-func each(ctx context.Context, n int, told func(int), do func(context.Context, int) error) error {
+// each makes n requests, several at once, until one fails.
+func (j *Job) each(ctx context.Context, n int, do func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	for i := range n {
-		if told != nil && i%100 == 0 {
-			told(i)
+		if i%100 == 99 {
+			j.progress(Progress{Stage: j.stage, Done: i, Total: n})
 		}
 		group.Go(func() error { return do(ctx, i) })
 	}

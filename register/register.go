@@ -45,7 +45,7 @@ const (
 	Invalid    State = iota // by the ledger's rules, without an id, or twice in the input: never sent
 	New                     // METI has nothing in its place: it is to be sent
 	Registered              // METI has it
-	Differs                 // METI has it, with other attributes than were asked for
+	Differs                 // METI has it, with another period or attributes than were asked for
 	Boundary                // METI has another boundary under its id and period
 	Gone                    // it was registered, and METI has it no more
 	Unknown                 // it was sent, and may be registered or not

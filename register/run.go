@@ -174,12 +174,13 @@ func (r *run) sendBatch() bool {
 	}
 	const frame = 160 // what a feature has beside its geometry
 	var batch []int
-	size, last, left, in := 0, -1, false, map[int]bool{}
+	size, last, in := 0, -1, map[int]bool{}
+	passed, waits := false, false // something before it is not settled; it will be
 	for i := r.first; i < r.features && len(batch) < r.batch; i++ {
 		e := &r.entries[i]
 		switch {
 		case e.state == Unknown || e.await:
-			left = left || e.await
+			passed, waits = true, waits || e.await
 		case !r.toSend(i):
 			if i == r.first {
 				r.first++
@@ -188,48 +189,32 @@ func (r *run) sendBatch() bool {
 			if last < 0 {
 				last = i
 			}
-		case r.blocked(i, in):
-			left = true
+		case !r.target.Sandbox && (r.blocked(i, in) || r.order.crowded[i] && passed):
+			passed, waits = true, true
+		case len(batch) > 0 && size+int(e.length)+frame > r.maxBytes:
+			return r.post(batch)
 		default:
-			left = true
-			if size += int(e.length) + frame; len(batch) > 0 && size > r.maxBytes {
-				return r.post(batch)
-			}
+			size += int(e.length) + frame
 			batch = append(batch, i)
 			in[i] = true
 		}
 	}
-	if !left && last >= 0 && r.underWay == 0 && len(r.requests) == 0 {
+	if len(batch) == 0 && !waits && last >= 0 && r.underWay == 0 && len(r.requests) == 0 {
 		batch = []int{last}
 	}
 	return len(batch) > 0 && r.post(batch)
 }
 
-// unsettled reports whether an entry may still be registered by this run, in
-// its place in the order.
-func (r *run) unsettled(i int) bool {
-	e := &r.entries[i]
-	return e.state == Unknown || r.toSend(i) && !e.last
-}
-
 // blocked reports whether an entry must not be sent yet: it would conflict with
-// one before it that is not settled, or with one whose outcome is not known; or
-// it has the id and the period of one. A batch is stored in its order, so that
-// what stands before it in the same batch does not block it, but one of its group,
-// for METI may tell no boundary by which the two could be told apart.
+// one before it that may still be registered in its place, or with one whose
+// outcome is not known; or it has the id and the period of one. A batch is stored
+// in its order, so that what stands before it in the same batch does not block it,
+// but one of its group, for METI may tell no boundary by which the two could be
+// told apart.
 func (r *run) blocked(i int, batch map[int]bool) bool {
-	if r.target.Sandbox {
-		return false
-	}
 	blocks := func(o int) bool {
-		return r.entries[o].state == Unknown || o < i && r.unsettled(o) && !batch[o]
-	}
-	if r.order.crowded[i] {
-		for o := r.first; o < i; o++ {
-			if blocks(o) {
-				return true
-			}
-		}
+		e := &r.entries[o]
+		return e.state == Unknown || o < i && r.toSend(o) && !e.last && !batch[o]
 	}
 	for o := range r.group(r.entries[i].altID, r.entries[i].period) {
 		if o != i && (blocks(o) || batch[o]) {

@@ -66,8 +66,10 @@ func (r *run) closeRequests() {
 	for _, q := range slices.Clone(r.requests) {
 		ids, all, none := make([]string, len(q.features)), true, true
 		for n, i := range q.entries {
-			if i >= 0 && r.has(i) && r.sources[r.entries[i].source].id != q.features[n].Replaces {
-				ids[n] = r.sources[r.entries[i].source].id
+			if i >= 0 && r.has(i) {
+				if s := &r.sources[r.entries[i].source]; s.id != q.features[n].Replaces {
+					ids[n] = s.id
+				}
 			}
 			all, none = all && ids[n] != "", none && ids[n] == ""
 		}
@@ -167,7 +169,7 @@ func (r *run) removeReplaced() {
 		}
 		return
 	}
-	_ = each(r.hard, len(list), nil, func(ctx context.Context, n int) error {
+	_ = r.each(r.hard, len(list), func(ctx context.Context, n int) error {
 		ctx, cancel := context.WithTimeout(ctx, longestRequest)
 		defer cancel()
 		failed[n] = r.Client.Sources.Delete(ctx, r.sources[list[n]].id)
