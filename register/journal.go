@@ -263,7 +263,6 @@ func syncFolder(path string) {
 // openJournal opens the journal that was asked for, or the one beside the
 // input, and takes in what it knows.
 func (j *Job) openJournal(context.Context) error {
-	j.opened = time.Now()
 	path := j.Journal
 	if path == "" && j.input.Regular && !j.NoJournal {
 		path = j.Input + ".meti-journal"
@@ -290,7 +289,7 @@ func (j *Job) openJournal(context.Context) error {
 	default:
 		return err
 	}
-	r.end()
+	r.end(time.Now())
 	return err
 }
 
@@ -349,15 +348,15 @@ func (r *replay) take(one record) error {
 // should know of the journal. Nobody knows when the connections of such requests
 // ended: when that run was over at the latest, or when they had taken the longest
 // that one may.
-func (r *replay) end() {
+func (r *replay) end(opened time.Time) {
 	for _, n := range slices.Sorted(maps.Keys(r.open)) {
 		one := r.open[n]
 		if one.To != r.store || len(one.Features) == 0 {
 			continue
 		}
 		ended := one.At.Add(longestRequest)
-		if ended.After(r.opened) {
-			ended = r.opened
+		if ended.After(opened) {
+			ended = opened
 		}
 		q := &request{intent: n, features: one.Features, until: ended.Add(r.Settle), cause: "an earlier run was stopped"}
 		for _, m := range q.features {

@@ -262,6 +262,36 @@ func TestLateCommitAcrossRestarts(t *testing.T) {
 	}
 }
 
+// Without a journal a run that waited for another one counts from the end of that:
+// what it left under way is found, and not sent again.
+func TestLateCommitOfTheRunBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		path := file(t, collection(square("a", 1)))
+		before := make(chan attempt)
+		ctx, kill := context.WithCancel(t.Context())
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			if isPost(r) && m.arrived() == 1 {
+				go func() { before <- m.run(t.Context(), t, register.Options{Input: path, NoJournal: true}) }()
+				time.Sleep(90 * time.Second) // it waits for this run
+				body, _ := io.ReadAll(r.Body)
+				r.Body = io.NopCloser(strings.NewReader(string(body)))
+				go func() {
+					time.Sleep(50 * time.Second)
+					next().Body.Close()
+				}()
+				kill()
+				return nil, errBroken
+			}
+			return next(), nil
+		}
+		m.run(ctx, t, register.Options{Input: path, Journal: path + ".journal"})
+		if got := <-before; got.err != nil || got.outcomes() != "a registered" || len(m.posts) != 1 || len(m.emulatorSources(t)) != 1 {
+			t.Error(got.outcomes(), got.err, len(m.posts), len(m.emulatorSources(t)))
+		}
+	})
+}
+
 // A source that somebody deletes while the run is under way is told at its end.
 func TestDeletedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -407,7 +407,7 @@ func (j *Job) compareAll(ctx context.Context) error {
 		return nil
 	}
 	if j.NoJournal {
-		j.proof = j.opened.Add(j.Settle) // an earlier run may have left requests under way
+		j.proof = time.Now().Add(j.Settle) // an earlier run may have left requests under way
 	}
 	entries := j.where(func(_ int, e *entry) bool { return e.state != Invalid })
 	if len(entries) == 0 && !j.AgainstAccount {

@@ -293,7 +293,6 @@ type Job struct {
 	asked      map[string]json.RawMessage // the same by name
 	untold     map[string]int             // of how many sources METI does not tell one
 
-	opened   time.Time // when the journal was
 	proof    time.Time // what is new waits for a reading that begins later
 	journal  *journal
 	intents  int        // the highest number
@@ -353,7 +352,6 @@ func (j *Job) Target() Target { return j.target }
 func (j *Job) Close() error {
 	if j.input != nil {
 		j.input.Close()
-		j.input = nil
 	}
 	if j.account != nil {
 		_ = j.account.Unlock()

@@ -725,3 +725,33 @@ func TestLostOneAfterAnother(t *testing.T) {
 		}
 	})
 }
+
+// A request is closed only by a reading that looked for it: what the look-ups of a
+// lost one were refused, the reading at the end, of another feature, does not tell.
+// So its source is the journal's, and may be replaced.
+func TestReadingOfOthersClosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			switch {
+			case isPost(r) && m.arrived() == 2:
+				return lostAfter(r, next)
+			case strings.Contains(r.URL.RawQuery, "f001") && m.arrived() == 2:
+				return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			}
+			return next(), nil
+		}
+		list := squares(2, numbered)
+		o := register.Options{Input: file(t, collection(list...)), BatchFeatures: 1, InFlight: 1}
+		begin := time.Now()
+		if got := m.run(t.Context(), t, o); got.err == nil || got.outcomes() != "f000 registered, f001 unknown" || time.Since(begin) < time.Minute {
+			t.Fatal(got.outcomes(), got.err, time.Since(begin))
+		}
+		m.around = nil
+		write(t, o.Input, collection(list[0], square("f001", 20)))
+		o.Changed = register.Renew
+		if got := m.run(t.Context(), t, o); got.err != nil || got.outcomes() != "f000 registered, f001 registered" || got.Deleted != 1 || len(m.emulatorSources(t)) != 2 {
+			t.Error(got.outcomes(), got.err, got.Deleted)
+		}
+	})
+}

@@ -203,10 +203,10 @@ func (s *submitting) run(ctx context.Context) (err error) {
 	counts := job.Counts()
 	switch {
 	case s.dryRun:
-		return errors.Join(s.write(job), s.judgePlan(counts))
+		return cmp.Or(s.write(job), s.judgePlan(ctx, counts))
 	case s.failOnConflict && counts.ConflictsToSend > 0:
 		s.say("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features"))
-		return errors.Join(s.write(job), silent(exitConflict))
+		return cmp.Or(s.write(job), silent(exitConflict))
 	case counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-":
 		p.pause()
 		if err := s.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
@@ -288,15 +288,11 @@ func (s *submitting) describe(job *register.Job) {
 	s.say("conflicts were looked for in %s; those with other custodians show only after registering", where)
 }
 
-// judgePlan gives the exit code of a plan.
-func (s *submitting) judgePlan(c register.Counts) error {
-	switch {
-	case c.Features > 0 && c.Invalid == c.Features:
-		return silent(exitInvalid)
-	case c.Features > c.Done+c.ToSend+c.Unknown:
-		return silent(exitPartly)
-	}
-	return nil
+// judgePlan gives the exit code of a plan: what can be sent is as good as done.
+func (s *submitting) judgePlan(ctx context.Context, c register.Counts) error {
+	c.Done += c.ToSend + c.Unknown
+	c.Unknown, c.Conflicts = 0, 0
+	return s.judge(ctx, c, nil)
 }
 
 // judge gives the error with the exit code that the help promises.
