@@ -44,6 +44,6 @@ type Fact struct {
 	Name       string  `json:"name"`
 	Provenance string  `json:"provenance"` // where it was seen until now, in openapi.yaml's letters; empty where nowhere
 	Verdict    Verdict `json:"verdict"`
-	Seen       string  `json:"seen"` // what was answered
-	Place      string  `json:"-"`    // the JSON pointer to what it is about, in openapi.yaml
+	Seen       string  `json:"seen"`            // what was answered; not in a recording
+	Place      string  `json:"place,omitempty"` // the JSON pointer to what it is about, in openapi.yaml; in a recording alone
 }

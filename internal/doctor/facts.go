@@ -25,15 +25,6 @@ const (
 	inSandbox = "/servers/2"
 )
 
-// settled are the facts as a recording keeps them.
-func (a *asking) settled() []settled {
-	list := []settled{}
-	for _, fact := range a.facts {
-		list = append(list, settled{fact.Name, fact.Place, fact.Verdict})
-	}
-	return list
-}
-
 // fact notes what is known now, unless nothing was answered.
 func (a *asking) fact(name, place string, verdict Verdict, seen string, args ...any) {
 	if a.err == nil {

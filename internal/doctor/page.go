@@ -19,13 +19,6 @@ const MadeByEmulator = "MADE-BY-THE-EMULATOR"
 //go:embed facts.md.tmpl
 var pageTemplate string
 
-// A settled fact is one as a recording has it, without what was seen.
-type settled struct {
-	Name    string  `json:"name"`
-	Place   string  `json:"place"` // of a fact
-	Verdict Verdict `json:"verdict"`
-}
-
 // Page writes docs/facts.md: how far each thing in openapi.yaml is known, and
 // which facts the recordings, a folder each, have settled.
 func Page(openapi []byte, recordings fs.FS) (string, error) {
@@ -40,15 +33,15 @@ func Page(openapi []byte, recordings fs.FS) (string, error) {
 	}
 	page, err := template.New("").Funcs(template.FuncMap{
 		// places gives the places whose names match, by the name's group.
-		"places": func(pattern string) (found []settled) {
+		"places": func(pattern string) (found []Fact) {
 			for _, name := range slices.Sorted(maps.Keys(places)) {
 				if short := regexp.MustCompile(pattern).FindStringSubmatch(name); short != nil {
-					found = append(found, settled{Name: short[1], Place: places[name]})
+					found = append(found, Fact{Name: short[1], Place: places[name]})
 				}
 			}
 			return found
 		},
-		"facts":      func() []settled { return facts },
+		"facts":      func() []Fact { return facts },
 		"verdicts":   func(fact string) string { return strings.Join(verdicts[fact], ", ") },
 		"provenance": ours.provenance,
 		"known": func(place string) string { // by the best of the tags
@@ -70,11 +63,11 @@ func Page(openapi []byte, recordings fs.FS) (string, error) {
 
 // readVerdicts reads which facts are asked, which the emulator's recording says,
 // and what recordings of METI say of them.
-func readVerdicts(recordings fs.FS) (facts []settled, verdicts map[string][]string, err error) {
+func readVerdicts(recordings fs.FS) (facts []Fact, verdicts map[string][]string, err error) {
 	verdicts = map[string][]string{}
 	files, err := fs.Glob(recordings, "*/facts.json")
 	for _, file := range files {
-		var list []settled
+		var list []Fact
 		text, failed := fs.ReadFile(recordings, file)
 		if err = errors.Join(err, failed, json.Unmarshal(text, &list)); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", file, err)

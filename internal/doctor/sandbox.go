@@ -57,8 +57,12 @@ func (q Questions) Ask(ctx context.Context) ([]Fact, error) {
 		return nil, err
 	}
 	a.ask()
+	recorded := slices.Clone(a.facts)
+	for i := range recorded {
+		recorded[i].Seen, a.facts[i].Place = "", ""
+	}
 	if a.record != nil {
-		a.err = errors.Join(a.err, a.record.write("facts.json", a.settled()))
+		a.err = errors.Join(a.err, a.record.write("facts.json", recorded))
 	}
 	return a.facts, a.err
 }
