@@ -17,30 +17,7 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	var countries, against string
 	var all, fix bool
-	cmd := &cobra.Command{
-		Use:   "check FILE…",
-		Short: "Tell what METI would say of a file, before anything is sent",
-		Long: `check reads GeoJSON of any size (a FeatureCollection, also within the attributes
-that its sources share, Features one after another or newline-delimited, text
-sequences, geometries; - for stdin) and says, offline and by the ledger's own
-rules, what is wrong with each feature and what it would conflict with once all
-of them were registered in their order. Nothing is changed and nothing is sent.
-
-What is invalid is never sent, by any command; "meti help rules" lists the rules.
-A bare geometry has no id and no period: it is judged alone. --against also looks
-for conflicts with the sources of your account (it asks METI for them), or with
-those in a file: GeoJSON, or what "meti sources list" printed. A feature that is
-registered already is said to be. METI also knows other custodians' sources; only
-registering tells of those.
-
---fix writes FILE to stdout as ledger.Repair mends it: rings wound as RFC 7946
-wants them, closed, and without repeated points. No boundary is moved.
-
-It ends with 6 when a feature is invalid, else with 7 when one conflicts, and with
-1 when a file cannot be read at all, or nothing could be compared.`,
-		Example: "  meti check fields.geojson --against account",
-		Args:    cobra.MinimumNArgs(1),
-	}
+	cmd := describe("check FILE…", cobra.MinimumNArgs(1))
 	mapping, attributes, format := mappingFlags(cmd), attributeFlags(cmd), a.outputFlag(cmd, "text", "text", "json")
 	cmd.Flags().BoolVar(&all, "all", false, "a line for each feature, also for those that nothing is wrong with")
 	cmd.Flags().BoolVar(&fix, "fix", false, "write the file to stdout with what can be mended mended")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -15,21 +16,7 @@ import (
 
 // rootCommand is the whole command tree.
 func (a *app) rootCommand() *cobra.Command {
-	root := groupCommand("meti", "The METI API on the command line")
-	root.Long = `meti lists, registers and deletes sources in METI, MillPont's ledger of field
-boundaries, and tells before registering what the ledger would say.
-
-Credentials come from the environment, never from arguments:
-
-  AUTH0_DOMAIN             the Auth0 domain that MillPont gave you
-  METI_CLIENT_ID           the client id (or CLIENT_ID)
-  METI_CLIENT_SECRET       the client secret (or CLIENT_SECRET)
-  METI_CLIENT_SECRET_FILE  a file that holds the secret, instead
-  AUTH0_AUDIENCE           https://api.meti.millpont.com unless set
-  METI_BASE_URL            https://api.meti.millpont.com unless set; end it in
-                           /sandbox for METI's sandbox
-
-Without credentials, "meti demo" shows everything on an emulator.`
+	root := groupCommand("meti")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetErr(a.stderr)
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.understood = true }
@@ -37,7 +24,7 @@ Without credentials, "meti demo" shows everything on an emulator.`
 		"log each attempt, and name what METI answers that this version does not know")
 	root.PersistentFlags().BoolVar(&a.noTokenCache, "no-token-cache", false,
 		"get a new token instead of sharing one between runs")
-	sources := groupCommand("sources", "List, show, register and delete sources")
+	sources := groupCommand("sources")
 	sources.AddCommand(a.listCommand(), a.getCommand(), a.createCommand(), a.deleteCommand())
 	for _, group := range []struct {
 		title    string
@@ -75,36 +62,44 @@ Without credentials, "meti demo" shows everything on an emulator.`
 	return root
 }
 
+// helpTexts are what help says of each command: a line, all there is to say, and
+// examples.
+//
+//go:embed help.txt
+var helpTexts string
+
+// describe makes the command that has this use in helpTexts.
+func describe(use string, args cobra.PositionalArgs) *cobra.Command {
+	_, text, _ := strings.Cut("\n"+helpTexts, "\n== "+use+"\n")
+	text, _, _ = strings.Cut(text, "\n== ")
+	short, long, _ := strings.Cut(text, "\n")
+	long, example, _ := strings.Cut(long, "\nExamples:\n")
+	return &cobra.Command{Use: use, Args: args, Short: short, Long: strings.TrimSpace(long), Example: strings.TrimRight(example, "\n")}
+}
+
 // groupCommand is a command that only holds others.
-func groupCommand(name, short string) *cobra.Command {
-	return &cobra.Command{
-		Use:   name,
-		Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			cmd.SuggestionsMinimumDistance = 2
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return fmt.Errorf("unknown command %q; did you mean %s?", args[0], strings.Join(near, ", "))
-			}
-			return fmt.Errorf("unknown command %q", args[0])
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+func groupCommand(use string) *cobra.Command {
+	cmd := describe(use, func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return fmt.Errorf("unknown command %q; did you mean %s?", args[0], strings.Join(near, ", "))
+		}
+		return fmt.Errorf("unknown command %q", args[0])
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  meti version",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.stdout, versionText())
-			return err
-		},
+	cmd := describe("version", cobra.NoArgs)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		_, err := fmt.Fprintln(a.stdout, versionText())
+		return err
 	}
+	return cmd
 }
 
 // version is that of a release, which the linker sets.

@@ -19,20 +19,7 @@ import (
 const maxCreate = 64 << 20
 
 func (a *app) createCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "create FILE",
-		Short: "Register the sources of a file in one request",
-		Long: `create sends FILE (- for stdin) in one request, which METI takes whole or not at
-all, and prints the created sources in the file's order. FILE is what "meti check"
-reads, or one source: alt_id, geometry, start_at, end_at and its attributes. What
-check calls invalid is not sent, and nothing else either.
-
-The flags put an attribute in place of the file's. Nothing is repeated when an
-answer is lost: that is exit code 8, and the sources may be registered. For many
-features, and to have such cases settled, use "meti submit".`,
-		Example: "  meti sources create fields.geojson --methodology Agriculture",
-		Args:    cobra.ExactArgs(1),
-	}
+	cmd := describe("create FILE", cobra.ExactArgs(1))
 	mapping, attributes, format := mappingFlags(cmd), attributeFlags(cmd), a.outputFlag(cmd, formats...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var given api.SourceCreateFeatures

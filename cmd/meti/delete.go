@@ -47,23 +47,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	d := &deleting{app: a}
 	var yes bool
 	var most int
-	cmd := &cobra.Command{
-		Use:   "delete ID…",
-		Short: "Delete sources, by SSID or by your own id",
-		Long: `delete deletes the sources with these SSIDs one after another (- reads them from
-stdin, separated by white space), or with --alt-id all that have that id of your
-own. A line tells what became of each, as soon as it is known.
-
-At a terminal it shows what it will delete and asks first, unless --yes is given
-or METI_YES=1 is set. It looks sources up only to show them, and for --alt-id
-where the token may read; a token with delete:sources alone deletes, unseen.
-
-Exit code 9 means that some were deleted and others not. A token that is
-refused ends it: the rest is not tried.`,
-		Example: `  meti sources delete --alt-id punjab-wheat --dry-run
-  echo src_9fKQ2mZr7TbVw | meti sources delete - --yes`,
-		ValidArgsFunction: cobra.NoFileCompletions,
-	}
+	cmd := describe("delete ID…", cobra.ArbitraryArgs)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&d.altIDs, "alt-id", nil, "delete every source that has this id of your own; may be repeated")
 	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")

@@ -15,15 +15,9 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "demo",
-		Short: "Register, list, sum up and delete sources on an emulator",
-		Long: `demo runs the commands that it shows, one after another, on an emulator that it
-starts for them. It needs no credentials, and keeps nothing.`,
-		Example: "  meti demo",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
-	}
+	cmd := describe("demo", cobra.NoArgs)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) }
+	return cmd
 }
 
 // demo does the main job from end to end. What it does goes to stderr, what

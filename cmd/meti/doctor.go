@@ -15,24 +15,7 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	var facts bool
 	var record string
-	cmd := &cobra.Command{
-		Use:   "doctor",
-		Short: "Find out what stands in the way of calling METI",
-		Long: `doctor looks at everything that a call of METI needs, in order: environment,
-proxy, hosts, clock, token, scopes, a first read, and where a write would go. It
-says of what is wrong what to do about it. It requests one token at most, and
-changes nothing.
-
-With --facts it asks METI's sandbox whether the assumptions hold that this
-program is built on, for nobody who builds it can. It sends at most 40 requests,
-one a second, and posts to the sandbox alone, fields in the open sea. With
---record it keeps what was answered in a folder, without anything of yours, so
-that it can be handed in; the folder's README says how. Nothing is sent there by
-itself.`,
-		Example: `  meti doctor
-  METI_BASE_URL=https://api.meti.millpont.com/sandbox meti doctor --facts --record recording`,
-		Args: cobra.NoArgs,
-	}
+	cmd := describe("doctor", cobra.NoArgs)
 	cmd.Flags().BoolVar(&facts, "facts", false, "ask the sandbox whether the assumptions of this program hold")
 	cmd.Flags().StringVar(&record, "record", "", "keep what --facts was answered in this `folder`, made anonymous")
 	format := a.outputFlag(cmd, "text", "text", "json")

@@ -22,47 +22,12 @@ func (a *app) emulatorCommand() *cobra.Command {
 	var options emulator.Options
 	var accounts, countries string
 	var sources []string
-	cmd := &cobra.Command{
-		Use:   "emulator [flags] [-- COMMAND ARG…]",
-		Short: "Run METI and Auth0 on this machine",
-		Long: `emulator serves METI's API, its sandbox and Auth0's token endpoint on one port,
-with real tokens, a real database and the ledger's rules. When it is ready it
-prints one JSON line on stdout, and nothing else ever:
-
-  {"url": "http://127.0.0.1:PORT", "domain": "http://127.0.0.1:PORT",
-   "client_id": "…", "client_secret": "…", "audience": "…"}
-
-They are the values of METI_BASE_URL, AUTH0_DOMAIN, METI_CLIENT_ID,
-METI_CLIENT_SECRET and AUTH0_AUDIENCE. Requests are logged to stderr. SIGINT and
-SIGTERM end it.
-
-With a COMMAND it runs that with these variables set, passes signals on to it,
-and ends when it ends, with its exit code, or 128 and the number of the signal
-that killed it. The line then goes to stderr.
-
-A fault makes requests go wrong, by probability or by count:
-
-  OPERATION:KIND[:PROBABILITY][:xCOUNT][:skip=N][:client=ID][:alt_id=ID]
-                [:delay=D][:status=N][:retry-after=D][:digits=N]
-
-OPERATION is an operationId of openapi.yaml or *, KIND is a status, html,
-latency, hang, drop, drop-after (the work is done and the answer lost),
-late-commit, truncate, drip, stale-read (a read lags by the delay), blind (a
-POST and what others commit during the delay find no conflict) or round (the
-coordinates of answers, to so many digits), such as
-listSources:429:x3:retry-after=2s or createSources:drop-after:0.2:client=two.
-
---admin serves /_emulator/ for programs on this machine, to set faults and the
-clock, count requests, make tokens and accounts, and reset; docs/emulator.md says
-how.`,
-		Example: "  meti emulator --sources fields.geojson -- meti sources list",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
-				return fmt.Errorf("unexpected argument %q; a command comes after --", args[0])
-			}
-			return nil
-		},
-	}
+	cmd := describe("emulator [flags] [-- COMMAND ARG…]", func(cmd *cobra.Command, args []string) error {
+		if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
+			return fmt.Errorf("unexpected argument %q; a command comes after --", args[0])
+		}
+		return nil
+	})
 	flags := cmd.Flags()
 	flags.StringVar(&options.Listen, "listen", "127.0.0.1:0", "address to listen on; port 0 is a free one")
 	flags.StringVar(&options.URL, "url", "", "URL that others reach it at, such as http://emulator:8484 for other containers (default: where it listens)")

@@ -61,15 +61,9 @@ func exitCodesTopic() *cobra.Command {
 	for _, e := range exits {
 		fmt.Fprintf(&table, "  %3d  %s\n", e.code, e.means)
 	}
-	return &cobra.Command{
-		Use:   "exit-codes",
-		Short: "What the exit codes mean",
-		Long: "Every command ends with one of these:\n\n" + table.String() + `
-"sources create" ends with 0 also when what it registered conflicts; its output
-says so. "emulator" ends with 0 when a signal stops it; with a command it ends
-with that one's code, 128 and the number of the signal that killed it, or 127
-where it cannot be run.`,
-	}
+	cmd := describe("exit-codes", nil)
+	cmd.Long = strings.Replace(cmd.Long, "CODES\n", table.String(), 1)
+	return cmd
 }
 
 // coded is an error with an exit code of its own. It has no words where the

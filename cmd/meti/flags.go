@@ -90,23 +90,11 @@ func rulesTopic() *cobra.Command {
 		case info.Severity == ledger.Error:
 			text = &errors
 		}
-		fmt.Fprintf(text, "\n  %-18s %s", info.Rule, info.About)
+		fmt.Fprintf(text, "  %-18s %s\n", info.Rule, info.About)
 	}
-	return &cobra.Command{
-		Use:   "rules",
-		Short: "What is checked before anything is sent",
-		Long: fmt.Sprintf(`Each thing that may be wrong with a feature has a rule, with one severity in every
-command. What is invalid is never sent.
-
-Invalid, because METI's database refuses it:
-%s
-
-Invalid, unless --allow RULE lets it through:
-%s
-
-Warnings; with --strict they are invalid too:
-%s`, &refused, &errors, &warnings),
-	}
+	cmd := describe("rules", nil)
+	cmd.Long = strings.NewReplacer("REFUSED\n", refused.String(), "ERRORS\n", errors.String(), "WARNINGS", warnings.String()).Replace(cmd.Long)
+	return cmd
 }
 
 // countryTable is the built-in table of countries, or that of a file.

@@ -12,14 +12,7 @@ import (
 )
 
 func (a *app) getCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "get ID",
-		Short: "Show one source",
-		Long: `get shows the source with this SSID: on a terminal a line for each thing that
-METI knows of it.`,
-		Example: "  meti sources get src_9fKQ2mZr7TbVw -o json",
-		Args:    cobra.ExactArgs(1),
-	}
+	cmd := describe("get ID", cobra.ExactArgs(1))
 	format := a.outputFlag(cmd, formats...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, err := a.client()

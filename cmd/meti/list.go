@@ -16,22 +16,7 @@ func (a *app) listCommand() *cobra.Command {
 	var country string
 	var tags []string
 	var limit, pageSize, inFlight int
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the account's sources",
-		Long: `list prints the sources of the account that pass every filter given. They
-stream: an account of any size is listed in little memory, in no promised order.
-A table waits for the last one, to say of each conflict whether it is with your
-own sources or with other custodians'; where a filter or --limit keeps some of
-your own away, it calls those "not listed". On a terminal it leaves out columns
-and cuts texts to fit: -o csv and -o json have everything.
-
-It ends with 0 only when all of them came. A part is never passed off as the
-whole: after a failure, -o json and -o geojson leave their array open.`,
-		Example: `  meti sources list --conflict
-  meti sources list --methodology Agriculture -o csv > sources.csv`,
-		Args: cobra.NoArgs,
-	}
+	cmd := describe("list", cobra.NoArgs)
 	filters := addSpecFlags(cmd, filterTable)
 	flags := cmd.Flags()
 	own := pflag.NewFlagSet("", pflag.ContinueOnError) // what METI has no filter for

@@ -5,7 +5,7 @@
 //
 //	main.go      one run: streams, signals, what is said of an error
 //	exit.go      exit codes
-//	commands.go  the tree of commands, and help
+//	commands.go  the tree of commands, and help: help.txt has what it says
 //	flags.go     flags of several commands
 //	client.go    tokens and the client, as the environment describes them
 //	confirm.go   what is said and asked before anything is changed

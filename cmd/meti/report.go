@@ -19,21 +19,7 @@ import (
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "report [FILE…]",
-		Short: "Sum up an account or a file, with a map: areas, conflicts, overlaps",
-		Long: `report sums up the sources of your account, or offline the features of files as
-"meti check" reads them (- for stdin): how many there are, their hectares and
-acres, what conflicts with your own and with other custodians' sources, which
-overlaps are of --overlap or more of a field, protected areas, and counts by
-country and methodology. What other custodians have registered, and protected
-areas, a file cannot tell; they are "not known" then.
-
---html writes all of it as one document, which opens without a network, prints,
-and has a map in it. -o csv writes a row for each field.`,
-		Example: `  meti report --html account.html
-  meti report fields.geojson -o csv > fields.csv`,
-	}
+	cmd := describe("report [FILE…]", cobra.ArbitraryArgs)
 	page := new(page)
 	overlap := cmd.Flags().Float64("overlap", 0.02, "count overlaps of this share of a field, or more")
 	page.flags(cmd)

@@ -36,65 +36,16 @@ type submitting struct {
 
 func (a *app) planCommand() *cobra.Command {
 	s := &submitting{app: a, dryRun: true}
-	cmd := &cobra.Command{
-		Use:   "plan FILE",
-		Short: "Tell what submit would do, and send nothing",
-		Long: `plan reads FILE and the account, sends nothing, and says of each feature what
-submit would find: new, registered, differs (in attributes that the flags or FILE
-name), boundary (another one is registered), gone, unknown or invalid; and whether
-it would conflict with others of FILE, or with sources of the account that were
-read: all of them with --against account or in a small account, else, with up to
-ten new ids or few beside the account's, those of the same ids. Conflicts with other
-custodians show only after registering. "submit --dry-run" is the same;
-docs/registering.md tells more.
-
-It ends with 0 when everything left can be sent or nothing is left, with 9 when
-something needs a decision, and with 6 when all features are invalid.`,
-		Example: "  meti plan fields.geojson --methodology Agriculture",
-		Args:    cobra.ExactArgs(1),
-		RunE:    s.command,
-	}
+	cmd := describe("plan FILE", cobra.ExactArgs(1))
+	cmd.RunE = s.command
 	s.commonFlags(cmd)
 	return cmd
 }
 
 func (a *app) submitCommand() *cobra.Command {
 	s := &submitting{app: a}
-	cmd := &cobra.Command{
-		Use:   "submit FILE",
-		Short: "Register the features of a file, however many, once each",
-		Long: `submit registers the features of FILE (- for stdin), of any size and in the forms
-that check reads. Each needs an id of your own and a period; other properties are
-not sent. It reads what the account has of them, says what it is about to do and
-where, and sends what is new, in batches, with the conflicts that FILE's order
-gives. Then it reads that again: hectares and conflicts are METI's own.
-
-A journal beside FILE keeps what is under way: submit may be killed at any moment
-and run again, and registers nothing twice. Keep it as long as FILE. One that does
-not exist is trusted to be the first: a job on a disk that is thrown away needs
---journal on one that lasts, or --journal none, which waits for --settle before it
-sends what METI lacks. docs/registering.md tells more.
-
-What --replace registers anew has another SSID and is the newcomer: in a conflict
-it is the one that came later. It replaces only sources that the journal has.
-
-A row for each feature, in the order of FILE, says registered, invalid, refused,
-unknown, pending, gone, differs or boundary. On a terminal only those that need a
-look are shown, without --all. The exit code is the first that applies:
-
-  130, 143  interrupted, terminated; run again to go on
-  8         some are unknown: run again to look them up
-  3, 4      no token, or not permitted
-  1         stopped by something else, such as 402 or a full disk; stderr says what
-  9         some need a decision (gone, differs, boundary), or some are done and
-            others invalid, refused or pending
-  6         none is done, and some are invalid or refused
-  7         conflicts, with --fail-on-conflict
-  0         all are done; the rows and the last message tell of conflicts`,
-		Example: "  meti submit fields.geojson --methodology Agriculture --year 2026\n  meti submit fields.geojson --replace --max-replace 10",
-		Args:    cobra.ExactArgs(1),
-		RunE:    s.command,
-	}
+	cmd := describe("submit FILE", cobra.ExactArgs(1))
+	cmd.RunE = s.command
 	s.commonFlags(cmd)
 	flags, o := cmd.Flags(), &s.options
 	flags.BoolVar(&s.dryRun, "dry-run", false, "plan, and send nothing")

@@ -13,17 +13,7 @@ import (
 func (a *app) tokenCommand() *cobra.Command {
 	var scopes []string
 	var claims, status bool
-	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Print an access token, or what is known of it",
-		Long: `token prints an access token and nothing else, for use as in
-
-  curl -H "Authorization: Bearer $(meti token)" "$METI_BASE_URL/sources"
-
-The token is shared between runs and renewed only when it must be.`,
-		Example: "  meti token --status",
-		Args:    cobra.NoArgs,
-	}
+	cmd := describe("token", cobra.NoArgs)
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "ask for this scope only; may be repeated")
 	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims, which were not verified, as JSON")
 	cmd.Flags().BoolVar(&status, "status", false, "print expiry, scopes, account and how many tokens are left")
