@@ -105,3 +105,21 @@ func (s *Store) prepare() error {
 	}
 	return private(s.dir, true)
 }
+
+// private returns an error unless path is a plain file of this user that nobody
+// else can write to or read, or a folder that nobody else can write to. The folder
+// may be reached by a link, its files may not.
+func private(path string, folder bool) error {
+	look, others := os.Lstat, os.FileMode(0o077)
+	if folder {
+		look, others = os.Stat, 0o022
+	}
+	info, err := look(path)
+	if err != nil {
+		return err
+	}
+	if folder != info.IsDir() || !folder && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not of the expected kind", path)
+	}
+	return reached(path, info, others)
+}
