@@ -25,7 +25,7 @@ type run struct {
 	batch    int // features in a request, at most
 	maxBytes int
 	suspects []int // METI refused them together, and one is to blame: they are sent by halves, before all else
-	answers  chan answer
+	answers  chan *request
 	underWay int           // requests
 	proven   bool          // a success of this run was read again, and was what was sent
 	pause    time.Time     // nothing is sent before
@@ -44,12 +44,8 @@ type request struct {
 	until    time.Time // a reading that begins later shows what it did; zero while it is under way
 	taken    bool      // METI answered with success: it is not sent again by this run
 	cause    string    // why its outcome is not known
-}
 
-// answer is what came of a request.
-type answer struct {
-	*request
-	sources []*api.Source
+	sources []*api.Source // the answer
 	err     error
 }
 
@@ -65,7 +61,7 @@ func (j *Job) Run(ctx context.Context) (Summary, error) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceRequests, cancel) })()
-	r := &run{Job: j, ctx: ctx, hard: hard, batch: j.BatchFeatures, maxBytes: j.BatchBytes, answers: make(chan answer)}
+	r := &run{Job: j, ctx: ctx, hard: hard, batch: j.BatchFeatures, maxBytes: j.BatchBytes, answers: make(chan *request)}
 	if r.err = r.check(); r.err == nil {
 		r.work()
 	}
@@ -128,9 +124,9 @@ func (r *run) sendAll() {
 		case !r.stopped() && r.underWay < r.InFlight && wait <= 0 && r.sendBatch():
 		case r.underWay > 0:
 			r.report("", time.Time{})
-			a := <-r.answers
+			q := <-r.answers
 			r.underWay--
-			r.take(a)
+			r.take(q)
 		case r.stopped() || wait <= 0:
 			return
 		default:
@@ -252,8 +248,8 @@ func (r *run) post(entries []int) bool {
 	r.requests = append(r.requests, q)
 	r.underWay++
 	go func() {
-		sources, err := r.create(q.entries)
-		r.answers <- answer{q, sources, err}
+		q.sources, q.err = r.create(q.entries)
+		r.answers <- q
 	}()
 	return true
 }
@@ -280,40 +276,40 @@ func (r *run) create(entries []int) ([]*api.Source, error) {
 
 // take takes in what came of a request: the table of the package documentation,
 // "answered".
-func (r *run) take(a answer) {
+func (r *run) take(q *request) {
 	fault := new(api.Error)
-	known := errors.As(a.err, &fault)
-	several := len(a.entries) > 1
+	known := errors.As(q.err, &fault)
+	several := len(q.entries) > 1
 	switch {
-	case a.err == nil:
-		r.accept(a)
-	case errors.Is(a.err, ErrInputChanged):
-		r.void(a.request, a.err.Error(), false)
-		r.stop(a.err)
-	case !known || errors.Is(a.err, api.ErrOutcomeUnknown):
-		r.lose(a.request, a.err, fault.Status >= 200 && fault.Status < 300)
-		if errors.Is(a.err, api.ErrRedirect) {
-			r.stop(a.err)
+	case q.err == nil:
+		r.accept(q)
+	case errors.Is(q.err, ErrInputChanged):
+		r.void(q, q.err.Error(), false)
+		r.stop(q.err)
+	case !known || errors.Is(q.err, api.ErrOutcomeUnknown):
+		r.lose(q, q.err, fault.Status >= 200 && fault.Status < 300)
+		if errors.Is(q.err, api.ErrRedirect) {
+			r.stop(q.err)
 		}
-	case errors.Is(a.err, api.ErrTooLarge) && several:
-		r.void(a.request, fault.Message, false)
+	case errors.Is(q.err, api.ErrTooLarge) && several:
+		r.void(q, fault.Message, false)
 		size := 0
-		for _, i := range a.entries {
+		for _, i := range q.entries {
 			size += int(r.entries[i].length)
 		}
 		r.maxBytes = min(r.maxBytes, max(1, size/2))
-	case errors.Is(a.err, api.ErrInvalid) && several:
-		r.void(a.request, fault.Message, false)
-		r.suspects = a.entries
-	case errors.Is(a.err, api.ErrTooLarge), errors.Is(a.err, api.ErrInvalid):
-		r.refuse(a.request, fault)
+	case errors.Is(q.err, api.ErrInvalid) && several:
+		r.void(q, fault.Message, false)
+		r.suspects = q.entries
+	case errors.Is(q.err, api.ErrTooLarge), errors.Is(q.err, api.ErrInvalid):
+		r.refuse(q, fault)
 	case fault.Status == http.StatusTooManyRequests,
-		fault.Status == 0 && !isAny(a.err, api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, context.Canceled):
-		r.void(a.request, a.err.Error(), false)
-		r.wait(fault, a.err)
+		fault.Status == 0 && !isAny(q.err, api.ErrUnauthorized, api.ErrNoToken, api.ErrForbidden, context.Canceled):
+		r.void(q, q.err.Error(), false)
+		r.wait(fault, q.err)
 	default:
-		r.void(a.request, a.err.Error(), false)
-		r.stop(a.err)
+		r.void(q, q.err.Error(), false)
+		r.stop(q.err)
 	}
 }
 
@@ -407,33 +403,34 @@ func (r *run) lose(q *request, cause error, taken bool) {
 // accept notes that a batch was registered. A result is on disk before anything
 // follows from it, and the first success is read again before anything else is
 // sent.
-func (r *run) accept(a answer) {
-	sources, altered := r.fit(a)
+func (r *run) accept(q *request) {
+	sources, altered := r.fit(q)
 	if sources == nil {
-		r.lose(a.request, altered, true)
+		r.lose(q, altered, true)
 		return
 	}
 	ids := make([]string, len(sources))
 	for n, s := range sources {
 		ids[n] = s.ID
-		if s.InConflict() {
-			r.conflicts++
-		}
-		r.put(s)
 	}
-	if !r.close(a.request, ids) {
+	if !r.close(q, ids) {
 		return // the next run finds the intent, and looks up what came of it
 	}
-	if slices.ContainsFunc(a.features, func(m featureRecord) bool { return m.Replaces != "" }) {
+	for _, s := range sources {
+		if r.put(s); s.InConflict() {
+			r.conflicts++
+		}
+	}
+	if slices.ContainsFunc(q.features, func(m featureRecord) bool { return m.Replaces != "" }) {
 		r.removeReplaced()
 	}
 	r.refused, r.lost, r.unsent = 0, 0, 0
-	if len(a.entries) >= r.batch {
+	if len(q.entries) >= r.batch {
 		r.batch = min(r.BatchFeatures, 2*r.batch)
 	}
 	if r.stop(altered); altered == nil && !r.proven && !r.target.Sandbox {
 		r.proven = true
-		r.stop(r.readBack(a.entries[0], sources[0].ID))
+		r.stop(r.readBack(q.entries[0], sources[0].ID))
 	}
 }
 
@@ -445,23 +442,23 @@ func (r *run) is(i int, s *api.Source) bool {
 // fit pairs the sources of an answer with the features that were sent. METI
 // answers in their order; where it did not, they are known by what they are. The
 // error says why there are no pairs, or beside them that an alt_id was altered.
-func (r *run) fit(a answer) (paired []*api.Source, err error) {
-	if len(a.sources) != len(a.entries) {
-		return nil, fmt.Errorf("%d features were sent, and %d sources came back", len(a.entries), len(a.sources))
+func (r *run) fit(q *request) (paired []*api.Source, err error) {
+	if len(q.sources) != len(q.entries) {
+		return nil, fmt.Errorf("%d features were sent, and %d sources came back", len(q.entries), len(q.sources))
 	}
 	free := map[string]bool{}
-	for _, s := range a.sources {
+	for _, s := range q.sources {
 		if s == nil || s.ID == "" || free[s.ID] {
 			return nil, errors.New("the answer has a source without an id of its own")
 		}
 		free[s.ID] = true
 	}
-	for n, i := range a.entries {
-		altID, there := r.entries[i].altID, a.sources[n]
-		k := slices.IndexFunc(a.sources, func(s *api.Source) bool { return free[s.ID] && s.AltID == altID && r.is(i, s) })
+	for n, i := range q.entries {
+		altID, there := r.entries[i].altID, q.sources[n]
+		k := slices.IndexFunc(q.sources, func(s *api.Source) bool { return free[s.ID] && s.AltID == altID && r.is(i, s) })
 		switch {
 		case k >= 0:
-			there = a.sources[k]
+			there = q.sources[k]
 		case free[there.ID] && there.AltID != "" && r.is(i, there):
 			err = fmt.Errorf("%w: %q came back as %q; nothing more was sent", ErrAltered, altID, there.AltID)
 		default:

@@ -170,12 +170,12 @@ func otherPeriod(ours, theirs ledger.Period) string {
 		return ""
 	}
 	var list []string
-	if start != 0 {
-		list = append(list, fmt.Sprintf("start_at is %s there and %s here", theirs.Start, ours.Start))
+	for name, end := range map[string][2]ledger.Time{"start_at": {theirs.Start, ours.Start}, "end_at": {theirs.End, ours.End}} {
+		if end[0] != end[1] {
+			list = append(list, fmt.Sprintf("%s is %s there and %s here", name, end[0], end[1]))
+		}
 	}
-	if end != 0 {
-		list = append(list, fmt.Sprintf("end_at is %s there and %s here", theirs.End, ours.End))
-	}
+	slices.Sort(list)
 	return strings.Join(list, "; ")
 }
 
