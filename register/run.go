@@ -21,7 +21,6 @@ type run struct {
 	hard context.Context // of requests under way
 	err  error           // what stops the run
 
-	first    int // nothing before it is to be sent
 	batch    int // features in a request, at most
 	maxBytes int
 	suspects []int // METI refused them together, and one is to blame: they are sent by halves, before all else
@@ -172,19 +171,15 @@ func (r *run) sendBatch() bool {
 	var batch []int
 	size, last, in := 0, -1, map[int]bool{}
 	passed, waits := false, false // something before it is not settled; it will be
-	for i := r.first; i < r.features && len(batch) < r.batch; i++ {
+	for i := 0; i < r.features && len(batch) < r.batch; i++ {
 		e := &r.entries[i]
 		switch {
 		case e.state == Unknown || e.await:
 			passed, waits = true, waits || e.await
 		case !r.toSend(i):
-			if i == r.first {
-				r.first++
-			}
+		case e.last && last < 0:
+			last = i
 		case e.last:
-			if last < 0 {
-				last = i
-			}
 		case !r.target.Sandbox && (r.blocked(i, in) || r.order.crowded[i] && passed):
 			passed, waits = true, true
 		case len(batch) > 0 && size+int(e.length)+frame > r.maxBytes:
@@ -355,7 +350,6 @@ func (r *run) void(q *request, why string, refused bool) {
 		}
 		if q.until.IsZero() {
 			r.entries[i].state = r.entries[i].before
-			r.first = min(r.first, i)
 		}
 	}
 	r.suspects = nil // nothing is known of the others

@@ -34,7 +34,7 @@ func (r *run) settle() bool {
 	r.later = min(2*max(r.later, r.Settle/50, time.Millisecond), max(r.Settle/4, time.Millisecond), 10*time.Second)
 	if err := r.compare(r.ctx, entries); err != nil {
 		r.notRead(err)
-	} else if r.unread, r.first = 0, 0; r.stage != StageClosing { // that reading is not about them
+	} else if r.unread = 0; r.stage != StageClosing { // that reading is not about them
 		r.closeRequests()
 		r.removeReplaced()
 	}
