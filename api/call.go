@@ -59,14 +59,13 @@ func (c *call) authorize(ctx context.Context) (token, *Error) {
 		return token{}, c.fail(safehttp.Ended(ctx))
 	}
 	t, err := c.client.tokens.get(ctx)
-	var fetch *authn.FetchError
-	switch {
-	case err == nil:
-	case ctx.Err() != nil: // a caller who gave up is not unauthorized
-		return t, c.fail(fmt.Errorf("%w, while waiting for a token: %w", safehttp.Ended(ctx), err))
-	case errors.As(err, &fetch) && fetch.Refused():
-		return t, c.fail(err, ErrUnauthorized)
-	default:
+	if err != nil {
+		if ctx.Err() != nil { // a caller who gave up is not unauthorized
+			return t, c.fail(fmt.Errorf("%w, while waiting for a token: %w", safehttp.Ended(ctx), err))
+		}
+		if fetch, ok := errors.AsType[*authn.FetchError](err); ok && fetch.Refused() {
+			return t, c.fail(err, ErrUnauthorized)
+		}
 		return t, c.fail(err, ErrNoToken)
 	}
 	c.secrets.Add(t.text)
@@ -107,7 +106,7 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 		request.ContentLength = int64(len(c.body))
 		// For net/http, which sends a request again by itself only on another
 		// connection than one that took none of it.
-		request.GetBody = func() (io.ReadCloser, error) { return requestBody{bytes.NewReader(c.body), wait}, nil }
+		request.GetBody = func() (io.ReadCloser, error) { return requestBody{io.NopCloser(bytes.NewReader(c.body)), wait}, nil }
 		request.Body, _ = request.GetBody()
 	}
 	c.sent++
@@ -117,8 +116,8 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 	}
 	// The server did nothing if the request never had a connection. Nothing less
 	// is proof, for what was written before a connection broke cannot be known.
-	var op *net.OpError
-	refused := errors.As(err, &op) && op.Op == "dial"
+	op, ok := errors.AsType[*net.OpError](err)
+	refused := ok && op.Op == "dial"
 	e := c.broken(ctx, err)
 	e.unclear = connected.Load() || !traced.Load() && !refused
 	if refused && e.repeat {
@@ -129,13 +128,12 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 
 // broken is an attempt that ended before there was a whole answer.
 func (c *call) broken(ctx context.Context, err error) *Error {
-	var limit limitError
-	switch cause := context.Cause(ctx); {
-	case errors.As(cause, &limit):
+	if limit, ours := errors.AsType[limitError](context.Cause(ctx)); ours {
 		e := c.fail(limit)
 		e.repeat = true
 		return e
-	case cause != nil: // the caller's own
+	}
+	if ctx.Err() != nil {
 		return c.fail(safehttp.Ended(ctx))
 	}
 	e := c.fail(err)

@@ -47,7 +47,10 @@ func (c *Client) do(ctx context.Context, call call) error {
 		case !a.Repeat:
 			return e
 		}
-		sleep(ctx, a.Wait)
+		select {
+		case <-time.After(a.Wait):
+		case <-ctx.Done():
+		}
 		spent += a.Wait
 	}
 }

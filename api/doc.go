@@ -46,41 +46,38 @@
 //
 // What may be carried out twice is repeated after 429, 500, 502, 503, 504, a
 // connection that could not be made or that broke, and an answer that was cut
-// short, within the bounds of [RetryPolicy]. A Retry-After is obeyed; where it is
-// longer than the bounds allow, the call fails at once. Where an attempt to DELETE
-// may have been carried out, a 404 to the next one is success.
+// short, within the bounds of [RetryPolicy] and as Retry-After asks. Where an
+// attempt to DELETE may have been carried out, a 404 to the next one is success.
 //
 // A POST that is repeated registers its sources again, each in conflict with
 // itself, for METI has no idempotency key. So it is repeated only when the server
 // provably did nothing: it was never connected, or it answered 429 or 401. After
-// anything else that leaves room for doubt, a 5xx, a 408, a timeout, a broken
-// connection or a success that cannot be read, the error is [ErrOutcomeUnknown]
-// after that one call. Look the alt_ids up, after a while, before sending again.
+// anything else that leaves room for doubt, such as a 5xx, a timeout or a success
+// that cannot be read, the error is [ErrOutcomeUnknown] after that one call. Look
+// the alt_ids up, after a while, before sending again.
 //
 // Each attempt asks for the token anew; without one, or where the scope was not
 // granted, nothing is sent. After a 401 the call is repeated once with another
-// token, without a wait and outside the bounds. No redirect is followed, whatever
-// an http.Client of the caller's would do: it could carry the token elsewhere.
+// token, at once. No redirect is followed: it could carry the token elsewhere.
 //
 // # Limits
 //
 // A call ends by itself, on any transport and without a deadline:
 //
-//	to connect                            5 s, and 5 s for TLS (default transport)
-//	for the answer to begin               60 s, anew with each part of a request
-//	for each 16 KiB of the answer         30 s of waiting
-//	for the body of an error              5 s; 64 KiB are kept
-//	a list                                4 GiB
-//	the sources that a POST created       1 GiB
-//	one source, an answer of Do           64 MiB
+//	to connect                       5 s, and 5 s for TLS (default transport)
+//	for the answer to begin          60 s, anew with each part of a request
+//	for each 16 KiB of the answer    30 s of waiting
+//	for the body of an error         5 s; 64 KiB are kept
+//	a list                           4 GiB
+//	the sources that a POST created  1 GiB
+//	one source, an answer of Do      64 MiB
 //
-// Sizes are after decompression; an answer that grows more than 256 times by it
-// fails as well, once it is past 16 MiB.
+// Sizes are after decompression, by which no answer past 16 MiB may grow 256 times.
 //
-// The transport is shared by the clients that were given no other. It respects
-// HTTPS_PROXY and NO_PROXY and the system's roots, and keeps idle connections for
-// 4 seconds only, less than common servers do: a POST that meets a connection just
-// being closed has no known outcome.
+// Clients that were given no transport share one. It respects HTTPS_PROXY and
+// NO_PROXY and the system's roots, and keeps idle connections for 4 seconds, less
+// than common servers do: a POST that meets a connection just being closed has no
+// known outcome.
 //
 // Tags such as [A] or [E] say where a fact about METI was seen; openapi.yaml
 // explains them.

@@ -274,7 +274,7 @@ func ExampleParseFeatures() {
 	fmt.Println(err)
 	// Output:
 	// 42 2026-01-01T00:00:00Z 2026-12-31T00:00:00Z
-	// api: features[0]: properties.start_at: "01/02/2026" is not a date; write it as 2026-01-31T00:00:00Z
+	// api: features[0]: properties.start_at: "01/02/2026" is not a date such as 2026-01-31
 }
 
 // A Time is a time.Time that METI understands.

@@ -17,10 +17,8 @@ import (
 //
 // Other properties and members are left alone. What is no GeoJSON, an id of
 // another kind and a date that is none are errors, which name the feature by its
-// index. Whether a boundary or a period is good is for the ledger to say.
-//
-// Files whose ids and dates go by other names are for package register and the
-// command "meti submit".
+// index. Whether a boundary or a period is good is for the ledger to say; files with
+// other names for id and dates are for "meti submit".
 func ParseFeatures(geojson []byte) (FeatureCollection, error) {
 	geojson = bytes.TrimPrefix(geojson, []byte("\ufeff"))
 	var top struct {
@@ -71,7 +69,7 @@ func parseFeature(text []byte, to *Feature) error {
 	}
 	for i, date := range []Time{to.Properties.StartAt, to.Properties.EndAt} {
 		if date.Text() != "" {
-			return fmt.Errorf("properties.%s: %.40q is not a date; write it as 2026-01-31T00:00:00Z", []string{"start_at", "end_at"}[i], date.Text())
+			return fmt.Errorf("properties.%s: %.40q is not a date such as 2026-01-31", []string{"start_at", "end_at"}[i], date.Text())
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ type Ring [][2]float64
 type Polygon []Ring
 
 // Boundary is the source's boundary as METI wrote it, a GeoJSON geometry: Geometry
-// or else GeoJSON, and of a Feature its geometry. It is nil where METI told none.
+// or else GeoJSON, and of a Feature its geometry; nil where METI told none.
 func (s *Source) Boundary() json.RawMessage {
 	text := s.Geometry
 	if text == nil {
@@ -43,14 +43,11 @@ func (s *Source) Boundary() json.RawMessage {
 	return text
 }
 
-// Polygons decodes the source's [Source.Boundary], a Polygon or MultiPolygon
-// (RFC 7946). A Polygon becomes a list of one. A source whose boundary METI did
-// not tell has none.
-//
-// Numbers are read as strconv.ParseFloat reads them; what a position holds
-// behind longitude and latitude is left out, and so are polygons without a ring.
-// It is for the ledger, not for this method, to judge whether rings are closed
-// and do not cross.
+// Polygons decodes the source's [Source.Boundary], a Polygon, which becomes a list
+// of one, or a MultiPolygon (RFC 7946). Without a boundary there are none. Numbers
+// are read as strconv.ParseFloat reads them; what a position holds behind longitude
+// and latitude is left out, and so are polygons without a ring. Whether rings are
+// closed and do not cross is for the ledger to judge.
 func (s *Source) Polygons() ([]Polygon, error) {
 	text := s.Boundary()
 	if text == nil {
@@ -90,8 +87,7 @@ func (s *Source) Polygons() ([]Polygon, error) {
 // MultiPolygon, of depth 2. Behind them text ends with a brace, so that nothing is
 // looked for behind the end.
 func decodeCoordinates(text []byte, depth int) ([]Polygon, error) {
-	// There are at most as many positions as brackets, so that the array is
-	// never moved.
+	// There are at most as many positions as brackets: the array is never moved.
 	c := coordinates{text: text, positions: make([][2]float64, 0, bytes.Count(text, []byte{'['}))}
 	end, err := c.list(0, depth)
 	if err == nil && end < len(text)-1 {

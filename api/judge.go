@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -25,6 +27,10 @@ var (
 	hints             = map[int]string{407: safehttp.ProxyAdvice, 413: "send fewer sources at once"}
 )
 
+// jsonKinds are the types that JSON is sent under. An answer without one is read as
+// JSON: if it is something else, that shows.
+var jsonKinds = regexp.MustCompile(`^$|^(application|text)/json$|\+json$`)
+
 // judge says what an answer means: nil where the call has succeeded.
 func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 	switch {
@@ -32,7 +38,7 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 		return c.refusal(a, t)
 	case c.read == nil && a.kind != "text/html", c.unknown && a.StatusCode == http.StatusNoContent:
 		return nil // what the body of a DELETE's answer holds is not known [E]
-	case c.read == nil || !a.isJSON():
+	case c.read == nil || !jsonKinds.MatchString(a.kind):
 		// A page with status 200 is a proxy's or a portal's.
 		e := c.unreadable(errors.New("it is " + a.kind + ", not JSON"))
 		c.keepBody(e, a)
@@ -103,14 +109,13 @@ func (c *call) unreadable(err error) *Error {
 	return e
 }
 
-// keepBody reads an answer's body into its error.
+// keepBody reads an answer's body, or its beginning, into its error.
 func (c *call) keepBody(e *Error, a *answer) {
-	body := a.head(maxErrorBytes + c.secrets.Longest())
+	a.wire.within(tailTime)
+	a.most = math.MaxInt64
+	body, _ := io.ReadAll(io.LimitReader(a, int64(maxErrorBytes+c.secrets.Longest())))
 	message, fields := readError(a.kind, body, c.secrets)
-	if e.Fields = fields; e.Message != "" && message != "" {
-		e.Message += ": "
-	}
-	e.Message += message
+	e.Message, e.Fields = join(": ", e.Message, message), fields
 	body = []byte(c.secrets.Redact(string(body)))
 	e.Body = body[:min(len(body), maxErrorBytes)]
 }

@@ -33,8 +33,7 @@ type pages struct {
 type fetched struct {
 	body    []io.Reader // in pieces
 	whole   bool        // else it is too large to be held
-	err     error
-	arrived chan struct{} // closed then
+	arrived chan error  // is told how the call ended
 	abandon context.CancelCauseFunc
 }
 
@@ -73,13 +72,10 @@ func (p *pages) fetch(offset, limit int) {
 		return
 	}
 	ctx, abandon := context.WithCancelCause(p.ctx)
-	f := &fetched{arrived: make(chan struct{}), abandon: abandon}
+	f := &fetched{arrived: make(chan error, 1), abandon: abandon}
 	p.ahead[offset] = f
 	page := p.page(offset, limit, f.hold)
-	p.requests.Go(func() {
-		defer close(f.arrived)
-		f.err = p.client.do(ctx, page)
-	})
+	p.requests.Go(func() { f.arrived <- p.client.do(ctx, page) })
 }
 
 // drop gives up the pages under way.
@@ -99,16 +95,16 @@ func (p *pages) read(offset, limit, width, step int, decode func(io.Reader) erro
 		}
 		f := p.ahead[offset]
 		delete(p.ahead, offset)
-		<-f.arrived
+		err := <-f.arrived
 		f.abandon(nil)
-		if f.err != nil {
-			return f.err
+		if err != nil {
+			return err
 		}
 		if p.large = !f.whole; f.whole {
 			if width > 1 {
 				p.fetch(offset+width*step, limit)
 			}
-			err := decode(io.MultiReader(f.body...))
+			err = decode(io.MultiReader(f.body...))
 			f.release()
 			if err == nil {
 				return nil

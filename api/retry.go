@@ -68,13 +68,3 @@ func (r *retries) next(ctx context.Context, attempts int, spent time.Duration, e
 	}
 	return 0, false
 }
-
-// sleep waits, until ctx ends at the latest.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

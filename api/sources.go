@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/internal/safehttp"
+	"github.com/meti-go/meti/internal/scan"
 )
 
 // ListParams are the parameters of [SourcesService.List].
@@ -109,4 +111,37 @@ func ofSource(operation gen.Operation, id SSID) (gen.Operation, error) {
 	}
 	operation.Path = "/sources/" + url.PathEscape(id)
 	return operation, nil
+}
+
+// readSources reads the answer of a listing or a registration.
+func readSources(body io.Reader) (sources []*Source, err error) {
+	err = streamSources(body, func(source *Source) error {
+		sources = append(sources, source)
+		return nil
+	})
+	return sources, err
+}
+
+// readSource reads the answer of a look-up.
+func readSource(body io.Reader) (*Source, error) {
+	s := new(Source)
+	if err := scan.Value(body, maxSourceBytes, s, "the answer"); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// streamSources hands out the sources of a JSON array one by one, each as soon as
+// it has arrived. Its errors are those of [scan.Array].
+func streamSources(body io.Reader, each func(*Source) error) error {
+	var s *Source
+	return scan.Array(body, maxSourceBytes,
+		func(d *scan.Decoder) {
+			s = new(Source)
+			s.ScanJSON(d)
+		},
+		func() error { return each(s) },
+		func(number int) string {
+			return strings.TrimSpace(fmt.Sprintf("source %d of the answer %s", number, s.ID))
+		})
 }

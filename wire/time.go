@@ -45,7 +45,7 @@ func ParseTime(text string) (Time, error) {
 			return Time{Time: t.UTC()}, nil
 		}
 	}
-	return Time{}, fmt.Errorf("wire: %q is not a date; write it as 2026-01-31T00:00:00Z", text)
+	return Time{}, fmt.Errorf("wire: %q is not a date such as 2026-01-31T00:00:00Z", text)
 }
 
 // TimeFromText is ParseTime for answers: a text that is no date is kept
