@@ -163,11 +163,11 @@ func (l *listing) decode(body io.Reader) error {
 	if l.offset == 0 {
 		l.pass = l.next
 	}
-	l.why = nil
-	if err := streamSources(body, l.take); l.why == nil {
-		return err
+	l.why = streamSources(body, l.take)
+	if l.why == errGap || l.why == errMoved || l.why == errDone {
+		return nil // nothing is wrong with the answer
 	}
-	return nil // nothing is wrong with the answer
+	return l.why
 }
 
 // take yields a source that is new, and sees whether it comes where it should.
@@ -181,12 +181,10 @@ func (l *listing) take(source *Source) error {
 	case source.ID == "": // it could not be told from others
 		return errors.New("a source of the answer has no id")
 	case p.count == 0 && at > 0 && !known:
-		l.why = errGap
 		return errGap
 	case p.count == 0 && at > 0 && at == l.lastAt && id != l.last,
 		id == l.last && at > l.lastAt,
 		known && rank < min(p.rank, p.from):
-		l.why = errMoved
 		return errMoved
 	case known && rank >= p.from:
 		l.params.OnDrift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
@@ -208,9 +206,9 @@ func (l *listing) take(source *Source) error {
 	}
 	if !l.yield(source, nil) {
 		l.leave(errAbandoned)
-		l.why = errDone
+		return errDone
 	}
-	return l.why
+	return nil
 }
 
 // allowed is how many requests may have been sent. Pages of less than ten are

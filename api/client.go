@@ -94,30 +94,29 @@ func WithBaseURL(base string) Option {
 	}
 }
 
-// WithAuth authenticates by an Auth0 source. Unless [WithBaseURL] is given, the
-// client calls the source's own [authn.Source.BaseURL].
-func WithAuth(source *authn.Source) Option {
-	return func(c *Client) error {
-		if source == nil {
-			return errors.New("api: WithAuth(nil)")
-		}
-		return c.authenticate(auth0Tokens(source))
-	}
-}
+// WithAuth authenticates by an Auth0 source, as [WithTokenSource] does.
+func WithAuth(source *authn.Source) Option { return WithTokenSource(source) }
 
-// WithTokenSource authenticates by the caller's own source of tokens. It cannot be
-// told that a token was refused, so a 401 surfaces at once, and scopes are not
-// checked before a call. It is asked before each attempt: wrap it in
-// oauth2.ReuseTokenSource if it does not keep its token.
+// WithTokenSource authenticates by a source of tokens. Unless [WithBaseURL] is
+// given, the client calls the server that an [authn.Source] is for.
+//
+// Another source cannot be told that a token was refused, so a 401 surfaces at
+// once, and scopes are not checked before a call. It is asked before each attempt:
+// wrap it in oauth2.ReuseTokenSource if it does not keep its token.
 func WithTokenSource(source oauth2.TokenSource) Option {
 	return func(c *Client) error {
-		if source == nil {
-			return errors.New("api: WithTokenSource(nil)")
+		auth0, isAuth0 := source.(*authn.Source)
+		switch {
+		case source == nil, isAuth0 && auth0 == nil:
+			return errors.New("api: the source of tokens is nil")
+		case c.tokens.get != nil:
+			return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
+		case isAuth0:
+			c.tokens = auth0Tokens(auth0)
+		default:
+			c.tokens = ownTokens(source)
 		}
-		if auth0, ok := source.(*authn.Source); ok {
-			return c.authenticate(auth0Tokens(auth0))
-		}
-		return c.authenticate(ownTokens(source))
+		return nil
 	}
 }
 
@@ -134,16 +133,8 @@ func FromEnv() Option {
 		if err != nil {
 			return err
 		}
-		return c.authenticate(auth0Tokens(source))
+		return WithTokenSource(source)(c)
 	}
-}
-
-func (c *Client) authenticate(by tokens) error {
-	if c.tokens.get != nil {
-		return errors.New("api: credentials given twice; use one of WithAuth, WithTokenSource and FromEnv")
-	}
-	c.tokens = by
-	return nil
 }
 
 // WithHTTPClient sends through a copy of the caller's client: its transport, its

@@ -20,8 +20,8 @@ func TestOptions(t *testing.T) {
 		text    string
 	}{
 		{"nothing", nil, "no credentials"},
-		{"nil", []Option{WithAuth(nil)}, "WithAuth(nil)"},
-		{"nil source", []Option{WithTokenSource(nil)}, "WithTokenSource(nil)"},
+		{"nil", []Option{WithAuth(nil)}, "source of tokens is nil"},
+		{"nil source", []Option{WithTokenSource(nil)}, "source of tokens is nil"},
 		{"nil client", []Option{token, WithHTTPClient(nil)}, "WithHTTPClient(nil)"},
 		{"nil hook", []Option{token, WithHook(nil)}, "WithHook(nil)"},
 		{"two credentials", []Option{token, token}, "twice"},

@@ -59,8 +59,8 @@ func (f *fetched) release() {
 	f.body = nil
 }
 
-// page is the call that asks for a page. A limit of 0 is none.
-func (p *pages) page(offset, limit int, read func(io.Reader) error) call {
+// ask is the call that asks for a page. A limit of 0 is none.
+func (p *pages) ask(offset, limit int, read func(io.Reader) error) call {
 	p.sent++
 	query := ListParams{Filter: p.filter, Limit: limit, Offset: offset}.query()
 	return call{operation: gen.OperationListSources, query: query, most: maxListBytes, read: read}
@@ -74,7 +74,7 @@ func (p *pages) fetch(offset, limit int) {
 	ctx, abandon := context.WithCancelCause(p.ctx)
 	f := &fetched{arrived: make(chan error, 1), abandon: abandon}
 	p.ahead[offset] = f
-	page := p.page(offset, limit, f.hold)
+	page := p.ask(offset, limit, f.hold)
 	p.requests.Go(func() { f.arrived <- p.client.do(ctx, page) })
 }
 
@@ -114,7 +114,7 @@ func (p *pages) read(offset, limit, width, step int, decode func(io.Reader) erro
 	}
 	// Too large to be held, or not to be read: again, decoded as it arrives, where
 	// the request loop judges it.
-	return p.client.do(p.ctx, p.page(offset, limit, decode))
+	return p.client.do(p.ctx, p.ask(offset, limit, decode))
 }
 
 // peek asks for one source, and gives what came.

@@ -68,18 +68,18 @@ func (s *Source) Boundary() json.RawMessage {
 	if text == nil {
 		text = s.GeoJSON
 	}
-	feature, geometry := false, text[:0:0]
+	var kind string
+	var geometry json.RawMessage
 	scan.Members(text, func(name, value []byte) bool {
 		switch string(name) {
 		case "type":
-			feature = string(value) == `"Feature"`
-			return feature
+			kind = string(value)
 		case "geometry":
 			geometry = value
 		}
-		return true
+		return kind == "" || kind == `"Feature"`
 	})
-	if feature {
+	if kind == `"Feature"` {
 		text = geometry
 	}
 	if len(text) == 0 || string(text) == "null" {
