@@ -844,8 +844,7 @@ func TestQuotaIsExposed(t *testing.T) {
 	})
 }
 
-// The cached path allocates nothing, through any face that does not build a
-// request of its own.
+// The cached path allocates nothing, however the token is asked for.
 func TestCachedTokenAllocatesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAuth0(grants(3600))
