@@ -3,9 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -107,20 +105,18 @@ func (c *checking) auth0(ctx context.Context) (string, error) {
 		origin = "https://" + origin
 	}
 	_, host, _ := strings.Cut(origin, "://")
-	status, text, err := c.ask(ctx, "auth0", origin+"/.well-known/openid-configuration")
-	var told struct {
-		Issuer string `json:"issuer"`
-	}
+	got, err := c.ask(ctx, "auth0", origin+"/.well-known/openid-configuration")
+	told, _ := got.value.(map[string]any)
 	switch {
 	case err != nil:
-	case status == http.StatusOK && json.Unmarshal(text, &told) == nil && told.Issuer != "":
+	case got.status == http.StatusOK && told["issuer"] != nil:
 		return host + " answers", nil
-	case safehttp.Redirects(status) || status == http.StatusOK:
+	case safehttp.Redirects(got.status) || got.status == http.StatusOK:
 		err = fmt.Errorf("%s answers %s, or AUTH0_DOMAIN is not Auth0's", host, likePortal)
 	default:
-		err = fmt.Errorf("%s answers, but not as Auth0 does (%d): check AUTH0_DOMAIN", host, status)
+		err = fmt.Errorf("%s answers, but not as Auth0 does (%d): check AUTH0_DOMAIN", host, got.status)
 	}
-	return "", &authn.FetchError{Domain: host, Status: status, Err: err}
+	return "", &authn.FetchError{Domain: host, Status: got.status, Err: err}
 }
 
 const likePortal = "as a web page would: a proxy or a portal that wants a login stands in between"
@@ -128,49 +124,44 @@ const likePortal = "as a web page would: a proxy or a portal that wants a login 
 // meti asks METI without a token, which it has to refuse.
 func (c *checking) meti(ctx context.Context) (string, error) {
 	base := c.Client.Server()
-	status, text, err := c.ask(ctx, "meti", base+"/sources?limit=1")
-	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
+	got, err := c.ask(ctx, "meti", base+"/sources?limit=1")
 	switch {
 	case err != nil:
 		return "", err
-	case refused && json.Valid(text):
-		return base + " answers", nil
-	case safehttp.Redirects(status) || status == http.StatusOK || !json.Valid(text):
-		return "", fmt.Errorf("%s answers %d %s, or METI_BASE_URL is not METI's", base, status, likePortal)
+	case safehttp.Redirects(got.status) || got.status == http.StatusOK || got.value == nil:
+		return "", fmt.Errorf("%s answers %d %s, or METI_BASE_URL is not METI's", base, got.status, likePortal)
+	case got.status != http.StatusUnauthorized && got.status != http.StatusForbidden:
+		return "", fmt.Errorf("%s answers %d to a request without a token, and should answer 401: check METI_BASE_URL", base, got.status)
 	}
-	return "", fmt.Errorf("%s answers %d to a request without a token, and should answer 401: check METI_BASE_URL", base, status)
+	return base + " answers", nil
 }
 
 // ask sends a request without credentials, and looks at the name of the host,
 // the connection and the clock.
-func (c *checking) ask(ctx context.Context, name, address string) (status int, text []byte, err error) {
+func (c *checking) ask(ctx context.Context, name, address string) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return 0, nil, err
+		return answer{}, err
 	}
 	before := c.Now()
-	response, err := safehttp.Transport().RoundTrip(request)
+	got, err := roundTrip(request)
 	if err != nil {
 		if advice, _ := safehttp.Advice(err, "there is no host "+request.URL.Hostname()+": check its name, and DNS"); advice != "" {
 			err = fmt.Errorf("%w: %s", err, advice)
 		}
-		return 0, nil, fmt.Errorf("%s: %w", request.URL.Host, err)
+		return got, fmt.Errorf("%s: %w", request.URL.Host, err)
 	}
-	defer response.Body.Close()
-	if response.StatusCode == http.StatusProxyAuthRequired {
-		return response.StatusCode, nil, fmt.Errorf("the proxy refuses: %s", safehttp.ProxyAdvice)
+	if got.status == http.StatusProxyAuthRequired {
+		return got, fmt.Errorf("the proxy refuses: %s", safehttp.ProxyAdvice)
 	}
-	if text, err = io.ReadAll(io.LimitReader(response.Body, 1<<20)); err != nil {
-		return response.StatusCode, nil, fmt.Errorf("%s: %w", request.URL.Host, err)
-	}
-	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+	if date, err := http.ParseTime(got.header.Get("Date")); err == nil {
 		skew := before.Add(c.Now().Sub(before) / 2).Sub(date).Truncate(time.Second)
 		c.skews = append(c.skews, fmt.Sprintf("%s by %s's", skew, name))
 		c.worst = max(c.worst, skew.Abs())
 	}
-	return response.StatusCode, text, nil
+	return got, nil
 }
 
 func (c *checking) clock(context.Context) (string, error) {

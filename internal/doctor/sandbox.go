@@ -114,6 +114,17 @@ type answer struct {
 	value  any // of the JSON, nil where it is none; numbers are json.Number
 }
 
+// roundTrip sends a request, once, and follows no redirect.
+func roundTrip(request *http.Request) (got answer, err error) {
+	response, err := safehttp.Transport().RoundTrip(request)
+	if err != nil {
+		return got, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, maxAnswer))
+	return answer{response.StatusCode, response.Header, text, safehttp.JSON(text)}, err
+}
+
 // String says what came back without telling it.
 func (a answer) String() string { return fmt.Sprintf("%d, %s", a.status, shape(a.value)) }
 
@@ -182,16 +193,9 @@ func (a *asking) exchange(method, base, path, body string) (got answer, err erro
 	if err := a.Authorize(a.ctx, request); err != nil {
 		return got, err
 	}
-	response, err := safehttp.Transport().RoundTrip(request) // which follows no redirect
-	if err != nil {
-		return got, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, maxAnswer))
-	if err != nil {
+	if got, err = roundTrip(request); err != nil {
 		return got, fmt.Errorf("%s %s: %w", method, base+path, err)
 	}
-	got = answer{response.StatusCode, response.Header, text, safehttp.JSON(text)}
 	if a.record != nil && path != contractPath {
 		if base == a.posting {
 			path = "/sandbox" + path
