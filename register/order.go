@@ -11,17 +11,13 @@ import (
 	"github.com/meti-go/meti/ledger"
 )
 
-// order is what METI's decisions depend on. Only the newcomer of two is shrunk by
-// 9 metres [D], so that it matters which comes first.
-type order struct {
-	clash   map[int][]int   // features that would conflict, whichever came first, or nearly so: both ways
-	crowded map[int]bool    // features with more of them than are kept: they wait for all before them
-	with    map[int][]Party // the conflicts that a feature to be sent would have
-}
-
-// mostClashes is how many are kept of a feature; a stack of thousands would
-// have their square.
+// mostClashes is how many conflicts are kept of a feature; a stack of thousands
+// would have their square.
 const mostClashes = 64
+
+// crowded reports whether a feature may have more of them than are kept: then it
+// waits for all before it.
+func (j *Job) crowded(i int) bool { return max(len(j.clash[i]), len(j.with[i])) >= mostClashes }
 
 // neighbours are sources of the account that are no feature's: what is sent may
 // conflict with them. Their boundaries are in a temporary file.
@@ -54,9 +50,10 @@ func (n *neighbours) add(s *api.Source) {
 }
 
 // findClashes finds what would conflict of what is to be sent: with others of
-// the input, and with what was read of the account.
+// the input, and with what was read of the account. Only the newcomer of two is
+// shrunk by 9 metres [D], so that it matters which comes first.
 func (j *Job) findClashes(ctx context.Context) error {
-	j.order = order{clash: map[int][]int{}, crowded: map[int]bool{}, with: map[int][]Party{}}
+	j.clash, j.with = map[int][]int{}, map[int][]Party{}
 	if err := j.neighbours.failed; err != nil {
 		return fmt.Errorf("keeping the boundaries of the account in a temporary file: %w", err)
 	}
@@ -102,19 +99,16 @@ func (j *Job) findClashes(ctx context.Context) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if clash {
-			j.order.clash[i] = append(j.order.clash[i], k)
-			j.order.clash[k] = append(j.order.clash[k], i)
+			j.clash[i] = append(j.clash[i], k)
+			j.clash[k] = append(j.clash[k], i)
 		}
 		if conflict {
-			j.order.with[i] = append(j.order.with[i], theirs)
+			j.with[i] = append(j.with[i], theirs)
 			if k >= 0 {
-				j.order.with[k] = append(j.order.with[k], j.party(i))
+				j.with[k] = append(j.with[k], j.party(i))
 			}
 		}
-		if max(len(j.order.clash[i]), len(j.order.with[i])) >= mostClashes {
-			j.order.crowded[i] = true
-		}
-		return !j.order.crowded[i], nil
+		return !j.crowded(i), nil
 	})
 }
 

@@ -313,7 +313,9 @@ type Job struct {
 	shapeless  bool      // it has hidden a boundary
 	lacking    error     // ErrIncomplete: nothing may be sent
 	neighbours neighbours
-	order      order
+
+	clash map[int][]int   // features to be sent that would conflict, whichever came first, or nearly so: both ways
+	with  map[int][]Party // the conflicts that a feature to be sent would have
 }
 
 // Plan reads an input, judges it, and compares it with the account and the

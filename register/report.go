@@ -24,7 +24,7 @@ func (j *Job) Counts() Counts {
 		switch {
 		case j.toSend(i) || e.state == Pending:
 			c.ToSend++
-			if len(j.order.with[i]) > 0 {
+			if len(j.with[i]) > 0 {
 				c.Conflicts++
 				c.ConflictsToSend++
 			}
@@ -77,7 +77,7 @@ func (j *Job) row(i int) Row {
 		also("the journal does not have " + row.ID + ", so that it is not replaced; delete it first")
 	}
 	if j.toSend(i) || e.state == Pending {
-		row.ConflictWith = slices.Clone(j.order.with[i])
+		row.ConflictWith = slices.Clone(j.with[i])
 		slices.SortFunc(row.ConflictWith, func(a, b Party) int { return cmp.Or(strings.Compare(a.AltID, b.AltID), strings.Compare(a.ID, b.ID)) })
 		row.ConflictWith = slices.Compact(row.ConflictWith)
 		row.Conflict = nil

@@ -180,7 +180,7 @@ func (r *run) sendBatch() bool {
 		case e.last && last < 0:
 			last = i
 		case e.last:
-		case !r.target.Sandbox && (r.blocked(i, in) || r.order.crowded[i] && passed):
+		case !r.target.Sandbox && (r.blocked(i, in) || r.crowded(i) && passed):
 			passed, waits = true, true
 		case len(batch) > 0 && size+int(e.length)+frame > r.maxBytes:
 			return r.post(batch)
@@ -212,7 +212,7 @@ func (r *run) blocked(i int, batch map[int]bool) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(r.order.clash[i], blocks)
+	return slices.ContainsFunc(r.clash[i], blocks)
 }
 
 // willReplace gives the SSID of the source that an entry is to replace, if any.
