@@ -11,10 +11,7 @@ import (
 )
 
 // Server is an emulator that the environment points at until it is closed.
-type Server struct {
-	*emulator.Server
-	before []string
-}
+type Server struct{ *emulator.Server }
 
 // Start starts an emulator and points the environment at it. Its seed is 1 unless
 // another one is asked for, so that an example prints the same each time.
@@ -26,27 +23,24 @@ func Start(options emulator.Options) *Server {
 	if err != nil {
 		log.Fatal(err)
 	}
-	before := os.Environ()
-	setenv(server.Environ())
-	return &Server{server, before}
+	for _, variable := range server.Environ() {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := os.Setenv(name, value); err != nil {
+			log.Fatal(err)
+		}
+	}
+	return &Server{server}
 }
 
-// Close ends the server and gives back the environment as it was.
+// Close ends the server, and takes what points at it out of the environment.
 func (s *Server) Close() {
+	for _, variable := range s.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if err := os.Unsetenv(name); err != nil {
+			log.Fatal(err)
+		}
+	}
 	if err := s.Server.Close(); err != nil {
 		log.Fatal(err)
-	}
-	os.Clearenv()
-	setenv(s.before)
-}
-
-func setenv(variables []string) {
-	for _, variable := range variables {
-		// The names of Windows' own variables may begin with "=".
-		if name, value, found := strings.Cut(variable, "="); found && name != "" {
-			if err := os.Setenv(name, value); err != nil {
-				log.Fatal(err)
-			}
-		}
 	}
 }
