@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/internal/scan"
 	"github.com/meti-go/meti/ledger"
 	"github.com/meti-go/meti/ledger/countries"
 )
@@ -27,15 +26,8 @@ import (
 type members map[string]json.RawMessage
 
 // membersOf reads an object; nil if text is none.
-func membersOf(text []byte) members {
-	m := make(members)
-	end, ok := scan.Members(text, func(name, value []byte) bool {
-		m[string(name)] = value
-		return true
-	})
-	if !ok || scan.SkipSpace(text, end) < len(text) {
-		return nil
-	}
+func membersOf(text []byte) (m members) {
+	_ = json.Unmarshal(text, &m)
 	return m
 }
 

@@ -339,13 +339,12 @@ func (x *exchange) commitLate(f Fault) {
 	if !x.server.begin() {
 		drop()
 	}
-	late := *x
-	late.r = x.r.WithContext(context.WithoutCancel(x.r.Context()))
+	x.r = x.r.WithContext(context.WithoutCancel(x.r.Context()))
 	go func() {
 		defer x.server.work.Done()
 		defer func() { _ = recover() }() // as net/http does; there is nobody to tell
-		late.wait(cmp.Or(f.Delay, time.Second))
-		keep(late.work, late.r)
+		x.wait(cmp.Or(f.Delay, time.Second))
+		keep(x.work, x.r)
 	}()
 	if f.Status == 0 {
 		drop()

@@ -192,6 +192,7 @@ func TestFaults(t *testing.T) {
 		{"createSources:drop-after:delay=5s", 5 * time.Second, 1, 1, broken},
 		{"createSources:late-commit", 0, 0, 1, broken},
 		{"createSources:late-commit:delay=40s:status=503", 0, 0, 1, status(503, "", `"status":503`)},
+		{"createSources:blind:delay=9s createSources:late-commit:delay=40s", 0, 0, 1, broken},
 		{"createSources:truncate", 0, 1, 1, func(t *testing.T, got answer, err error) {
 			if !errors.Is(err, io.ErrUnexpectedEOF) || got.status != 200 || !strings.HasPrefix(string(got.body), `[{"id":"src_`) {
 				t.Errorf("%d %s %v", got.status, got.body, err)
