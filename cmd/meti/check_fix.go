@@ -1,8 +1,9 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -13,11 +14,9 @@ import (
 
 // mended is what became of a feature.
 type mended struct {
-	place fields.Place
-	text  []byte // nil where nothing was to be done
-	what  []string
 	fields.Judged
-	before, after float64 // hectares
+	text []byte // nil where nothing was to be done
+	said string // what was done
 }
 
 // fix writes a file to stdout with what Repair mends mended, and every other
@@ -32,42 +31,39 @@ func (a *app) fix(ctx context.Context, name string, o fields.Options) error {
 		return err
 	}
 	defer file.Close()
-	var changes []mended
+	type change struct {
+		fields.Place
+		text []byte
+	}
+	var changes []change
 	var total, invalid, warned int
 	mend := func(item fields.Item) mended { return mend(judge, item) }
 	err = fields.Map(ctx, file, mend, func(item fields.Item, m mended) error {
 		total++
+		at := fmt.Sprintf("%s:%d: %s", file.Name, item.Line, printable(m.AltID))
 		switch {
 		case m.Invalid():
 			invalid++
-			a.say("%s:%d: %s: still invalid: %s", file.Name, item.Line, printable(m.AltID), printable(m.Problems.Err().Error()))
+			a.say("%s: still invalid: %s", at, printable(m.Problems.Err().Error()))
 		case len(m.Problems) > 0:
 			warned++
 		}
 		if m.text != nil {
-			m.place, m.Shape = item.Place, nil
-			changes = append(changes, m)
+			changes = append(changes, change{item.Place, m.text})
+			a.say("%s: %s", at, m.said)
 		}
 		return nil
 	})
 	if err != nil {
 		return unreadable(file, err) // a part must not pass for the whole
 	}
-	out := bufio.NewWriterSize(a.stdout, 64<<10)
-	at := int64(0)
-	for _, m := range changes {
-		if _, err := io.Copy(out, file.Section(at, m.place.Offset)); err != nil {
-			return err
-		}
-		_, _ = out.Write(m.text)
-		at = m.place.Offset + int64(m.place.Length)
-		a.say("%s:%d: %s: %s; %.4f ha before, %.4f ha after (%+.6f)",
-			file.Name, m.place.Line, printable(m.AltID), strings.Join(m.what, ", "), m.before, m.after, m.after-m.before)
+	var parts []io.Reader
+	end := int64(0)
+	for _, c := range changes {
+		parts = append(parts, file.Section(end, c.Offset), bytes.NewReader(c.text))
+		end = c.Offset + int64(c.Length)
 	}
-	if _, err := io.Copy(out, file.Section(at, -1)); err != nil {
-		return err
-	}
-	if err := out.Flush(); err != nil {
+	if _, err := io.Copy(a.stdout, io.MultiReader(append(parts, file.Section(end, -1))...)); err != nil {
 		return err
 	}
 	a.say("mended %d of %s; now %d invalid, %d with warnings only", len(changes), plural(total, "feature", "features"), invalid, warned)
@@ -87,18 +83,19 @@ func mend(judge *fields.Judge, item fields.Item) (m mended) {
 	if err != nil || len(fixes) == 0 {
 		return m
 	}
+	var done []string
 	for _, fix := range fixes {
-		if !slices.Contains(m.what, fix.Message) {
-			m.what = append(m.what, fix.Message)
-		}
+		done = append(done, fix.Message)
 	}
-	m.before = m.Shape.Hectares()
+	slices.Sort(done)
+	before, after := m.Shape.Hectares(), 0.0
 	// A geometry is a piece of the item's text, so its place follows from capacity.
 	start := cap(item.Raw) - cap(m.Geometry)
-	m.text = slices.Concat(item.Raw[:start], geometry, item.Raw[start+len(m.Geometry):])
-	item.Raw = m.text
+	item.Raw = slices.Concat(item.Raw[:start], geometry, item.Raw[start+len(m.Geometry):])
+	m.text = item.Raw
 	if m.Judged = judge.Item(item); m.Shape != nil {
-		m.after = m.Shape.Hectares()
+		after = m.Shape.Hectares()
 	}
+	m.said = fmt.Sprintf("%s; %.4f ha before, %.4f ha after (%+.6f)", strings.Join(slices.Compact(done), ", "), before, after, after-before)
 	return m
 }

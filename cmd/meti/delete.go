@@ -34,9 +34,8 @@ var deletionForm = form[deletion]{
 
 // deleting is one run of delete.
 type deleting struct {
-	app         *app
+	*app
 	client      *api.Client
-	altIDs      []string
 	ask, dryRun bool
 }
 
@@ -45,25 +44,26 @@ const mostAsked = 1000
 
 func (a *app) deleteCommand() *cobra.Command {
 	d := &deleting{app: a}
+	var altIDs []string
 	var yes bool
 	var most int
 	cmd := describe("delete ID…", cobra.ArbitraryArgs)
 	flags := cmd.Flags()
-	flags.StringArrayVar(&d.altIDs, "alt-id", nil, "delete every source that has this id of your own; may be repeated")
+	flags.StringArrayVar(&altIDs, "alt-id", nil, "delete every source that has this id of your own; may be repeated")
 	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "show what would be deleted, and delete nothing")
 	flags.IntVar(&most, "max", 0, "delete nothing if there are more sources than this (default: 1000 where it asks, else no limit)")
 	format := a.outputFlag(cmd, "table", "ndjson", "json", "csv")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) (err error) {
-		ctx, limited := cmd.Context(), flags.Changed("max")
+		ctx := cmd.Context()
 		switch {
-		case d.altIDs != nil && len(ids) > 0:
+		case altIDs != nil && len(ids) > 0:
 			return usage("give SSIDs or --alt-id, not both")
-		case slices.Contains(d.altIDs, ""):
+		case slices.Contains(altIDs, ""):
 			return usage("--alt-id is empty")
-		case d.altIDs == nil && len(ids) == 0:
+		case altIDs == nil && len(ids) == 0:
 			return usage("give the SSIDs of the sources to delete, or --alt-id")
-		case limited && most < 1:
+		case flags.Changed("max") && most < 1:
 			return usage("--max is a number of sources")
 		}
 		d.ask = a.asks(yes) && !d.dryRun
@@ -75,6 +75,9 @@ func (a *app) deleteCommand() *cobra.Command {
 			}
 			ids = slices.Replace(ids, at, at+1, strings.Fields(string(text))...)
 		}
+		if d.ask {
+			most = cmp.Or(most, mostAsked)
+		}
 		if d.client, err = a.client(); err != nil {
 			return err
 		}
@@ -85,19 +88,22 @@ func (a *app) deleteCommand() *cobra.Command {
 		for _, id := range ids {
 			list = append(list, deletion{ID: id})
 		}
-		for _, altID := range d.altIDs {
+		for _, altID := range altIDs {
 			list = append(list, deletion{AltID: altID})
 		}
 		if list, err = d.lookUp(ctx, list); err != nil {
 			return err
 		}
-		if d.ask && !limited {
-			limited, most = true, mostAsked
+		found := 0
+		for _, one := range list {
+			if one.Outcome == "" {
+				found++
+			}
 		}
-		if limited && len(list) > most {
-			return usage("that would delete %d sources, more than --max %d; nothing was deleted", len(list), most)
+		if most > 0 && found > most {
+			return usage("that would delete %d sources, more than --max %d; nothing was deleted", found, most)
 		}
-		if err := d.announce(ctx, list); err != nil {
+		if err := d.announce(ctx, list, found); err != nil {
 			return err
 		}
 		return d.run(ctx, list, *format)
@@ -109,54 +115,52 @@ func (a *app) deleteCommand() *cobra.Command {
 // they are shown, or an id of one's own names them, and the token may read.
 func (d *deleting) lookUp(ctx context.Context, ids []deletion) (list []deletion, err error) {
 	for _, one := range ids {
-		var found []deletion
-		add := func(s *api.Source) {
-			found = append(found, deletion{ID: s.ID, AltID: s.AltID, StartAt: s.StartAt.String(), EndAt: s.EndAt.String()})
+		if one.ID != "" && !d.ask && !d.dryRun {
+			list = append(list, one)
+			continue
 		}
-		switch {
-		case one.AltID != "":
-			params := api.AllParams{Filter: api.Filter{AltID: one.AltID}, OnDrift: d.app.drift}
-			for s, wrong := range d.client.Sources.All(ctx, params) {
-				if err = wrong; err == nil && s.AltID == one.AltID {
-					add(s)
-				}
+		before := len(list)
+		params := api.AllParams{Filter: api.Filter{ID: one.ID, AltID: one.AltID}, OnDrift: d.drift}
+		for s, err := range d.client.Sources.All(ctx, params) {
+			if errors.Is(err, api.ErrForbidden) && !d.dryRun {
+				list = append(list, one) // it is deleted unseen
+				break
 			}
-			if err == nil && found == nil {
-				one.Outcome, one.Reason = "not found", "no source has this alt_id"
+			if err != nil {
+				return nil, err
 			}
-		case d.ask || d.dryRun:
-			var s *api.Source
-			if s, err = d.client.Sources.Get(ctx, one.ID); err == nil {
-				add(s)
-			} else if errors.Is(err, api.ErrNotFound) {
-				one.Outcome, one.Reason, err = "not found", err.Error(), nil
+			if one.ID != "" && s.ID == one.ID || one.AltID != "" && s.AltID == one.AltID { // a server may pass over a filter
+				list = append(list, deletion{ID: s.ID, AltID: s.AltID, StartAt: s.StartAt.String(), EndAt: s.EndAt.String()})
 			}
 		}
-		if err != nil && (d.dryRun || !errors.Is(err, api.ErrForbidden)) {
-			return nil, err
+		if len(list) == before {
+			one.Outcome, one.Reason = "not found", "no source has this alt_id"
+			if one.ID != "" {
+				one.Reason = "no source has this id"
+			}
+			list = append(list, one)
 		}
-		if err != nil || found == nil { // it is deleted unseen, or not found
-			found = []deletion{one}
-		}
-		list = append(list, found...)
 	}
 	return list, nil
 }
 
-// announce says what is about to be deleted and where, and asks where there is a
-// person to ask.
-func (d *deleting) announce(ctx context.Context, list []deletion) error {
-	what, doing := plural(len(list), "source", "sources"), "deleting "
-	if d.dryRun {
+// announce says how many are about to be deleted and where, and asks where there is
+// a person to ask.
+func (d *deleting) announce(ctx context.Context, list []deletion, found int) error {
+	what, doing := plural(found, "source", "sources"), "deleting "
+	switch {
+	case found == 0:
+		doing, what = "there is nothing to delete", ""
+	case d.dryRun:
 		doing = "would delete "
 	}
-	if err := d.app.announce(ctx, d.client, doing+what+" at"); err != nil || !d.ask {
+	if err := d.app.announce(ctx, d.client, doing+what+" at"); err != nil || !d.ask || found == 0 {
 		return err
 	}
 	for _, one := range list {
-		fmt.Fprintf(d.app.stderr, "  %s  %s  %s  %s\n", cmp.Or(one.ID, "-"), printable(cmp.Or(one.AltID, "-")), period(one.StartAt, one.EndAt), one.Outcome)
+		fmt.Fprintf(d.stderr, "  %s  %s  %s  %s\n", cmp.Or(one.ID, "-"), printable(cmp.Or(one.AltID, "-")), period(one.StartAt, one.EndAt), one.Outcome)
 	}
-	return d.app.confirm(ctx, "Delete "+what+"?")
+	return d.confirm(ctx, "Delete "+what+"?")
 }
 
 // run deletes one after another, prints what became of each, and fails with the
@@ -166,17 +170,26 @@ func (d *deleting) run(ctx context.Context, list []deletion, format string) erro
 	var first error
 	deleted, ended := 0, false
 	for _, one := range list {
-		if ended = ended || ctx.Err() != nil; ended {
-			one.Outcome = "not tried"
-			first = cmp.Or(first, context.Cause(ctx))
-		} else {
-			err := d.remove(ctx, &one)
-			first = cmp.Or(first, err)
+		var err error
+		switch ended = ended || ctx.Err() != nil; {
+		case ended:
+			one.Outcome, err = "not tried", context.Cause(ctx)
+		case one.Outcome != "":
+			err = fmt.Errorf("%s: %s: %w", cmp.Or(one.ID, one.AltID), one.Reason, api.ErrNotFound)
+		case d.dryRun:
+			one.Outcome = "would be deleted"
+		default:
+			if err = d.delete(ctx, one); err == nil {
+				one.Outcome = "deleted"
+				deleted++
+				break
+			}
+			if one.Outcome, one.Reason = "failed", err.Error(); errors.Is(err, api.ErrNotFound) {
+				one.Outcome = "not found"
+			}
 			ended = errors.Is(err, api.ErrUnauthorized) || errors.Is(err, api.ErrNoToken) || errors.Is(err, api.ErrForbidden)
 		}
-		if one.Outcome == "deleted" {
-			deleted++
-		}
+		first = cmp.Or(first, err)
 		if err := errors.Join(out.add(one), out.flush()); err != nil {
 			return err
 		}
@@ -190,26 +203,9 @@ func (d *deleting) run(ctx context.Context, list []deletion, format string) erro
 	return first
 }
 
-// remove deletes what one names, and says in it what became of that.
-func (d *deleting) remove(ctx context.Context, one *deletion) (err error) {
-	switch {
-	case one.Outcome != "":
-		return fmt.Errorf("%s: %s: %w", cmp.Or(one.ID, one.AltID), one.Reason, api.ErrNotFound)
-	case d.dryRun:
-		one.Outcome = "would be deleted"
-		return nil
-	case one.ID == "":
-		err = d.client.Sources.DeleteByAltID(ctx, one.AltID)
-	default:
-		err = d.client.Sources.Delete(ctx, one.ID)
+func (d *deleting) delete(ctx context.Context, one deletion) error {
+	if one.ID == "" {
+		return d.client.Sources.DeleteByAltID(ctx, one.AltID)
 	}
-	switch {
-	case err == nil:
-		one.Outcome = "deleted"
-	case errors.Is(err, api.ErrNotFound):
-		one.Outcome, one.Reason = "not found", err.Error()
-	default:
-		one.Outcome, one.Reason = "failed", err.Error()
-	}
-	return err
+	return d.client.Sources.Delete(ctx, one.ID)
 }

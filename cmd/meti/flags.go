@@ -48,15 +48,15 @@ func mappingFlags(cmd *cobra.Command) *fields.Options {
 	o := new(fields.Options)
 	flags := cmd.Flags()
 	flags.StringVar(&o.IDProperty, "id-property", "", "the property that holds your id (default: the Feature's id)")
-	date := func(name string, at *string) {
-		flags.Func(name, fmt.Sprintf("the `property` that holds the %s, or a date for all (default: %[1]s_at)", name), func(text string) error {
+	date := func(name string, at *string, what string) {
+		flags.Func(name, fmt.Sprintf("the `property` that holds the %s, or a date for all (default: %s_at)", what, name), func(text string) error {
 			*at = text
 			_, err := fields.NewJudge(fields.Options{Start: text})
 			return err
 		})
 	}
-	date("start", &o.Start)
-	date("end", &o.End)
+	date("start", &o.Start, "start")
+	date("end", &o.End, "end, the first instant that is not part of the period")
 	flags.BoolVar(&o.Rules.Strict, "strict", false, "make warnings invalid")
 	var allowable []string
 	for _, info := range ledger.AllRules() {

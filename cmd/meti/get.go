@@ -27,11 +27,9 @@ func (a *app) getCommand() *cobra.Command {
 		switch *format {
 		case "table":
 			out.see(source)
-			out.tellNews()
 			return a.printRecord(source)
 		case "json":
 			out.see(source)
-			out.tellNews()
 			return a.printObject(source)
 		}
 		return errors.Join(out.add(source), out.end())

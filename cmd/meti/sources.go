@@ -3,9 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,13 +13,13 @@ import (
 // sourceOutput writes sources of the account.
 type sourceOutput struct {
 	*output[*api.Source]
-	own   map[string]bool            // the account's, of those that were seen
-	whole bool                       // own holds all of them: what is not in it is another custodian's
-	news  map[string]map[string]bool // what METI answered that this version does not know, by its kind
+	own   map[string]bool // the account's, of those that were seen
+	whole bool            // own holds all of them: what is not in it is another custodian's
+	news  map[string]bool // what METI answered that this version does not know
 }
 
 func (a *app) sourceOutput(format string) *sourceOutput {
-	o := &sourceOutput{own: map[string]bool{}, news: map[string]map[string]bool{}}
+	o := &sourceOutput{own: map[string]bool{}, news: map[string]bool{}}
 	o.output = newOutput(a, format, form[*api.Source]{
 		columns: []column{
 			{head: "SSID"},
@@ -54,14 +52,11 @@ func (o *sourceOutput) see(s *api.Source) {
 	if o.format == "table" {
 		o.own[s.ID] = true
 	}
-	if !o.app.verbose {
-		return
-	}
 	for name := range s.AdditionalProperties {
 		if s.HasField(name) {
-			o.note("fields of another type than expected", name)
+			o.note("field of another type than expected", name)
 		} else {
-			o.note("members that this version does not know", name)
+			o.note("member that this version does not know", name)
 		}
 	}
 	noteValues(o, "methodology", s.Methodology)
@@ -76,28 +71,16 @@ func noteValues[T interface {
 }](o *sourceOutput, field string, values ...T) {
 	for _, value := range values {
 		if value != "" && !value.Known() {
-			o.note("values that this version does not know", field+" "+string(value))
+			o.note("value that this version does not know", field+" "+string(value))
 		}
 	}
 }
 
+// note says, under -v and once, what METI answered that this version does not know.
 func (o *sourceOutput) note(kind, what string) {
-	if o.news[kind] == nil {
-		o.news[kind] = map[string]bool{}
-	}
-	o.news[kind][what] = true
-}
-
-// end completes the output.
-func (o *sourceOutput) end() error {
-	o.tellNews()
-	return o.output.end()
-}
-
-// tellNews says under -v what METI answered that this version does not know.
-func (o *sourceOutput) tellNews() {
-	for _, kind := range slices.Sorted(maps.Keys(o.news)) {
-		o.app.say("METI answered %s: %s", kind, printable(strings.Join(slices.Sorted(maps.Keys(o.news[kind])), ", ")))
+	if o.app.verbose && !o.news[what] {
+		o.news[what] = true
+		o.app.say("METI answered a %s: %s", kind, printable(what))
 	}
 }
 
