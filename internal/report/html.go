@@ -12,6 +12,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 )
 
 // mostListed is up to how many fields the document lists them all.
@@ -89,9 +91,9 @@ func page() *template.Template {
 			return text(*v)
 		}
 	}
-	area := func(v float64) string { return grouped(v, 2) }
+	area := func(v float64) string { return humanize.FormatFloat("#,###.##", v) }
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"number": func(n int) string { return grouped(float64(n), 0) }, "area": area, "ha": known(area),
+		"number": func(n int) string { return humanize.Comma(int64(n)) }, "area": area, "ha": known(area),
 		"percent": known(percent), "share": func(p pair, f *Field) string { return percent(p.ShareOf(f)) }, "least": percent,
 		"field": func(d *Document, i int) *Field { return &d.Fields[i] }, "what": (*Field).what,
 		"counts": func(name string, list []*Count) map[string]any { return map[string]any{"Name": name, "List": list} },
@@ -133,17 +135,4 @@ func percent(share float64) string {
 	default:
 		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
 	}
-}
-
-// grouped writes a number with commas between thousands.
-func grouped(v float64, decimals int) string {
-	text := strconv.FormatFloat(v, 'f', decimals, 64)
-	whole, fraction, _ := strings.Cut(text, ".")
-	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	if decimals == 0 {
-		return whole
-	}
-	return whole + "." + fraction
 }
