@@ -33,36 +33,35 @@ var jsonKinds = regexp.MustCompile(`^$|^(application|text)/json$|\+json$`)
 
 // judge says what an answer means: nil where the call has succeeded.
 func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
+	var err error
+	isJSON := jsonKinds.MatchString(a.kind)
 	switch {
 	case a.StatusCode < 200 || a.StatusCode > 299:
 		return c.refusal(a, t)
-	case c.read == nil && a.kind != "text/html", c.unknown && a.StatusCode == http.StatusNoContent:
-		return nil // what the body of a DELETE's answer holds is not known [E]
-	case c.read == nil || !jsonKinds.MatchString(a.kind):
-		// A page with status 200 is a proxy's or a portal's.
-		e := c.unreadable(errors.New("it is " + a.kind + ", not JSON"))
+	case c.read != nil && isJSON:
+		err = c.read(a)
+	case c.read != nil || a.kind == "text/html": // a page with status 200 is a proxy's or a portal's
+		err = errors.New("it is " + a.kind + ", not JSON")
+	}
+	if err == nil { // also where a DELETE answers something, for that is not known [E]
+		return nil
+	}
+	content := a.wire.err == nil || a.wire.err == io.EOF // is wrong, and nothing on the way
+	if !content {
+		err = a.wire.err
+	}
+	e := c.broken(ctx, err)
+	e.unclear = true
+	if content && ctx.Err() == nil {
+		e.repeat = errors.Is(err, io.ErrUnexpectedEOF)
+	}
+	if e.repeat || ctx.Err() == nil { // it was not the caller who ended it
+		e.classes = append(e.classes, ErrBadAnswer)
+		e.Message = "unreadable answer: " + e.Message
+	}
+	if !isJSON {
 		c.keepBody(e, a)
 		e.hint("is " + c.client.Server() + " the METI API?")
-		return e
-	}
-	err := c.read(a)
-	broken := a.wire.err // on the way, not in the content
-	if broken == io.EOF {
-		broken = nil
-	}
-	switch {
-	case err == nil:
-		return nil
-	case broken == nil && ctx.Err() == nil:
-		e := c.unreadable(err)
-		e.repeat = errors.Is(err, io.ErrUnexpectedEOF)
-		return e
-	}
-	e := c.broken(ctx, cmp.Or(broken, err))
-	e.unclear = true
-	if ctx.Err() == nil || e.repeat {
-		e.classes = append(e.classes, ErrBadAnswer)
-		e.Message = "the answer broke off: " + e.Message
 	}
 	return e
 }
@@ -99,13 +98,6 @@ func (c *call) refusal(a *answer, t token) *Error {
 	case status == http.StatusForbidden && need != "":
 		e.hint("ask your Auth0 administrator for " + need)
 	}
-	return e
-}
-
-// unreadable is a success whose content cannot be read.
-func (c *call) unreadable(err error) *Error {
-	e := c.fail(err, ErrBadAnswer)
-	e.Message, e.unclear = safehttp.Line("unreadable answer: "+e.cause.Error(), maxMessage), true
 	return e
 }
 
