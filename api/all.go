@@ -249,36 +249,31 @@ func (l *listing) advance() error {
 // ended is errDone where nothing stands at the offset behind a page, which added
 // so many sources.
 func (l *listing) ended(p page, behind, added int) error {
+	nothingNew := p.count == 1 && p.offset == 0 || p.last == l.last && (p.count < l.most || p.count > l.limit)
 	switch {
-	case p.count == 0 && p.offset == 0:
+	case p.count == 0 && p.offset == 0, nothingNew && p.offset > 0 && l.short < 2:
 		return errDone
 	case p.count == 0:
 		l.end = min(l.end, p.offset)
 		return errGap
-	case p.count == 1 && p.offset == 0, p.last == l.last && (p.count < l.most || p.count > l.limit):
-		if p.offset > 0 && l.short < 2 {
-			return errDone // nothing but what the page before told
-		}
-		sources, err := l.peek(behind)
-		if err == nil && len(sources) > 0 {
-			return errGap // the server answers but one at a time
-		}
-		return cmp.Or(err, errDone)
-	case added == 0 && p.offset > 0 && l.atOnce:
+	case added == 0 && p.offset > 0 && l.atOnce && !nothingNew:
 		return errMoved // the server repeats itself
 	}
 	// After a short page this one has new sources: the account grows, or the server
 	// answers fewer than it has. What is there now must be told, not what is to come.
-	if beyond := behind + added<<min(l.short, 20) - 2*added; l.short > 0 && added > 0 && beyond < l.end {
+	beyond := behind + max(0, added<<min(l.short, 20)-2*added)
+	if nothingNew || l.short > 0 && added > 0 && beyond < l.end {
 		sources, err := l.peek(beyond)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if len(sources) == 0 {
+		case len(sources) == 0:
 			l.end = beyond
+		case nothingNew:
+			return errGap // the server answers but one at a time
 		}
 	}
-	if p.count < l.most && behind >= l.end {
+	if nothingNew || p.count < l.most && behind >= l.end {
 		return errDone
 	}
 	return nil

@@ -43,21 +43,22 @@ func auth0Tokens(source *authn.Source) tokens {
 func ownTokens(source oauth2.TokenSource) tokens {
 	get := func(ctx context.Context) (token, error) {
 		var t *oauth2.Token
-		var err error
-		answered := make(chan struct{})
+		answered := make(chan error, 1)
 		go func() {
+			var err error
 			t, err = source.Token()
-			close(answered)
+			answered <- err
 		}()
+		var err error
 		select {
+		case err = <-answered:
 		case <-ctx.Done():
-			return token{}, fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
-		case <-answered:
+			err = fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return token{}, err
-		case t == nil || t.AccessToken == "": // it must not become an anonymous call
+		}
+		if t == nil || t.AccessToken == "" { // it must not become an anonymous call
 			return token{}, errors.New("the token source returned no token")
 		}
 		return token{t.AccessToken, []string{t.Type() + " " + t.AccessToken}, nil}, nil
