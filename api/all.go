@@ -107,16 +107,16 @@ type listing struct {
 	back   int    // how far to go next where the page begins with an unknown source
 	futile int    // returns to the beginning since a source was new
 	atOnce bool   // everything was asked for at once
-	whole  page   // the answer to that
-	before int    // requests before that
+	whole  int    // sources of the answer to that
+	first  uint64 // of the page at offset 0
 }
 
 // page is what a page has told so far.
 type page struct {
 	offset, count int
-	first, last   uint64
 	from          int // the ranks of those that are new to the pass are this and higher
 	rank          int // of the last one so far
+	last          uint64
 }
 
 // hash stands for an SSID: 100,000 strings are work for the garbage collector
@@ -193,8 +193,8 @@ func (l *listing) take(source *Source) error {
 		l.ranks[id] = rank
 		l.next++
 	}
-	if p.count == 0 {
-		p.first = id
+	if at == 0 {
+		l.first = id
 	}
 	p.count++
 	p.last, p.rank = id, rank
@@ -214,14 +214,14 @@ func (l *listing) take(source *Source) error {
 // allowed is how many requests may have been sent. Pages of less than ten are
 // too small to follow, one by one, an account that grows with each request.
 func (l *listing) allowed() int {
-	return requestsPerPage*len(l.ranks)/max(9, l.most-1) + moreRequests + 2*l.params.InFlight + l.before
+	return requestsPerPage*len(l.ranks)/max(9, l.most-1) + moreRequests + 2*l.params.InFlight
 }
 
 // advance goes on behind a page that begins where it should.
 func (l *listing) advance() error {
 	p := l.page
 	if l.atOnce && p.offset == 0 {
-		l.whole = p
+		l.whole = p.count
 	}
 	if err := l.ended(p, p.offset+p.count, l.next-p.from); err != nil {
 		return err
@@ -299,7 +299,7 @@ func (l *listing) retreat(why error) error {
 		if l.atOnce {
 			return l.settle()
 		}
-		l.atOnce, l.before = true, l.sent
+		l.atOnce, l.sent = true, 0
 		l.offset, l.end, l.futile = 0, math.MaxInt, maxFutile-2 // one more
 	}
 	if l.offset == 0 {
@@ -311,17 +311,17 @@ func (l *listing) retreat(why error) error {
 // settle decides whether everything at once was all, although the pages behind
 // it do not follow: so it is where offset is not obeyed, for then it comes again.
 func (l *listing) settle() error {
-	if count := l.whole.count; l.sent <= l.allowed() {
-		again, err := l.peek(count)
+	if l.sent <= l.allowed() {
+		again, err := l.peek(l.whole)
 		if err != nil {
 			return err
 		}
 		// As many as were asked for may be a part, unless limit is not obeyed either.
-		if len(again) > 0 && hash(again[0].ID) == l.whole.first && (count != l.limit || len(again) > 1) && count == len(l.ranks) {
+		if len(again) > 0 && hash(again[0].ID) == l.first && (l.whole != l.limit || len(again) > 1) && l.whole == len(l.ranks) {
 			return errDone
 		}
 	}
-	e := newError(gen.OperationListSources, fmt.Sprintf("the account keeps changing, or the server does not page: after %d requests the answers do not fit together; %d sources were listed, and there may be more", l.sent, len(l.ranks)), nil, ErrIncomplete)
+	e := newError(gen.OperationListSources, fmt.Sprintf("the account keeps changing, or the server does not page: its answers do not fit together; %d sources were listed, and there may be more", len(l.ranks)), nil, ErrIncomplete)
 	e.hint("list again while nothing is registered, updated or deleted")
 	return e
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -188,6 +190,43 @@ func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 	}
 }
 
+// Attempt is what a hook is told of one attempt. It holds no token, no query
+// and no source.
+type Attempt struct {
+	Operation string        // operationId of openapi.yaml
+	Number    int           // 1 for the first attempt of a call
+	Status    int           // 0 where no answer came
+	Duration  time.Duration // token, request and answer; without the time that the consumer of a listing took
+	Sent      int64         // bytes of the request's body
+	Received  int64         // bytes of the answer's body, as they came over the wire
+	Repeat    bool          // another attempt follows
+	Wait      time.Duration // before that one
+	Err       error         // what went wrong, nil if nothing did
+}
+
+// LogAttempts makes a hook that logs: attempts that went well at Debug, those
+// that are repeated at Info, and those that ended a call in failure at Warn.
+//
+//	api.New(api.FromEnv(), api.WithHook(api.LogAttempts(slog.Default())))
+func LogAttempts(logger *slog.Logger) func(context.Context, Attempt) {
+	return func(ctx context.Context, attempt Attempt) {
+		level := slog.LevelDebug
+		attributes := []slog.Attr{
+			slog.String("operation", attempt.Operation), slog.Int("attempt", attempt.Number), slog.Int("status", attempt.Status),
+			slog.Duration("duration", attempt.Duration), slog.Int64("sent", attempt.Sent), slog.Int64("received", attempt.Received),
+		}
+		if attempt.Err != nil {
+			level = slog.LevelWarn
+			attributes = append(attributes, slog.String("error", attempt.Err.Error()))
+		}
+		if attempt.Repeat {
+			level = slog.LevelInfo
+			attributes = append(attributes, slog.Duration("wait", attempt.Wait))
+		}
+		logger.LogAttrs(ctx, level, "METI request", attributes...)
+	}
+}
+
 // Server returns the base URL that the client calls, without a slash at the
 // end: [Production] unless [WithBaseURL] or METI_BASE_URL says otherwise.
 func (c *Client) Server() string { return c.base.String() }
@@ -217,4 +256,59 @@ func (c *Client) Require(ctx context.Context, what string, scopes ...string) err
 		return err
 	}
 	return t.grant.Require(what, scopes...)
+}
+
+// tokens are where a client's tokens come from. They are functions, so that
+// nothing prints what the source holds.
+type tokens struct {
+	get    func(context.Context) (token, error)
+	drop   func(string) // a token that was refused; nil where there is no other one
+	name   string
+	server string // the base URL of the API that they are for
+}
+
+// token is the token of one attempt.
+type token struct {
+	text   string
+	header []string     // the value of Authorization
+	grant  *authn.Grant // nil where nothing is known but the token
+}
+
+func auth0Tokens(source *authn.Source) tokens {
+	get := func(ctx context.Context) (token, error) {
+		grant, err := source.Grant(ctx)
+		if err != nil {
+			return token{}, err
+		}
+		return token{grant.AccessToken(), grant.Header(), grant}, nil
+	}
+	return tokens{get: get, drop: source.Invalidate, name: source.String(), server: source.BaseURL()}
+}
+
+// ownTokens are those of a source that knows no context: a call does not wait for
+// it longer than its own lasts.
+func ownTokens(source oauth2.TokenSource) tokens {
+	get := func(ctx context.Context) (token, error) {
+		var t *oauth2.Token
+		answered := make(chan error, 1)
+		go func() {
+			var err error
+			t, err = source.Token()
+			answered <- err
+		}()
+		var err error
+		select {
+		case err = <-answered:
+		case <-ctx.Done():
+			err = fmt.Errorf("%w, while waiting for a token", safehttp.Ended(ctx))
+		}
+		if err != nil {
+			return token{}, err
+		}
+		if t == nil || t.AccessToken == "" { // it must not become an anonymous call
+			return token{}, errors.New("the token source returned no token")
+		}
+		return token{t.AccessToken, []string{t.Type() + " " + t.AccessToken}, nil}, nil
+	}
+	return tokens{get: get, name: "tokens from WithTokenSource", server: Production}
 }
