@@ -69,6 +69,9 @@ func (w *wireBody) Read(p []byte) (n int, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	if w.missing <= 0 {
+		w.patience, w.missing = stallTime, stallBytes
+	}
 	start, timer := time.Now(), time.AfterFunc(w.patience, w.stalled)
 	n, w.err = w.Reader.Read(p)
 	timer.Stop()
@@ -76,9 +79,7 @@ func (w *wireBody) Read(p []byte) (n int, err error) {
 	w.waited += took
 	w.patience -= took
 	w.n += int64(n)
-	if w.missing -= int64(n); w.missing <= 0 {
-		w.patience, w.missing = stallTime, stallBytes
-	}
+	w.missing -= int64(n)
 	return n, w.err
 }
 
@@ -101,7 +102,7 @@ type answer struct {
 func newAnswer(response *http.Response, most int64, cancel context.CancelCauseFunc) *answer {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	a := &answer{Response: response, kind: kind, most: most}
-	a.wire = wireBody{Reader: response.Body, patience: stallTime, missing: stallBytes, stalled: func() {
+	a.wire = wireBody{Reader: response.Body, stalled: func() {
 		cancel(limitError(fmt.Sprintf("the answer stalled: less than %d bytes in %s", stallBytes, stallTime)))
 	}}
 	switch encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); {

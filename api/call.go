@@ -25,6 +25,7 @@ type call struct {
 	query     url.Values
 	body      []byte // JSON, nil where there is none
 	most      int64  // bytes of the answer
+	invalid   error  // why it is not to be sent
 	// read takes the body of a 2xx JSON answer, anew with each attempt; nil where
 	// nothing is needed of it. JSON that is cut short is io.ErrUnexpectedEOF; any
 	// other error that is not the body's says that the answer is unreadable.

@@ -111,16 +111,16 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	client := (&lister{also: func(http.ResponseWriter, int, int) bool { t.Error("something was sent"); return false }}).client(t)
 	for want, change := range map[string]func(f *Feature){
-		"id is missing":                                   func(f *Feature) { f.ID = "" },
-		"geometry is missing":                             func(f *Feature) { f.Geometry = nil },
-		"geometry is missing ":                            func(f *Feature) { f.Geometry = json.RawMessage(" null") },
-		"not a JSON object":                               func(f *Feature) { f.Geometry = json.RawMessage(`"POLYGON((0 0))"`) },
-		"geometry: broken JSON":                           func(f *Feature) { f.Geometry = json.RawMessage(`{"type":"Polygon","coordinates":[[[1,NaN]]]}`) },
-		"geometry: broken JSON: unexpected '}' at byte 2": func(f *Feature) { f.Geometry = json.RawMessage(`{}}`) },
-		"geometry: the JSON is cut short":                 func(f *Feature) { f.Geometry = json.RawMessage(golden[:60]) },
-		"properties.start_at is missing":                  func(f *Feature) { f.Properties.StartAt = wire.Time{} },
-		"properties.end_at is missing":                    func(f *Feature) { f.Properties.EndAt = wire.Time{} },
-		"properties.end_at: ":                             func(f *Feature) { f.Properties.EndAt = wire.Date(12026, 1, 1) },
+		"id is missing":                  func(f *Feature) { f.ID = "" },
+		"geometry is missing":            func(f *Feature) { f.Geometry = nil },
+		"geometry is missing ":           func(f *Feature) { f.Geometry = json.RawMessage(" null") },
+		"not a JSON object":              func(f *Feature) { f.Geometry = json.RawMessage(`"POLYGON((0 0))"`) },
+		"geometry is not a JSON object":  func(f *Feature) { f.Geometry = json.RawMessage(`{"type":"Polygon","coordinates":[[[1,NaN]]]}`) },
+		"geometry is not a JSON object ": func(f *Feature) { f.Geometry = json.RawMessage(`{}}`) },
+		"is not a JSON object":           func(f *Feature) { f.Geometry = json.RawMessage(golden[:60]) },
+		"properties.start_at is missing": func(f *Feature) { f.Properties.StartAt = wire.Time{} },
+		"properties.end_at is missing":   func(f *Feature) { f.Properties.EndAt = wire.Time{} },
+		"properties.end_at: ":            func(f *Feature) { f.Properties.EndAt = wire.Date(12026, 1, 1) },
 	} {
 		bad := good()
 		change(&bad)
@@ -130,11 +130,11 @@ func TestCreateRefuses(t *testing.T) {
 	_, err := client.Sources.Create(t.Context(), SourceCreateFeatures{})
 	refusedFor(t, err, "no feature")
 	for want, one := range map[string]SourceCreate{
-		"alt_id":        {Geometry: json.RawMessage(golden)},
-		"geometry":      {AltID: "a"},
-		"start_at":      {AltID: "a", Geometry: json.RawMessage(golden), StartAt: &wire.Time{}},
-		"end_at":        {AltID: "a", Geometry: json.RawMessage(golden), EndAt: pointer(wire.Date(-1, 1, 1))},
-		"geometry: the": {AltID: "a", Geometry: json.RawMessage(`{`)},
+		"alt_id":      {Geometry: json.RawMessage(golden)},
+		"geometry":    {AltID: "a"},
+		"start_at":    {AltID: "a", Geometry: json.RawMessage(golden), StartAt: &wire.Time{}},
+		"end_at":      {AltID: "a", Geometry: json.RawMessage(golden), EndAt: pointer(wire.Date(-1, 1, 1))},
+		"geometry is": {AltID: "a", Geometry: json.RawMessage(`{`)},
 	} {
 		_, err := client.Sources.CreateOne(t.Context(), one)
 		refusedFor(t, err, want)

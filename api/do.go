@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meti-go/meti/gen"
+	"github.com/meti-go/meti/internal/safehttp"
 )
 
 // errAbandoned is why a context ends whose answer is not wanted any more, which
@@ -20,6 +21,9 @@ var errAbandoned = errors.New("abandoned")
 // do carries out a call: the one place where requests are repeated or given up.
 // Its error is an *Error.
 func (c *Client) do(ctx context.Context, call call) error {
+	if call.invalid != nil {
+		return newError(call.operation, safehttp.Line(call.invalid.Error(), maxMessage), call.invalid, ErrInvalid)
+	}
 	call.client = c
 	var spent time.Duration
 	for number := 1; ; number++ {
@@ -148,16 +152,13 @@ func Repeatable() DoOption { return func(c *call) { c.operation.Repeatable = tru
 // carried out. Whether the token has the scope is for the caller to know.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, options ...DoOption) (json.RawMessage, error) {
 	call := call{operation: gen.Operation{ID: strings.TrimSpace(method + " " + path), Method: method, Path: path}, query: query, most: maxSourceBytes, unknown: true}
-	_, err := url.Parse(path)
-	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return nil, newError(call.operation, "the method has to be one of HTTP's in capitals, and the path to begin with a slash, be escaped and be without a query", err, ErrInvalid)
-	}
 	if text, ok := body.([]byte); ok {
 		call.body = text
 	} else if body != nil {
-		if call.body, err = json.Marshal(body); err != nil {
-			return nil, newError(call.operation, "the body cannot be written as JSON: "+err.Error(), err, ErrInvalid)
-		}
+		call.body, call.invalid = json.Marshal(body)
+	}
+	if _, err := url.Parse(path); err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		call.invalid = errors.New("the method has to be one of HTTP's in capitals, and the path to begin with a slash, be escaped and be without a query")
 	}
 	for _, option := range options {
 		option(&call)

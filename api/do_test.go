@@ -38,13 +38,6 @@ func TestRequestsAreThoseOfTheContract(t *testing.T) {
 	}
 	generated := gen.ListSourcesParams{Methodology: text("Biochar Production"), StewardID: text("a&b=c"), ProjectID: text("ü/ö"), OutcomeReportingYear: number(2026), ID: text(theID), AltID: text("50%+1"), AccountID: text("x"), Limit: number(7), Offset: number(14)}
 	for _, id := range []string{theID, "a/b", "50%", "sandbox_0", "ü ?#", "..a", "a;b=c,d"} {
-		one := func(operation gen.Operation) gen.Operation {
-			operation, err := ofSource(operation, id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return operation
-		}
 		for name, pair := range map[string]struct {
 			ours call
 			want func() (*http.Request, error)
@@ -54,8 +47,8 @@ func TestRequestsAreThoseOfTheContract(t *testing.T) {
 			"create": {call{operation: gen.OperationCreateSources}, func() (*http.Request, error) {
 				return gen.NewCreateSourcesRequestWithBody(server, "application/json", nil)
 			}},
-			"get":    {call{operation: one(gen.OperationGetSource)}, func() (*http.Request, error) { return gen.NewGetSourceRequest(server, id) }},
-			"delete": {call{operation: one(gen.OperationDeleteSource)}, func() (*http.Request, error) { return gen.NewDeleteSourceRequest(server, id) }},
+			"get":    {ofSource(gen.OperationGetSource, id), func() (*http.Request, error) { return gen.NewGetSourceRequest(server, id) }},
+			"delete": {ofSource(gen.OperationDeleteSource, id), func() (*http.Request, error) { return gen.NewDeleteSourceRequest(server, id) }},
 		} {
 			want, err := pair.want()
 			if err != nil {

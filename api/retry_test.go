@@ -281,8 +281,9 @@ func TestFailuresLeakNothing(t *testing.T) {
 					if kind == "cancelled" {
 						time.AfterFunc(time.Millisecond, cancel)
 					}
-					operation, _ := ofSource(gen.OperationGetSource, kind)
-					if _, err := answerOf(ctx, c, call{operation: operation, most: 1000}, readSource); err == nil {
+					small := ofSource(gen.OperationGetSource, kind)
+					small.most = 1000
+					if _, err := answerOf(ctx, c, small, readSource); err == nil {
 						t.Errorf("%s: no error", kind)
 					}
 					failed.Add(1)

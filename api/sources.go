@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -9,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/meti-go/meti/gen"
-	"github.com/meti-go/meti/internal/safehttp"
 	"github.com/meti-go/meti/internal/scan"
 )
 
@@ -34,20 +34,17 @@ func (p ListParams) query() url.Values {
 
 // List gets one page of sources, in no promised order.
 func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source, error) {
+	call := call{operation: gen.OperationListSources, query: params.query(), most: maxListBytes}
 	if params.Limit < 0 || params.Offset < 0 {
-		return nil, newError(gen.OperationListSources, fmt.Sprintf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset), nil, ErrInvalid)
+		call.invalid = fmt.Errorf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset)
 	}
-	return answerOf(ctx, s.client, call{operation: gen.OperationListSources, query: params.query(), most: maxListBytes}, readSources)
+	return answerOf(ctx, s.client, call, readSources)
 }
 
 // Get gets one source of the account. Its error is [ErrNotFound] where the
 // account has none of that id.
 func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
-	operation, err := ofSource(gen.OperationGetSource, id)
-	if err != nil {
-		return nil, err
-	}
-	return answerOf(ctx, s.client, call{operation: operation, most: maxSourceBytes}, readSource)
+	return answerOf(ctx, s.client, ofSource(gen.OperationGetSource, id), readSource)
 }
 
 // Create registers features, whole or not at all, and returns the sources in
@@ -69,11 +66,9 @@ func (s *SourcesService) CreateOne(ctx context.Context, request SourceCreate) (*
 }
 
 // create sends a registration of so many sources, if it could be written.
-func (s *SourcesService) create(ctx context.Context, body []byte, err error, sent int) ([]*Source, error) {
-	if err != nil {
-		return nil, newError(gen.OperationCreateSources, safehttp.Line(err.Error(), maxMessage), err, ErrInvalid)
-	}
-	return answerOf(ctx, s.client, call{operation: gen.OperationCreateSources, body: body, most: maxCreateBytes}, func(body io.Reader) ([]*Source, error) {
+func (s *SourcesService) create(ctx context.Context, body []byte, invalid error, sent int) ([]*Source, error) {
+	call := call{operation: gen.OperationCreateSources, body: body, invalid: invalid, most: maxCreateBytes}
+	return answerOf(ctx, s.client, call, func(body io.Reader) ([]*Source, error) {
 		sources, err := readSources(body)
 		if err == nil && len(sources) != sent {
 			err = fmt.Errorf("%d sources were sent, and %d came back", sent, len(sources))
@@ -86,31 +81,28 @@ func (s *SourcesService) create(ctx context.Context, body []byte, err error, sen
 // the account has none of that id; but where an earlier attempt of this call
 // may have deleted it, and only its answer was lost, there is no error.
 func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
-	operation, err := ofSource(gen.OperationDeleteSource, id)
-	if err != nil {
-		return err
-	}
-	return s.client.do(ctx, call{operation: operation, most: maxSourceBytes})
+	return s.client.do(ctx, ofSource(gen.OperationDeleteSource, id))
 }
 
 // DeleteByAltID deletes every source of the account that has this alt_id, and
 // that can be more than one. A repeat is treated as in [SourcesService.Delete].
 func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error {
-	operation := gen.OperationDeleteSourcesByAltID
+	call := call{operation: gen.OperationDeleteSourcesByAltID, query: url.Values{"alt_id": {altID}}, most: maxSourceBytes}
 	if altID == "" {
-		return newError(operation, "alt_id is empty: that might name every source", nil, ErrInvalid)
+		call.invalid = errors.New("alt_id is empty: that might name every source")
 	}
-	return s.client.do(ctx, call{operation: operation, query: url.Values{"alt_id": {altID}}, most: maxSourceBytes})
+	return s.client.do(ctx, call)
 }
 
-// ofSource is an operation on one source. It refuses the ids that would name
-// another operation.
-func ofSource(operation gen.Operation, id SSID) (gen.Operation, error) {
-	if id == "" || id == "." || id == ".." {
-		return operation, newError(operation, fmt.Sprintf("source id %q names no source", id), nil, ErrInvalid)
-	}
+// ofSource is the call of an operation on one source. It refuses the ids that would
+// name another operation.
+func ofSource(operation gen.Operation, id SSID) call {
 	operation.Path = "/sources/" + url.PathEscape(id)
-	return operation, nil
+	call := call{operation: operation, most: maxSourceBytes}
+	if id == "" || id == "." || id == ".." {
+		call.invalid = fmt.Errorf("source id %q names no source", id)
+	}
+	return call
 }
 
 // readSources reads the answer of a listing or a registration.
