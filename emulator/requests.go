@@ -50,7 +50,7 @@ func (s *Server) LastRequests(n int) []Request {
 
 var (
 	words = regexp.MustCompile(`[^/?&=#;]+`)
-	token = regexp.MustCompile(`eyJ[\w-]+\.`)
+	jwts  = regexp.MustCompile(`eyJ[\w-]+\.`)
 )
 
 // scrub takes tokens and the accounts' secrets out of an address, and its end
@@ -61,7 +61,7 @@ func (s *Server) scrub(address string) string {
 		secrets[a.ClientSecret] = true
 	}
 	address = words.ReplaceAllStringFunc(address, func(word string) string {
-		if plain, _ := url.QueryUnescape(word); secrets[word] || secrets[plain] || token.MatchString(word) {
+		if plain, _ := url.QueryUnescape(word); secrets[word] || secrets[plain] || jwts.MatchString(word) {
 			return "REDACTED"
 		}
 		return word

@@ -26,8 +26,8 @@ import (
 // false and the index is that of the byte in the way; an index at the end of
 // the text says that the text is cut short.
 
-// MaxDepth is how deep arrays and objects may be nested, as in encoding/json.
-const MaxDepth = 10_000
+// maxDepth is how deep arrays and objects may be nested, as in encoding/json.
+const maxDepth = 10_000
 
 // Check checks that text is one JSON value.
 func Check(text []byte) error {
@@ -81,7 +81,7 @@ func skipValue(b []byte, i, depth int) (end int, ok bool) {
 // skipItems walks over an array or an object that begins at b[i]. It has visit see
 // each element, or each member with its name in quotes, until that returns false.
 func skipItems(b []byte, i, depth int, visit func(quoted, value []byte) bool) (end int, ok bool) {
-	if depth > MaxDepth {
+	if depth > maxDepth {
 		return i, false
 	}
 	shut := b[i] + 2 // both brackets are two apart
