@@ -105,9 +105,7 @@ type Options struct {
 	// IDProperty is the property that holds alt_id; the Feature's id if empty.
 	// StartProperty and EndProperty are those that hold the period, start_at and
 	// end_at if empty. What reads as a date is the date of every feature.
-	IDProperty    string
-	StartProperty string
-	EndProperty   string
+	IDProperty, StartProperty, EndProperty string
 	// Rules say how features are judged.
 	Rules ledger.Rules
 	// Attributes are those of every feature, before those of the input. Its
@@ -117,8 +115,7 @@ type Options struct {
 
 	// Changed is for features that differ or have another boundary, Gone for
 	// those that METI has no more.
-	Changed Policy
-	Gone    Policy
+	Changed, Gone Policy
 	// MaxReplace is how many sources a run may replace; 100 if zero.
 	MaxReplace int
 
@@ -136,9 +133,7 @@ type Options struct {
 	Settle time.Duration
 	// BatchFeatures and BatchBytes bound one request: 100 features and 1 MiB if
 	// zero. InFlight is how many are under way at once: 4.
-	BatchFeatures int
-	BatchBytes    int
-	InFlight      int
+	BatchFeatures, BatchBytes, InFlight int
 
 	// Progress is told how far the work is, and Notice of what a person should
 	// know. Neither is called by two goroutines at once, and each may be nil.
@@ -176,21 +171,14 @@ func (r Row) Feature() (json.RawMessage, error) { return r.feature() }
 
 // Counts are how many features stand where.
 type Counts struct {
-	Features   int
-	Invalid    int
-	New        int
-	Registered int
-	Differs    int
-	Boundary   int
-	Gone       int
-	Unknown    int
-	Refused    int
-	Pending    int
-	Done       int // registered, or accepted as they are
-	ToSend     int // by this job
-	Conflicts  int // features in conflict, as far as is known
-	// ConflictsToSend are those of them that are to be sent.
-	ConflictsToSend int
+	Features int
+
+	Invalid, New, Registered, Differs, Boundary, Gone, Unknown, Refused, Pending int
+
+	Done            int // registered, or accepted as they are
+	ToSend          int // by this job
+	Conflicts       int // features in conflict, as far as is known
+	ConflictsToSend int // those of them that are to be sent
 }
 
 func (c *Counts) of(s State) *int {
@@ -211,15 +199,11 @@ const (
 
 // Progress is how far a job is.
 type Progress struct {
-	Stage Stage
-	Done  int // of Total; Total is 0 where it is not known
-	Total int
-	// Conflicts are those that METI told so far.
-	Conflicts int
-	// Wait is what is waited for, and Until how long at most; empty where
-	// nothing is.
-	Wait  string
-	Until time.Time
+	Stage       Stage
+	Done, Total int       // Total is 0 where it is not known
+	Conflicts   int       // that METI told so far
+	Wait        string    // what is waited for; empty where nothing is
+	Until       time.Time // how long at most
 }
 
 // Target is where a job registers.
@@ -241,17 +225,12 @@ type Summary struct {
 
 // The limits that nobody has asked to change.
 const (
-	// longestRequest is when a request is given up, however slow its answer is.
-	longestRequest = 2 * time.Minute
-	// graceRequests is how long after an interruption requests are waited for.
-	graceRequests = 12 * time.Second
-	// refusedInARow stops a run that METI refuses as a whole.
-	refusedInARow = 20
-	// lostInARow stops a run whose answers never arrive, unsentInARow one whose
-	// requests never leave, and unreadInARow the looking up of one.
-	lostInARow   = 5
-	unsentInARow = 10
-	unreadInARow = 5
+	longestRequest = 2 * time.Minute  // then a request is given up, however slow its answer is
+	graceRequests  = 12 * time.Second // how long after an interruption requests are waited for
+
+	// So many in a row stop a run that METI refuses as a whole, whose answers never
+	// arrive, whose requests never leave, or that cannot read the account again.
+	refusedInARow, lostInARow, unsentInARow, unreadInARow = 20, 5, 10, 5
 )
 
 func (o *Options) complete() error {
