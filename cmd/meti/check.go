@@ -56,11 +56,9 @@ func (a *app) checkCommand() *cobra.Command {
 		}
 		if err := printAll(a, *format, form[*feature]{
 			shape: func(f *feature) any {
-				f.Problems = append(f.Problems, f.in.problems...)
-				return struct {
-					File string `json:"file"`
-					*feature
-				}{f.in.Name, f}
+				row := *f
+				row.Problems = append(slices.Clip(f.Problems), f.in.problems...)
+				return row
 			},
 			text: func(f *feature) string { return f.text(all) },
 		}, r.features); err != nil {
@@ -110,7 +108,7 @@ func (r *reading) compare(ctx context.Context, known []*feature) error {
 			if other := all[k]; k < len(known) {
 				f.With = append(f.With, party{ID: other.Registered, AltID: other.AltID})
 			} else {
-				f.With = append(f.With, party{AltID: other.AltID, File: other.in.Name, Line: other.Line, Index: &other.Index, feature: other})
+				f.With = append(f.With, party{AltID: other.AltID, File: other.File, Line: other.Line, Index: &other.Index, feature: other})
 			}
 		}
 	}
@@ -173,7 +171,7 @@ func (f *feature) text(all bool) string {
 	var b strings.Builder
 	if f.Index == 0 {
 		for _, p := range f.in.problems {
-			fmt.Fprintf(&b, "%s: all features: %s\n", f.in.Name, problemText(p))
+			fmt.Fprintf(&b, "%s: all features: %s\n", f.File, problemText(p))
 		}
 	}
 	if !all && len(f.Problems) == 0 && !f.Conflict && f.Registered == "" {
@@ -186,7 +184,7 @@ func (f *feature) text(all bool) string {
 	case f.Conflict:
 		state = "conflict"
 	}
-	fmt.Fprintf(&b, "%s:%d: %s: %s", f.in.Name, f.Line, printable(cmp.Or(f.AltID, fmt.Sprintf("feature %d", f.Index))), state)
+	fmt.Fprintf(&b, "%s:%d: %s: %s", f.File, f.Line, printable(cmp.Or(f.AltID, fmt.Sprintf("feature %d", f.Index))), state)
 	if f.Registered != "" {
 		b.WriteString(", registered already as " + printable(f.Registered))
 	}

@@ -117,13 +117,14 @@ func (a *app) listed(ctx context.Context, client *api.Client) io.Reader {
 }
 
 // same reports whether a feature is registered as a source that has its id: the
-// period within a day, and the box and area of a boundary as METI writes it, which
-// rounds to 9 decimals.
+// period, as a server in another time zone may write it, and the box and area of the
+// boundary, which METI rounds to 9 decimals.
 func (f *feature) same(k *feature) bool {
-	const day = 24 * 60 * 60 * 1e6 // microseconds
-	const near = 1e-6              // degrees
+	const hour = 60 * 60 * 1e6 // microseconds; summer time may shift one end by it
+	const near = 1e-6          // degrees
 	a, b := f.entry, k.entry
-	return max(a.Period.Start-b.Period.Start, b.Period.Start-a.Period.Start, a.Period.End-b.Period.End, b.Period.End-a.Period.End) <= day &&
+	start, end := a.Period.Start-b.Period.Start, a.Period.End-b.Period.End
+	return max(start, -start, end, -end) <= 24*hour && max(start-end, end-start) <= hour &&
 		max(math.Abs(a.Box.West-b.Box.West), math.Abs(a.Box.South-b.Box.South), math.Abs(a.Box.East-b.Box.East), math.Abs(a.Box.North-b.Box.North)) < near &&
 		math.Abs(*f.Hectares-*k.Hectares) <= 1e-4**f.Hectares
 }

@@ -195,7 +195,7 @@ func (o *output[T]) flushTable() {
 			c.width = max(c.width, runewidth.StringWidth(line.cells[c.at]))
 		}
 	}
-	if o.app.terminal && o.app.width > 0 {
+	if o.app.width > 0 {
 		o.shown = fit(o.shown, o.app.width)
 	}
 	for _, line := range lines {

@@ -33,6 +33,7 @@ type input struct {
 // feature is what is kept of a feature, and what check says of it with -o json. Its
 // geometry is read again where it is needed.
 type feature struct {
+	File       string          `json:"file"`
 	Line       int32           `json:"line"`  // from 1
 	Index      int32           `json:"index"` // among the file's features, from 0
 	AltID      string          `json:"alt_id"`
@@ -145,7 +146,7 @@ func (r *reading) close() {
 // countries nothing is measured: nobody compares it.
 func (in *input) featureOf(item fields.Item, j fields.Judged, countries *ledger.Countries) *feature {
 	f := &feature{
-		Line: int32(item.Line), Index: int32(item.Index), AltID: j.AltID, Valid: true, Hectares: new(float64),
+		File: in.Name, Line: int32(item.Line), Index: int32(item.Index), AltID: j.AltID, Valid: true, Hectares: new(float64),
 		Problems: append(ledger.Problems{}, j.Problems...), With: []party{}, in: in, offset: item.Offset, length: item.Length, kind: item.Kind,
 	}
 	if j.Shape == nil || countries == nil {
@@ -181,7 +182,7 @@ func (f *feature) shape() (*ledger.Shape, error) {
 	}
 	shape, err := ledger.ParseGeometry(fields.GeometryOf(fields.Item{Kind: f.kind, Raw: raw}))
 	if err != nil {
-		return nil, fmt.Errorf("%s changed while it was checked: %w", f.in.Name, err)
+		return nil, fmt.Errorf("%s changed while it was checked: %w", f.File, err)
 	}
 	return shape, nil
 }

@@ -161,7 +161,7 @@ func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Opti
 }
 
 func fieldOfFeature(f *feature, period ledger.Period, index map[*feature]int) report.Field {
-	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.in.Name), f.Line) }
+	name := func(f *feature) string { return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line) }
 	field := report.Field{
 		ID: name(f), AltID: f.AltID, Country: string(f.Country), Hectares: f.Hectares, Invalid: !f.Valid,
 		Conflict: f.Conflict, Share: f.Overlap,
