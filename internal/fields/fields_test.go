@@ -99,6 +99,8 @@ func TestForms(t *testing.T) {
 		{"features twice", `{"features":[],"features":[],"type":"FeatureCollection"}`, `stdin:1:27: the collection has two members named features; reading ended there, and the rest was not looked at`},
 
 		{"a broken line", "{\"a\":1}\n{\"b\":}\n{\"c\":3}", "0 1:1 0 {\"a\":1}\n1 2:6 0 not JSON: unexpected '}'\n2 3:1 0 {\"c\":3}"},
+		{"a broken line before an indented one", "{\"a\":1}\n{\"b\":}\n  {\"c\":3}", "0 1:1 0 {\"a\":1}\n1 2:6 0 not JSON: unexpected '}'\n2 3:3 0 {\"c\":3}"},
+		{"a broken feature over several lines", "{\n\"a\":1}\n{\n\"b\":}\n{\"c\":3}", "0 1:1 0 {\n\"a\":1}\n1 3:1 0 not JSON: the line ends before it does\n2 5:1 0 {\"c\":3}"},
 		{"the first line", "{\"a\":1\n{\"b\":2}\n{\"c\":3}", "0 1:1 0 not JSON: the line ends before it does\n1 2:1 0 {\"b\":2}\n2 3:1 0 {\"c\":3}"},
 		{"a line cut short", "{\"a\":1}\n{\"b\":\n{\"c\":3}\n{\"d\":4}", "0 1:1 0 {\"a\":1}\n1 2:1 0 not JSON: the line ends before it does\n2 3:1 0 {\"c\":3}\n3 4:1 0 {\"d\":4}"},
 		{"the last line", "{\"a\":1}\n{\"b\":", "0 1:1 0 {\"a\":1}\n1 2:6 0 not JSON: it is cut short"},

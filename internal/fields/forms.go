@@ -210,7 +210,6 @@ func (r *reader) object(wrapped bool) error {
 	case inner == "" && kind != "FeatureCollection" && !wrapped:
 		raw := r.buf[r.keep:r.i]
 		r.keep = -1
-		r.lines = r.lines || r.index == 0 && r.here().Line == place.Line
 		return r.handOver(place, raw, false)
 	case kind != "FeatureCollection":
 		err = fmt.Errorf(`the type of an object with features is %q, not "FeatureCollection"`, kind)
@@ -226,8 +225,8 @@ func (r *reader) object(wrapped bool) error {
 }
 
 // recover hands over what was to be read at a place as a feature that cannot be
-// read, for the reason err, and goes on behind it, where the file tells where that
-// is. Else it gives err back.
+// read, for the reason err, and goes on behind it. It gives err back where the rest
+// cannot be told from it: within a collection, and where there is no other feature.
 func (r *reader) recover(place Place, err error) error {
 	var wrong *InputError
 	if !errors.As(err, &wrong) || r.keep < 0 {
@@ -239,37 +238,32 @@ func (r *reader) recover(place Place, err error) error {
 	item := Item{Place: place, Err: wrong.Err}
 	end := byte(recordSeparator)
 	if !r.sequence {
-		if !r.lines && (r.index > 0 || !r.nextLineOpens()) {
-			return err
-		}
-		r.lines, end = true, '\n'
+		end = '\n'
 		if wrong.Line == place.Line {
 			item.Column = wrong.Column
 		} else {
 			item.Err = errors.New("not JSON: the line ends before it does")
 		}
 	}
-	for n := -1; n < 0; { // to the end of it, or of everything
-		if n = bytes.IndexByte(r.buf[r.i:], end); n >= 0 {
-			r.i += n + 1
-		} else if r.i = len(r.buf); r.more() != nil {
+	for { // to the end of its line, where another feature begins
+		n := bytes.IndexByte(r.buf[r.i:], end)
+		if n < 0 {
+			r.i = len(r.buf)
+			if r.more() == nil {
+				continue
+			}
+			if r.index == 0 {
+				return err
+			}
+			break
+		}
+		r.i += n + 1
+		if c, _ := r.next(); r.sequence || c == '{' {
 			break
 		}
 	}
 	r.index++
 	return r.yield(item)
-}
-
-// nextLineOpens reports whether the line behind the one at i begins an object.
-func (r *reader) nextLineOpens() bool {
-	for {
-		if n := bytes.IndexByte(r.buf[r.i:], '\n') + 1; n > 0 && r.i+n < len(r.buf) {
-			return r.buf[r.i+n] == '{'
-		}
-		if r.more() != nil {
-			return false
-		}
-	}
 }
 
 // unquoted is the text of a JSON string, and other values as they stand.

@@ -78,35 +78,29 @@ func (f *Judged) Invalid() bool { return f.Problems.Invalid() }
 // Item judges a feature. Its Geometry is a part of the item's text.
 func (j *Judge) Item(item Item) (f Judged) {
 	rules := j.options.Rules
-	var values [][]byte // id, start, end
-	pointers := standard
+	values, pointers := make([][]byte, 3), standard // of id, start and end
 	switch {
 	case item.Err != nil:
-		f.Problems = ledger.Problems{ledger.NewProblem(ledger.RuleJSON, "", "%v", item.Err)}
-		rules.Apply(f.Problems)
+		f.Problems = rules.Apply(ledger.Problems{ledger.NewProblem(ledger.RuleJSON, "", "%v", item.Err)})
 		return f
 	case item.Kind == Geometry && j.options.Bare:
 		f.Geometry = item.Raw
 		f.Shape, f.Problems = ledger.JudgeGeometry(item.Raw, rules)
 		return f
-	case item.Kind == Geometry:
-		values = make([][]byte, 3)
+	case item.Kind == Feature:
+		pointers = j.pointers
+		values, f.Problems = j.mapped(item.Raw)
 	case item.Kind == Source:
 		pointers = [3]string{"/alt_id", "/start_at", "/end_at"}
 		if values, f.Problems = members(item.Raw, "", "alt_id", "start_at", "end_at"); item.Index > 0 {
-			f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleCollection, "",
-				"a file holds one source of this form, with attributes of its own"))
+			f.Problems = append(f.Problems, ledger.NewProblem(ledger.RuleCollection, "", "a file holds one source of this form, with attributes of its own"))
 		}
-	default:
-		pointers = j.pointers
-		values, f.Problems = j.mapped(item.Raw)
 	}
 	before := rules.Apply(f.Problems)
 	f.Feature, f.Problems = ledger.JudgeValues(ledger.Values{ID: values[0], Start: values[1], End: values[2], Geometry: GeometryOf(item)}, rules)
 	for i := range f.Problems {
-		at := &f.Problems[i].Pointer
-		if k := slices.Index(standard[:], *at); k >= 0 {
-			*at = pointers[k]
+		if k := slices.Index(standard[:], f.Problems[i].Pointer); k >= 0 {
+			f.Problems[i].Pointer = pointers[k]
 		}
 	}
 	f.Problems = append(before, f.Problems...)

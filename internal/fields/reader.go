@@ -65,8 +65,7 @@ type reader struct {
 	begin   int64 // of that line, in the input
 
 	index    int  // of the next feature
-	lines    bool // newline-delimited: what is broken ends with its line
-	sequence bool // RFC 8142: what is broken ends before the next record separator
+	sequence bool // RFC 8142: features stand between record separators
 	whole
 }
 
