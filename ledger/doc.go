@@ -47,7 +47,6 @@
 //	geojson     a geometry as it stands in the text
 //	shape       a geometry ready to be judged: box, centroid, hectares
 //	country     the table of countries
-//	edges       the pairs of edges that may meet
 //	validity    whether rings lie as they should
 //	lint        what is judged beyond that
 //	repair      what is mended

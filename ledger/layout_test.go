@@ -14,7 +14,7 @@ import (
 // layoutOfFiles is the order in which the files of the package may be read: none needs
 // one that comes after it.
 var layoutOfFiles = []string{
-	"doc.go", "problem.go", "text.go", "time.go", "geojson.go", "shape.go", "country.go", "edges.go", "validity.go",
+	"doc.go", "problem.go", "text.go", "time.go", "geojson.go", "shape.go", "country.go", "validity.go",
 	"lint.go", "repair.go", "feature.go", "shrink.go", "conflict.go", "overlap.go", "check.go",
 }
 

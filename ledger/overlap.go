@@ -58,7 +58,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 	for _, p := range self.flats() {
 		size += p.area
 		window, same := noBox, false
-		shapes := [][]flatEdge{p.from(p.box, 0)}
+		shapes := [][]flatEdge{p.from(p.box, itself)}
 		for _, other := range others {
 			if !self.box.Intersects(other.box) {
 				continue
@@ -67,7 +67,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 				same = same || o.box == p.box && slices.Equal(o.edges, p.edges)
 				if o.box.Intersects(p.box) {
 					window = window.union(o.box)
-					shapes = append(shapes, o.from(p.box, len(shapes)))
+					shapes = append(shapes, o.from(p.box, itself+len(shapes)))
 				}
 			}
 		}
@@ -84,6 +84,10 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 	}
 	return min(max(covered/size, 0), 1), true
 }
+
+// Whose an edge is: the window is one more shape, and the others come behind the
+// one that is covered.
+const theWindow, itself = 0, 1
 
 const (
 	// fewEdges are swept at once: halving the window costs as much.
@@ -169,13 +173,12 @@ func cut(edges []flatEdge, window Box) (in []flatEdge) {
 // so that it falls into trapezoids, each of them wholly inside or outside each
 // shape.
 func sweep(window Box, edges []flatEdge) (area float64) {
-	const theWindow = -1 // is one more shape
 	edges = append(edges,
 		flatEdge{south: window.South, north: window.North, x: window.West, of: theWindow},
 		flatEdge{south: window.South, north: window.North, x: window.East, of: theWindow})
 	slices.SortFunc(edges, func(a, b flatEdge) int { return cmp.Compare(a.south, b.south) })
 	var active []*flatEdge // from west to east
-	in := make(map[int]bool)
+	in := make([]bool, 1+slices.MaxFunc(edges, func(a, b flatEdge) int { return cmp.Compare(a.of, b.of) }).of)
 	for low := edges[0].south; ; {
 		active = slices.DeleteFunc(active, func(e *flatEdge) bool { return e.north <= low })
 		for ; len(edges) > 0 && edges[0].south <= low; edges = edges[1:] {
@@ -208,11 +211,11 @@ func sweep(window Box, edges []flatEdge) (area float64) {
 		covers, width, before := 0, 0.0, 0.0
 		for _, e := range active {
 			x := e.at(middle)
-			if in[0] && in[theWindow] && covers > 0 {
+			if in[itself] && in[theWindow] && covers > 0 {
 				width += x - before
 			}
 			before = x
-			if in[e.of] = !in[e.of]; e.of <= 0 {
+			if in[e.of] = !in[e.of]; e.of <= itself {
 				continue
 			} else if in[e.of] {
 				covers++

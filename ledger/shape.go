@@ -61,8 +61,9 @@ func boxOf(xy []float64) Box {
 // Shape is a geometry, ready to be judged. It is immutable and safe for many
 // goroutines; what costs time is computed when it is first asked for, and kept.
 //
-// A Shape from [ParseGeometry] has not been validated: that is [JudgeGeometry]'s and [ParseFeature]'s part. Judging an invalid
-// shape gives no sensible answer, but no panic either.
+// A Shape from [ParseGeometry] has not been validated: that is [JudgeGeometry]'s
+// and [ParseFeature]'s part. Judging an invalid shape gives no sensible answer, but
+// no panic either.
 type Shape struct {
 	polygonal bool          // a Polygon or a MultiPolygon
 	polys     [][][]float64 // polygons, rings, positions; those of collections too
@@ -206,18 +207,12 @@ func library[T any](call func() (T, error)) (result T, err error) {
 	return call()
 }
 
-// geom gives the shape to the geometry library: a MultiPolygon, or a
-// GeometryCollection.
+// geom gives the shape to the geometry library.
 func (s *Shape) geom() geom.Geometry {
-	polys := make([]geom.Polygon, len(s.polys))
-	for i, poly := range s.polys {
-		polys[i] = geom.NewPolygonXY(poly...)
+	var parts []geom.Geometry
+	for _, poly := range s.polys {
+		parts = append(parts, geom.NewPolygonXY(poly...).AsGeometry())
 	}
-	all := geom.NewMultiPolygon(polys).AsGeometry()
-	if s.polygonal {
-		return all
-	}
-	parts := []geom.Geometry{all}
 	for _, xy := range s.lines {
 		if len(xy) == 2 {
 			parts = append(parts, geom.NewPointXY(xy[0], xy[1]).AsGeometry())
@@ -226,33 +221,6 @@ func (s *Shape) geom() geom.Geometry {
 		}
 	}
 	return geom.NewGeometryCollection(parts).AsGeometry()
-}
-
-// shapeOf takes a shape from the geometry library.
-func shapeOf(g geom.Geometry) *Shape {
-	s := &Shape{polygonal: g.IsPolygon() || g.IsMultiPolygon()}
-	flat := func(seq geom.Sequence) []float64 {
-		xy := make([]float64, 0, 2*seq.Length())
-		for i := range seq.Length() {
-			at := seq.GetXY(i)
-			xy = append(xy, at.X, at.Y)
-		}
-		return xy
-	}
-	for _, part := range g.Dump() {
-		if poly, ok := part.AsPolygon(); ok {
-			var rings [][]float64
-			for _, seq := range poly.Coordinates() {
-				rings = append(rings, flat(seq))
-			}
-			if rings != nil {
-				s.polys = append(s.polys, rings)
-			}
-		} else if xy := flat(part.DumpCoordinates()); len(xy) > 0 {
-			s.lines = append(s.lines, xy)
-		}
-	}
-	return s.bounded()
 }
 
 // Hectares is the shape's geodesic area on the WGS84 ellipsoid, its edges

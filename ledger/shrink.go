@@ -13,12 +13,10 @@ import (
 // conflict [D].
 const shrinkBy = 9
 
-// shrink gives the shape less 9 metres, which may be empty.
+// shrink gives the shape less 9 metres, which may be empty; shrinkNearly less 8.
 func (s *Shape) shrink() shrunk {
 	return s.less9.get(func() shrunk { return s.computeShrunk(shrinkBy) })
 }
-
-// shrinkNearly gives the shape less one metre less.
 func (s *Shape) shrinkNearly() shrunk {
 	return s.less8.get(func() shrunk { return s.computeShrunk(shrinkBy - 1) })
 }
@@ -30,13 +28,13 @@ var buffer = geom.Buffer
 // [D]: in the plane that suits the shape best, with 8 segments to a quarter
 // circle, and back to degrees vertex by vertex.
 func (s *Shape) computeShrunk(metres float64) shrunk {
-	areas := &Shape{polygonal: true, polys: s.polys} // a point or a line has nothing within metres of its edge
-	if len(areas.polys) == 0 {
-		return shrunk{areas.bounded(), nil}
+	less := &Shape{polygonal: true}
+	if len(s.polys) == 0 { // a point or a line has nothing within metres of its edge
+		return shrunk{less.bounded(), nil}
 	}
 	plane := s.bestPlane()
 	small, err := library(func() (geom.Geometry, error) {
-		projected := areas.geom().TransformXY(func(p geom.XY) geom.XY {
+		projected := (&Shape{polys: s.polys}).geom().TransformXY(func(p geom.XY) geom.XY {
 			p.X, p.Y = proj.OnGlobe(p.X, p.Y)
 			return plane.Forward(p)
 		})
@@ -47,7 +45,21 @@ func (s *Shape) computeShrunk(metres float64) shrunk {
 	if err != nil {
 		return shrunk{s, fmt.Errorf("shrinking a shape by %v metres: %w", metres, err)}
 	}
-	return shrunk{shapeOf(small.TransformXY(plane.Reverse)), nil}
+	for _, part := range small.TransformXY(plane.Reverse).Dump() {
+		var rings [][]float64
+		if poly, ok := part.AsPolygon(); ok {
+			for _, seq := range poly.Coordinates() {
+				var xy []float64
+				for i := range seq.Length() {
+					at := seq.GetXY(i)
+					xy = append(xy, at.X, at.Y)
+				}
+				rings = append(rings, xy)
+			}
+		}
+		less.polys = append(less.polys, rings)
+	}
+	return shrunk{less.bounded(), nil}
 }
 
 // bestPlane chooses the projection as PostGIS's _ST_BestSRID does: polar

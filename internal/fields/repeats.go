@@ -35,7 +35,7 @@ func FormOf(s *ledger.Shape) (f Form) {
 				if bytes.Compare(a[:], b[:]) > 0 {
 					a, b = b, a
 				}
-				edge := sha256.Sum256(append(a[:], b[:]...))
+				edge := sha256.Sum256(append(append(make([]byte, 0, 32), a[:]...), b[:]...))
 				low += binary.LittleEndian.Uint64(edge[:])
 				high += binary.LittleEndian.Uint64(edge[8:])
 			}

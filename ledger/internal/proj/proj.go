@@ -200,22 +200,19 @@ func (p laea) Reverse(xy geom.XY) geom.XY {
 
 // OnGlobe brings longitude and latitude into range as PostGIS does for a
 // geography.
-func OnGlobe(lon, lat float64) (float64, float64) { return normalLon(lon), normalLat(lat) }
+func OnGlobe(lon, lat float64) (float64, float64) {
+	lon, lat = normalLon(lon), normalLon(lat)
+	if lat > 90 {
+		lat = 180 - lat
+	} else if lat < -90 {
+		lat = -180 - lat
+	}
+	return lon, lat
+}
 
 func normalLon(lon float64) float64 {
 	if lon < -180 || lon > 180 {
 		lon = math.Remainder(lon, 360)
 	}
 	return lon
-}
-
-func normalLat(lat float64) float64 {
-	lat = normalLon(lat)
-	if lat > 90 {
-		return 180 - lat
-	}
-	if lat < -90 {
-		return -180 - lat
-	}
-	return lat
 }
