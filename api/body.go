@@ -17,8 +17,7 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// How long a server may take, whatever the transport, and how large an answer may
-// be, in bytes after decompression.
+// How long a server may take, and how large an answer may be once decompressed.
 const (
 	answerTime = 60 * time.Second // for an answer to begin, and for each next part of a request to be taken
 	stallTime  = 30 * time.Second // of waiting for each stallBytes of an answer
@@ -33,15 +32,13 @@ const (
 	freeExpansion  = 16 << 20 // once an answer is larger than that
 )
 
-// limitError says that a limit of time ended an attempt, by cancelling its
-// context: that holds for every transport.
+// limitError ends an attempt by its context, which holds for every transport.
 type limitError string
 
 func (e limitError) Error() string { return string(e) }
 func (e limitError) Timeout() bool { return true }
 
-// requestBody begins the wait for the answer anew with each part that the
-// server takes.
+// requestBody begins the wait for the answer anew with each part that is taken.
 type requestBody struct {
 	io.ReadCloser
 	wait *time.Timer
@@ -52,9 +49,8 @@ func (b requestBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// wireBody is an answer's body as it comes from the server: counted, and cut off
-// when it comes too slowly. Only the time spent waiting in Read counts, so a slow
-// consumer is no slow server.
+// wireBody is an answer's body as it comes from the server: counted, and cut off when
+// it comes too slowly. Only waiting in Read counts: a slow consumer is no slow server.
 type wireBody struct {
 	io.Reader
 	stalled  func()        // ends the attempt
@@ -86,8 +82,7 @@ func (w *wireBody) Read(p []byte) (n int, err error) {
 // within bounds the wait for all that is left.
 func (w *wireBody) within(d time.Duration) { w.patience, w.missing = d, math.MaxInt64 }
 
-// answer is what a server answered. It reads as its body, decompressed, and
-// capped.
+// answer is what a server answered. It reads as its body, decompressed and capped.
 type answer struct {
 	*http.Response
 	kind    string // media type, "" where none is stated
@@ -97,8 +92,7 @@ type answer struct {
 	err     error // the first, io.EOF included
 }
 
-// newAnswer is a response whose body, which was asked for in gzip, may have
-// that many bytes.
+// newAnswer is a response whose body may have that many bytes.
 func newAnswer(response *http.Response, most int64, cancel context.CancelCauseFunc) *answer {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	a := &answer{Response: response, kind: kind, most: most}
@@ -131,8 +125,7 @@ func (a *answer) Read(p []byte) (n int, err error) {
 	return n, a.err
 }
 
-// drain reads a little of what is left, so that the connection can be used
-// again; what does not come soon is not worth the wait.
+// drain reads a little of what is left, so that the connection can be used again.
 func (a *answer) drain() {
 	a.wire.within(time.Second)
 	_, _ = io.CopyN(io.Discard, &a.wire, 64<<10)

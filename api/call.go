@@ -26,11 +26,10 @@ type call struct {
 	body      []byte // JSON, nil where there is none
 	most      int64  // bytes of the answer
 	invalid   error  // why it is not to be sent
-	// read takes the body of a 2xx JSON answer, anew with each attempt; nil where
-	// nothing is needed of it. JSON that is cut short is io.ErrUnexpectedEOF; any
-	// other error that is not the body's says that the answer is unreadable.
-	read    func(body io.Reader) error
-	unknown bool // one of Client.Do
+	unknown   bool   // one of Client.Do
+	// read takes the body of a 2xx JSON answer, anew with each attempt; nil where it
+	// is not needed. Cut short is what it says by io.ErrUnexpectedEOF.
+	read func(body io.Reader) error
 
 	client  *Client
 	secrets safehttp.Secrets
@@ -105,8 +104,7 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 	if c.body != nil {
 		request.Header["Content-Type"] = jsonHeader
 		request.ContentLength = int64(len(c.body))
-		// For net/http, which sends a request again by itself only on another
-		// connection than one that took none of it.
+		// For net/http, which sends again only what a connection took nothing of.
 		request.GetBody = func() (io.ReadCloser, error) { return requestBody{io.NopCloser(bytes.NewReader(c.body)), wait}, nil }
 		request.Body, _ = request.GetBody()
 	}

@@ -44,13 +44,12 @@ type Client struct {
 // SourcesService are the operations on sources.
 type SourcesService struct{ client *Client }
 
-// An Option changes what [New] makes. An option that is given twice counts as
-// given last, except for hooks, which are all called, and for the three that
-// say where tokens come from: a second one of those is an error.
+// An Option changes what [New] makes. One that is given twice counts as given last,
+// but hooks are all called, and tokens come from one place.
 type Option func(*Client) error
 
-// New makes a client. It makes no request. It needs one option that says where
-// tokens come from: [WithAuth], [WithTokenSource] or [FromEnv].
+// New makes a client, and no request. It needs one option that says where tokens
+// come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
 	c := &Client{http: new(http.Client), transport: safehttp.Transport(), userAgent: []string{"meti-go/" + Version}, retries: newRetries(RetryPolicy{})}
 	c.Sources = &SourcesService{c}
@@ -70,9 +69,8 @@ func New(options ...Option) (*Client, error) {
 	return c, nil
 }
 
-// transport is the one that [WithHTTPClient] gave, or the default. It takes away
-// a Location that cannot be read: an http.Client fails on that before it asks
-// CheckRedirect, and the status is lost.
+// transport is the client's, without a Location that cannot be read: an http.Client
+// fails on that before it asks CheckRedirect, and the status is lost.
 type transport struct{ client *Client }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -100,11 +98,10 @@ func WithBaseURL(base string) Option {
 func WithAuth(source *authn.Source) Option { return WithTokenSource(source) }
 
 // WithTokenSource authenticates by a source of tokens. Unless [WithBaseURL] is
-// given, the client calls the server that an [authn.Source] is for.
-//
-// Another source cannot be told that a token was refused, so a 401 surfaces at
-// once, and scopes are not checked before a call. It is asked before each attempt:
-// wrap it in oauth2.ReuseTokenSource if it does not keep its token.
+// given, the client calls the server that an [authn.Source] is for. Another source
+// cannot be told that a token was refused, so a 401 surfaces at once, and scopes are
+// not checked before a call. It is asked before each attempt: wrap it in
+// oauth2.ReuseTokenSource if it does not keep its token.
 func WithTokenSource(source oauth2.TokenSource) Option {
 	return func(c *Client) error {
 		auth0, isAuth0 := source.(*authn.Source)
@@ -139,10 +136,9 @@ func FromEnv() Option {
 	}
 }
 
-// WithHTTPClient sends through a copy of the caller's client: its transport, its
-// cookie jar and its timeout, which bounds each attempt with the reading of its
-// answer. No redirect is followed all the same. With [FromEnv] the token requests
-// go through its transport too; a source that is given has its own.
+// WithHTTPClient sends through a copy of the caller's client: its transport, cookie
+// jar and timeout, which bounds each attempt with the reading of its answer. With
+// [FromEnv] token requests go through its transport too; a given source has its own.
 func WithHTTPClient(own *http.Client) Option {
 	return func(c *Client) error {
 		if own == nil {
@@ -177,9 +173,8 @@ func WithRetryPolicy(policy RetryPolicy) Option {
 	}
 }
 
-// WithHook calls hook after each attempt, before the wait that may follow, in the
-// goroutine and with the context of the call; calls may be concurrent. An attempt
-// for which there was no token, no scope or no time is told too.
+// WithHook calls hook after each attempt, also one for which there was no token or no
+// scope, in the goroutine and with the context of the call, so maybe concurrently.
 func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 	return func(c *Client) error {
 		if hook == nil {
@@ -190,8 +185,7 @@ func WithHook(hook func(ctx context.Context, attempt Attempt)) Option {
 	}
 }
 
-// Attempt is what a hook is told of one attempt. It holds no token, no query
-// and no source.
+// Attempt is what a hook is told of one attempt: no token, no query, no source.
 type Attempt struct {
 	Operation string        // operationId of openapi.yaml
 	Number    int           // 1 for the first attempt of a call
@@ -227,14 +221,12 @@ func LogAttempts(logger *slog.Logger) func(context.Context, Attempt) {
 	}
 }
 
-// Server returns the base URL that the client calls, without a slash at the
-// end: [Production] unless [WithBaseURL] or METI_BASE_URL says otherwise.
+// Server returns the base URL that the client calls, without a slash at the end.
 func (c *Client) Server() string { return c.base.String() }
 
-// Account returns the account that the client's token belongs to: the claim
-// account_id [A], or else the token's subject, neither verified: it is for showing,
-// and for telling accounts apart. It requests a token if there is none at hand. The
-// error wraps [authn.ErrOpaqueToken] where the token cannot be read.
+// Account returns the account of the client's token: the claim account_id [A], or
+// else the token's subject. Neither is verified: it is for showing and telling apart.
+// The error wraps [authn.ErrOpaqueToken] where the token cannot be read.
 func (c *Client) Account(ctx context.Context) (string, error) {
 	var claims authn.UnverifiedClaims
 	t, err := c.tokens.get(ctx)
@@ -247,9 +239,8 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 	return cmp.Or(claims.AccountID, claims.Subject), nil
 }
 
-// Require fails, as a call would, where the token was not granted one of the
-// scopes, and names what for. Where it is not known what was granted, it says
-// nothing. It requests a token if there is none at hand.
+// Require fails, as a call would, where the token is known not to have one of the
+// scopes, and names what for.
 func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
 	t, err := c.tokens.get(ctx)
 	if err != nil || t.grant == nil {
@@ -258,8 +249,7 @@ func (c *Client) Require(ctx context.Context, what string, scopes ...string) err
 	return t.grant.Require(what, scopes...)
 }
 
-// tokens are where a client's tokens come from. They are functions, so that
-// nothing prints what the source holds.
+// tokens are where tokens come from, by functions: what they hold is never printed.
 type tokens struct {
 	get    func(context.Context) (token, error)
 	drop   func(string) // a token that was refused; nil where there is no other one
@@ -285,8 +275,7 @@ func auth0Tokens(source *authn.Source) tokens {
 	return tokens{get: get, drop: source.Invalidate, name: source.String(), server: source.BaseURL()}
 }
 
-// ownTokens are those of a source that knows no context: a call does not wait for
-// it longer than its own lasts.
+// ownTokens are those of a source without contexts; no call waits beyond its own.
 func ownTokens(source oauth2.TokenSource) tokens {
 	get := func(ctx context.Context) (token, error) {
 		var t *oauth2.Token

@@ -75,10 +75,8 @@ func check(idName, id string, geometry json.RawMessage, dates map[string]*Time) 
 //     no zone; what is absent or null is left for the caller to fill in;
 //   - geometry: with its own digits.
 //
-// Other properties and members are left alone. What is no GeoJSON, an id of
-// another kind and a date that is none are errors, which name the feature by its
-// index. Whether a boundary or a period is good is for the ledger to say; files with
-// other names for id and dates are for "meti submit".
+// Errors name the feature by its index. Whether a boundary or a period is good is for
+// the ledger to say; files with other names for these are for "meti submit".
 func ParseFeatures(geojson []byte) (FeatureCollection, error) {
 	geojson = bytes.TrimPrefix(geojson, []byte("\ufeff"))
 	var top struct {

@@ -14,12 +14,11 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// errAbandoned is why a context ends whose answer is not wanted any more, which
-// is no failure.
+// errAbandoned is why a context ends whose answer is not wanted any more: no failure.
 var errAbandoned = errors.New("abandoned")
 
-// do carries out a call: the one place where requests are repeated or given up.
-// Its error is an *Error.
+// do carries out a call: the one place where requests are repeated or given up. Its
+// error is an *Error.
 func (c *Client) do(ctx context.Context, call call) error {
 	if call.invalid != nil {
 		return newError(call.operation, safehttp.Line(call.invalid.Error(), maxMessage), call.invalid, ErrInvalid)
@@ -139,11 +138,10 @@ type DoOption func(*call)
 // Repeatable says that an operation may be carried out twice, and so repeated.
 func Repeatable() DoOption { return func(c *call) { c.operation.Repeatable = true } }
 
-// Do carries out an operation that this version does not know, as the others are.
-// It returns the answer's body, which has to be JSON, or nil where there is none.
-//
-// The path is below the base URL and escaped. The body is sent as JSON: []byte as
-// it is, whatever else as encoding/json writes it, nil not at all.
+// Do carries out an operation that this version does not know, as the others are. It
+// returns the answer's body, which has to be JSON, or nil where there is none. The
+// path is below the base URL and escaped. The body is sent as JSON: []byte as it is,
+// whatever else as encoding/json writes it, nil not at all.
 //
 //	answer, err := client.Do(ctx, "PATCH", "/sources/"+url.PathEscape(id), nil, map[string]any{"tags": tags})
 //

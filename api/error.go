@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +18,8 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// The classes of an [Error], for errors.Is. An error can be of two: a POST
-// that is answered with 503 is an ErrServer and an ErrOutcomeUnknown.
+// The classes of an [Error], for errors.Is. An error can be of two: a POST that is
+// answered with 503 is an ErrServer and an ErrOutcomeUnknown.
 var (
 	ErrInvalid        = errors.New("invalid request")           // 400, 422, or refused before sending
 	ErrUnauthorized   = errors.New("unauthorized")              // 401, or Auth0 refused a token
@@ -36,15 +35,13 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome unknown")           // a POST that may have been carried out
 )
 
-// Error is a call that failed. Every error of a method of [SourcesService] and
-// of [Client.Do] is one. No token stands in it, also where the server echoed
-// one.
+// Error is a call that failed: every error of a method of [SourcesService] and of
+// [Client.Do]. No token stands in it, also where the server echoed one.
 //
-// errors.Is finds its classes, and context.Canceled or
-// context.DeadlineExceeded where the caller's context ended it. errors.As
-// finds the cause: an *authn.FetchError where there was no token, an
-// *authn.ScopeError where a scope is missing, an *authn.RedirectError, or an
-// error of package net.
+// errors.Is finds its classes, and context.Canceled or context.DeadlineExceeded
+// where the caller's context ended it. errors.As finds the cause: an
+// *authn.FetchError where there was no token, an *authn.ScopeError where a scope is
+// missing, an *authn.RedirectError, or an error of package net.
 type Error struct {
 	Operation  string        // operationId of openapi.yaml
 	Method     string        // HTTP method
@@ -60,33 +57,19 @@ type Error struct {
 
 	classes []error
 	cause   error
-	// What it means for the call: whether the server may have carried it out,
-	// and whether another attempt, or one with another token, may help.
-	unclear, repeat, renew bool
+	unclear bool // the server may have carried it out
+	repeat  bool // another attempt may help
+	renew   bool // … with another token
 }
 
 // FieldError is what the service says is wrong with one value of the request.
 type FieldError struct {
-	// Path leads to the value: "body" or "query", then member names and array
-	// indexes.
-	Path    []string
+	Path    string // to the value, as in JavaScript: body.features[3].properties.end_at
 	Message string
-	Type    string // by the service's framework, such as value_error
 }
 
-// String writes the path as in JavaScript, and the message:
-// "body.features[3].properties.end_at: too early".
-func (f FieldError) String() string {
-	path := ""
-	for _, step := range f.Path {
-		if _, err := strconv.ParseUint(step, 10, 32); err == nil {
-			path += "[" + step + "]"
-		} else {
-			path += "." + step
-		}
-	}
-	return join(": ", strings.TrimPrefix(path, "."), f.Message)
-}
+// String is the path and the message: "body.features[3].id: too long".
+func (f FieldError) String() string { return join(": ", f.Path, f.Message) }
 
 // newError is the error of a call of an operation.
 func newError(operation gen.Operation, message string, cause error, classes ...error) *Error {
@@ -149,10 +132,9 @@ func join(separator string, parts ...string) string {
 // maxMessage is how many bytes of a server's words go into an error's text.
 const maxMessage = 500
 
-// readError reads the body of an answer that is an error, whatever it is: the
-// four shapes of the service [L][V1], those of Auth0 and of gateways, HTML,
-// nothing, or a part of one of them. The message is never empty where the body
-// says anything.
+// readError reads the body of an answer that is an error: the four shapes of the
+// service [L][V1], those of Auth0 and of gateways, HTML, or a part of one of them. The
+// message is never empty where the body says anything.
 func readError(kind string, body []byte, secrets safehttp.Secrets) (message string, fields []FieldError) {
 	// Secrets go before anything is cut: half a token is a secret too.
 	clean := func(text string) string { return secrets.Line(text, maxMessage) }
@@ -184,21 +166,23 @@ func readError(kind string, body []byte, secrets safehttp.Secrets) (message stri
 // fieldError reads what is wrong with one value.
 func fieldError(item any, clean func(string) string) FieldError {
 	members, _ := item.(map[string]any)
-	field := FieldError{
-		Message: clean(safehttp.Text(members["msg"]) + safehttp.Text(members["message"])),
-		Type:    clean(safehttp.Text(members["type"])),
-	}
-	path, isList := members["loc"].([]any)
+	steps, isList := members["loc"].([]any)
 	if loc := members["loc"]; loc != nil && !isList {
-		path = []any{loc}
+		steps = []any{loc}
 	}
-	for _, step := range path {
-		field.Path = append(field.Path, clean(written(step)))
+	path := ""
+	for _, step := range steps {
+		if _, isIndex := step.(json.Number); isIndex {
+			path += "[" + written(step) + "]"
+		} else {
+			path += "." + written(step)
+		}
 	}
-	if field.Message == "" && len(path) == 0 {
-		field.Message = clean(written(item))
+	message := safehttp.Text(members["msg"]) + safehttp.Text(members["message"])
+	if message == "" && path == "" {
+		message = written(item)
 	}
-	return field
+	return FieldError{Path: clean(strings.TrimPrefix(path, ".")), Message: clean(message)}
 }
 
 // written is the text of any JSON value.

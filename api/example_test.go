@@ -357,12 +357,12 @@ func ExampleError() {
 	if errors.Is(err, api.ErrInvalid) && errors.As(err, &refused) {
 		fmt.Println(refused.Operation, "was refused with", refused.Status)
 		for _, field := range refused.Fields {
-			fmt.Println(field.Path, field.Message)
+			fmt.Println(field)
 		}
 	}
 	// Output:
 	// createSources was refused with 422
-	// [body features 0 properties end_at] end_at is not later than start_at by more than one day
+	// body.features[0].properties.end_at: end_at is not later than start_at by more than one day
 }
 
 // Classes tell what to do; the error itself holds the rest.

@@ -16,8 +16,7 @@ const (
 
 var pieces = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, pieceBytes+bytes.MinRead)) }}
 
-// pages asks for the pages of a listing, some of them ahead, and holds them in
-// memory until they are consumed.
+// pages asks for the pages of a listing, some of them ahead.
 type pages struct {
 	ctx    context.Context
 	client *Client
@@ -112,8 +111,7 @@ func (p *pages) read(offset, limit, width, step int, decode func(io.Reader) erro
 		}
 		p.drop()
 	}
-	// Too large to be held, or not to be read: again, decoded as it arrives, where
-	// the request loop judges it.
+	// Too large to be held, or not to be read: again, where the request loop judges it.
 	return p.client.do(p.ctx, p.ask(offset, limit, decode))
 }
 

@@ -43,8 +43,7 @@ func (r *retries) backoff(attempts int) time.Duration {
 	return rand.N(r.Within/30<<min(attempts-1, 2) + 1)
 }
 
-// next decides whether an attempt that failed is followed by another, and after
-// which wait. Otherwise it says why not, where that is worth saying.
+// next decides whether another attempt follows one that failed, and after which wait.
 func (r *retries) next(ctx context.Context, attempts int, spent time.Duration, e *Error) (wait time.Duration, again bool) {
 	if attempts >= r.Attempts {
 		return 0, false

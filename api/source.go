@@ -31,8 +31,7 @@ func Date(year int, month time.Month, day int) Time { return wire.Date(year, mon
 // false where METI did not say; look at Conflict to tell the two apart.
 func (s *Source) InConflict() bool { return s.Conflict != nil && *s.Conflict }
 
-// String tells a source from others in a line of text: its ids, its period, and
-// what METI told of its area and conflicts.
+// String tells a source from others in a line of text:
 //
 //	src_9fKQ2mZr7TbVw "north-40" 2026-01-01 to 2027-01-01, 25.25 ha, in conflict
 func (s Source) String() string {
@@ -54,8 +53,7 @@ func day(date Time) string {
 	return date.UTC().Format(time.DateOnly)
 }
 
-// A Ring is a closed line of positions, each the longitude and the latitude in
-// degrees (WGS84); the last repeats the first.
+// A Ring is a closed line of positions: longitude and latitude in degrees (WGS84).
 type Ring [][2]float64
 
 // A Polygon is its shell, followed by its holes.

@@ -47,9 +47,8 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 	return answerOf(ctx, s.client, ofSource(gen.OperationGetSource, id), readSource)
 }
 
-// Create registers features, whole or not at all, and returns the sources in
-// their order. It is not repeated after an answer that was lost; see
-// [ErrOutcomeUnknown].
+// Create registers features, whole or not at all, and returns the sources in their
+// order. After an answer that was lost its error is [ErrOutcomeUnknown].
 func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
 	body, err := encodeFeatures(request)
 	return s.create(ctx, body, err, len(request.FeatureCollection.Features))
