@@ -24,20 +24,17 @@ type AllParams struct {
 // Drift is a sign that the account changed while it was listed, or that the
 // server contradicts itself. Nothing needs to be done: All mends it, or fails.
 type Drift struct {
-	// Kind is "shrunk" where sources before the page are gone, "reordered" where
-	// they come in another order, "repeated" where one came twice on the page.
-	Kind   string
-	ID     SSID // the source that came twice
-	Offset int  // where the page began
+	Kind   string // "shrunk" (sources before the page are gone), "reordered", or "repeated" (one came twice on it)
+	ID     SSID   // the source that came twice
+	Offset int    // where the page began
 }
 
 const (
 	defaultPageSize = 1000
 	defaultInFlight = 4
-	// How much trouble there may be before everything is asked for at once, and
-	// as many requests again after that.
-	maxFutile       = 3 // returns to the beginning without a new source
-	requestsPerPage = 8 // that the listed sources would fill; deleting most of them takes 5
+	// Before everything is asked for at once, and again after that, there may be
+	maxFutile       = 3 // returns to the beginning without a new source, and
+	requestsPerPage = 8 // for what the listed sources fill, where deleting most of them takes 5,
 	moreRequests    = 20
 )
 
@@ -51,9 +48,8 @@ const (
 // sources come in another order, for METI promises none [E], it begins anew. A
 // source that moves, as a row of a database may when it is updated, is missed
 // only if another change hides that. After too much of this, All asks for
-// everything at once, without limit. It makes at most 16 requests for each page
-// that the listed sources fill, and 50, and 5 for each of InFlight, apart from
-// attempts that are repeated.
+// everything at once. Repeats apart, it makes at most 16 requests for each page that
+// the listed sources fill, and 50, and 5 for each of InFlight.
 //
 // InFlight pages are fetched ahead and held in memory, 8 MiB of each at most, so
 // the loop may take its time, whatever the timeout of an http.Client. A larger
@@ -65,8 +61,12 @@ func (s *SourcesService) All(ctx context.Context, params AllParams) iter.Seq2[*S
 	return func(yield func(*Source, error) bool) {
 		ctx, leave := context.WithCancelCause(ctx)
 		l := listing{
-			pages:  pages{ctx: ctx, client: s.client, filter: params.Filter, ahead: make(map[int]*fetched)},
-			params: params, yield: yield, leave: leave, ranks: make(map[uint64]int),
+			pages: pages{ctx: ctx, client: s.client, filter: params.Filter, ahead: make(map[int]*fetched)},
+			yield: yield, leave: leave, drift: params.OnDrift, ranks: make(map[uint64]int),
+			limit: params.PageSize, inFlight: params.InFlight, width: 1, end: math.MaxInt,
+		}
+		if l.drift == nil {
+			l.drift = func(Drift) {}
 		}
 		defer l.requests.Wait()
 		defer leave(errAbandoned)
@@ -86,9 +86,9 @@ var (
 // listing is one walk over an account. A pass is a walk from offset 0 on.
 type listing struct {
 	pages
-	params AllParams
-	yield  func(*Source, error) bool
-	leave  context.CancelCauseFunc
+	yield func(*Source, error) bool
+	leave context.CancelCauseFunc
+	drift func(Drift)
 
 	ranks map[uint64]int // of the sources that were yielded, by hash: their order
 	next  int            // the next rank to give
@@ -96,19 +96,20 @@ type listing struct {
 	page  page           // that is being consumed, or was
 	why   error          // what ended its reading early
 
-	offset int
-	limit  int    // of a page
-	width  int    // pages to have under way
-	last   uint64 // of the page before, none at offset 0
-	lastAt int    // the offset at which it stood
-	most   int    // sources of the largest page
-	short  int    // smaller ones in a row, each with new sources
-	end    int    // no source was there from this offset on
-	back   int    // how far to go next where the page begins with an unknown source
-	futile int    // returns to the beginning since a source was new
-	atOnce bool   // everything was asked for at once
-	whole  int    // sources of the answer to that
-	first  uint64 // of the page at offset 0
+	offset   int
+	limit    int // of a page
+	inFlight int
+	width    int    // pages to have under way
+	last     uint64 // of the page before, none at offset 0
+	lastAt   int    // the offset at which it stood
+	most     int    // sources of the largest page
+	short    int    // smaller ones in a row, each with new sources
+	end      int    // no source was there from this offset on
+	back     int    // how far to go next where the page begins with an unknown source
+	futile   int    // returns to the beginning since a source was new
+	atOnce   bool   // everything was asked for at once
+	whole    int    // sources of the answer to that
+	first    uint64 // of the page at offset 0
 }
 
 // page is what a page has told so far.
@@ -119,23 +120,18 @@ type page struct {
 	last          uint64
 }
 
-// hash stands for an SSID: 100,000 strings are work for the garbage collector
-// again and again. Two of them share one once in four thousand million listings.
-func hash(id SSID) uint64 { return maphash.String(seed, id) }
-
 var seed = maphash.MakeSeed()
+
+// hash stands for an SSID, for 100,000 strings are work for the garbage collector
+// again and again. Two share one in one of four thousand million such listings.
+func hash(id SSID) uint64 { return maphash.String(seed, id) }
 
 // list lists until an error ends it, errDone where all is well.
 func (l *listing) list() error {
-	size, inFlight := l.params.PageSize, l.params.InFlight
-	if size < 0 || inFlight < 0 {
-		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", size, inFlight), nil, ErrInvalid)
+	if l.limit < 0 || l.inFlight < 0 {
+		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.limit, l.inFlight), nil, ErrInvalid)
 	}
-	if l.params.OnDrift == nil {
-		l.params.OnDrift = func(Drift) {}
-	}
-	l.limit, l.params.InFlight = max(cmp.Or(size, defaultPageSize), 2), cmp.Or(inFlight, defaultInFlight)
-	l.width, l.end = 1, math.MaxInt
+	l.limit, l.inFlight = max(cmp.Or(l.limit, defaultPageSize), 2), cmp.Or(l.inFlight, defaultInFlight)
 	for {
 		limit := l.limit
 		if l.atOnce && l.offset == 0 {
@@ -187,7 +183,7 @@ func (l *listing) take(source *Source) error {
 		known && rank < min(p.rank, p.from):
 		return errMoved
 	case known && rank >= p.from:
-		l.params.OnDrift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
+		l.drift(Drift{Kind: "repeated", ID: source.ID, Offset: p.offset})
 	case !known:
 		rank = l.next
 		l.ranks[id] = rank
@@ -214,7 +210,7 @@ func (l *listing) take(source *Source) error {
 // allowed is how many requests may have been sent. Pages of less than ten are
 // too small to follow, one by one, an account that grows with each request.
 func (l *listing) allowed() int {
-	return requestsPerPage*len(l.ranks)/max(9, l.most-1) + moreRequests + 2*l.params.InFlight
+	return requestsPerPage*len(l.ranks)/max(9, l.most-1) + moreRequests + 2*l.inFlight
 }
 
 // advance goes on behind a page that begins where it should.
@@ -232,7 +228,7 @@ func (l *listing) advance() error {
 		l.width = 1
 		l.drop()
 	case p.from == 0 || p.offset == l.lastAt: // offset is obeyed, it seems
-		l.width = min(l.params.InFlight, 8*l.width)
+		l.width = min(l.inFlight, 8*l.width)
 	}
 	if l.short++; size >= l.most {
 		l.most, l.short = size, 0
@@ -285,11 +281,11 @@ func (l *listing) retreat(why error) error {
 	l.drop()
 	l.width = 1
 	if why == errGap {
-		l.params.OnDrift(Drift{Kind: "shrunk", Offset: l.offset})
+		l.drift(Drift{Kind: "shrunk", Offset: l.offset})
 		l.offset = max(0, l.offset-l.back)
 		l.back *= 2
 	} else {
-		l.params.OnDrift(Drift{Kind: "reordered", Offset: l.offset})
+		l.drift(Drift{Kind: "reordered", Offset: l.offset})
 		l.offset, l.end = 0, math.MaxInt
 	}
 	if l.offset == 0 {

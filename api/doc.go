@@ -29,18 +29,16 @@
 //	Sources.Delete, DeleteByAltID    delete:sources   yes
 //	Client.Do                        the caller's     only if the caller says so
 //
-// A [Client] is safe for concurrent use and meant to be kept. The emulator of
-// package emulator stands for METI where there are no credentials; the examples
-// here call it. Registering many features is the work of package register: it goes
-// on where it was stopped, and finds out what became of a lost answer.
+// A [Client] is safe for concurrent use and meant to be kept. Where there are no
+// credentials, package emulator stands for METI. Many features are for package
+// register: it goes on where it was stopped, and settles what a lost answer did.
 //
 // # Errors
 //
-// Every error of a call is an [*Error], and errors.Is asks it what happened, by
-// the classes from [ErrInvalid] to [ErrOutcomeUnknown]. What is of none never had
-// an answer: see the cause by errors.As, or the caller's context ended it, which
-// errors.Is finds. No token, no client secret and no query value stands in an
-// error, a log record or an [Attempt].
+// Every error of a call is an [*Error], and errors.Is asks it what happened, by the
+// classes from [ErrInvalid] to [ErrOutcomeUnknown]. What is of none had no answer: its
+// cause says why, or the caller's context ended it. No token, client secret or query
+// value stands in an error, a log record or an [Attempt].
 //
 // # What is repeated
 //
@@ -74,11 +72,9 @@
 //
 // Sizes are after decompression, by which no answer past 16 MiB may grow 256 times.
 //
-// Clients that were given no transport share one. It respects HTTPS_PROXY and
-// NO_PROXY and the system's roots, and keeps idle connections for 4 seconds, less
-// than common servers do: a POST that meets a connection just being closed has no
-// known outcome.
+// Clients that were given no transport share one. It respects HTTPS_PROXY, NO_PROXY
+// and the system's roots, and keeps idle connections for 4 seconds, less than common
+// servers do: a POST on a connection just being closed has no known outcome.
 //
-// Tags such as [A] or [E] say where a fact about METI was seen; openapi.yaml
-// explains them.
+// Tags such as [A] say where a fact about METI was seen; openapi.yaml explains them.
 package api
