@@ -129,7 +129,7 @@ func hash(id SSID) uint64 { return maphash.String(seed, id) }
 // list lists until an error ends it, errDone where all is well.
 func (l *listing) list() error {
 	if l.limit < 0 || l.inFlight < 0 {
-		return newError(gen.OperationListSources, fmt.Sprintf("PageSize %d and InFlight %d cannot be negative", l.limit, l.inFlight), nil, ErrInvalid)
+		return newError(gen.OperationListSources, fmt.Sprintf("neither PageSize (%d) nor InFlight (%d) may be negative", l.limit, l.inFlight), nil, ErrInvalid)
 	}
 	l.limit, l.inFlight = max(cmp.Or(l.limit, defaultPageSize), 2), cmp.Or(l.inFlight, defaultInFlight)
 	for {

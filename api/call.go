@@ -39,8 +39,7 @@ type call struct {
 	last    *Error // the newest failure
 }
 
-// fail makes an error of this call, without what net/http and an http.Client
-// quote: tokens that a server sent back, and the query.
+// fail is an error of this call, without the tokens and the query that others quote.
 func (c *call) fail(cause error, classes ...error) *Error {
 	var outer *url.Error
 	for errors.As(cause, &outer) {
@@ -82,12 +81,6 @@ func (c *call) authorize(ctx context.Context) (token, *Error) {
 	return t, nil
 }
 
-// Values of headers that every request shares.
-var (
-	jsonHeader = []string{"application/json"}
-	gzipHeader = []string{"gzip"}
-)
-
 // send sends the request, and waits until the answer begins.
 func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token) (*http.Response, *Error) {
 	var traced, connected atomic.Bool
@@ -98,11 +91,11 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 	if err != nil {
 		return nil, c.fail(err, ErrInvalid)
 	}
-	request.Header = http.Header{"User-Agent": c.client.userAgent, "Accept": jsonHeader, "Accept-Encoding": gzipHeader, "Authorization": t.header}
+	request.Header = http.Header{"User-Agent": {c.client.userAgent}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "Authorization": t.header}
 	wait := time.AfterFunc(answerTime, func() { cancel(limitError("no answer within " + answerTime.String())) })
 	defer wait.Stop()
 	if c.body != nil {
-		request.Header["Content-Type"] = jsonHeader
+		request.Header["Content-Type"] = request.Header["Accept"]
 		request.ContentLength = int64(len(c.body))
 		// For net/http, which sends again only what a connection took nothing of.
 		request.GetBody = func() (io.ReadCloser, error) { return requestBody{io.NopCloser(bytes.NewReader(c.body)), wait}, nil }

@@ -35,7 +35,7 @@ type Client struct {
 	base      *url.URL
 	http      *http.Client // follows no redirect
 	transport http.RoundTripper
-	userAgent []string // a header's value, shared by every request
+	userAgent string
 	tokens    tokens
 	retries   *retries
 	hooks     []func(context.Context, Attempt)
@@ -51,7 +51,7 @@ type Option func(*Client) error
 // New makes a client, and no request. It needs one option that says where tokens
 // come from: [WithAuth], [WithTokenSource] or [FromEnv].
 func New(options ...Option) (*Client, error) {
-	c := &Client{http: new(http.Client), transport: safehttp.Transport(), userAgent: []string{"meti-go/" + Version}, retries: newRetries(RetryPolicy{})}
+	c := &Client{http: new(http.Client), transport: safehttp.Transport(), userAgent: "meti-go/" + Version, retries: newRetries(RetryPolicy{})}
 	c.Sources = &SourcesService{c}
 	for _, option := range options {
 		if err := option(c); err != nil {
@@ -157,7 +157,7 @@ func WithUserAgent(product string) Option {
 		if strings.TrimSpace(product) == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return fmt.Errorf("api: user agent %q must be a product name, as in harvest/2.1", product)
 		}
-		c.userAgent = []string{product + " meti-go/" + Version}
+		c.userAgent = product + " meti-go/" + Version
 		return nil
 	}
 }

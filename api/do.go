@@ -104,8 +104,7 @@ func (c *call) attempt(ctx context.Context, a *Attempt) *Error {
 	return e
 }
 
-// unsent is the error of an attempt that was not made: the newest failure, if
-// there was one, and what followed it.
+// unsent is an attempt that was not made: the newest failure, and what followed it.
 func (c *call) unsent(e *Error) *Error {
 	if c.last == nil {
 		return e
@@ -125,11 +124,10 @@ func answerOf[T any](ctx context.Context, c *Client, call call, read func(io.Rea
 		answer, err = read(body)
 		return err
 	}
-	if err := c.do(ctx, call); err != nil {
-		var none T
-		return none, err
+	if err = c.do(ctx, call); err != nil {
+		answer = *new(T)
 	}
-	return answer, nil
+	return answer, err
 }
 
 // A DoOption changes one call of [Client.Do].

@@ -132,9 +132,8 @@ func join(separator string, parts ...string) string {
 // maxMessage is how many bytes of a server's words go into an error's text.
 const maxMessage = 500
 
-// readError reads the body of an answer that is an error: the four shapes of the
-// service [L][V1], those of Auth0 and of gateways, HTML, or a part of one of them. The
-// message is never empty where the body says anything.
+// readError reads an error's body: the four shapes of the service [L][V1], those of
+// Auth0 and of gateways, HTML, or a part of one. It finds words in whatever has some.
 func readError(kind string, body []byte, secrets safehttp.Secrets) (message string, fields []FieldError) {
 	// Secrets go before anything is cut: half a token is a secret too.
 	clean := func(text string) string { return secrets.Line(text, maxMessage) }

@@ -193,7 +193,7 @@ func instant(options ...Option) []Option {
 	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{
 			StatusCode: http.StatusOK,
-			Header:     http.Header{"Content-Type": jsonHeader},
+			Header:     http.Header{"Content-Type": {"application/json"}},
 			Body:       io.NopCloser(strings.NewReader(oneSource)),
 			Request:    r,
 		}, nil

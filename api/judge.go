@@ -15,8 +15,7 @@ import (
 	"github.com/meti-go/meti/internal/safehttp"
 )
 
-// What the statuses mean that are no success, some by themselves, and the
-// others by their hundreds.
+// What the statuses mean that are no success, by themselves or by their hundreds.
 var (
 	classes = map[int]error{
 		400: ErrInvalid, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound,
@@ -27,8 +26,7 @@ var (
 	hints             = map[int]string{407: safehttp.ProxyAdvice, 413: "send fewer sources at once"}
 )
 
-// jsonKinds are the types that JSON is sent under. An answer without one is read as
-// JSON: if it is something else, that shows.
+// jsonKinds are the types that JSON is sent under, or none: what else it is shows.
 var jsonKinds = regexp.MustCompile(`^$|^(application|text)/json$|\+json$`)
 
 // judge says what an answer means: nil where the call has succeeded.

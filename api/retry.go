@@ -16,10 +16,9 @@ import (
 type RetryPolicy struct {
 	// Attempts is the most that one call makes, the first included: 4.
 	Attempts int
-	// Within is how long after its beginning a call may still start another
-	// attempt: 15 seconds, without the time of a listing's consumer. The waits are
-	// random, up to a thirtieth of it before the first repeat, twice that before
-	// the second, and four times before the others.
+	// Within is how long a call may still start another attempt: 15 seconds, without
+	// the time of a listing's consumer. The waits are random, up to a thirtieth of it
+	// before the first repeat, twice and then four times that before the others.
 	Within time.Duration
 }
 
@@ -32,13 +31,10 @@ type retries struct {
 }
 
 func newRetries(policy RetryPolicy) *retries {
-	policy.Attempts = cmp.Or(policy.Attempts, 4)
-	policy.Within = cmp.Or(policy.Within, 15*time.Second)
-	return &retries{RetryPolicy: policy}
+	return &retries{RetryPolicy: RetryPolicy{cmp.Or(policy.Attempts, 4), cmp.Or(policy.Within, 15*time.Second)}}
 }
 
-// backoff is the wait after that many attempts: full jitter, so that clients
-// that failed together do not come back together.
+// backoff is the wait after that many attempts: full jitter keeps clients apart.
 func (r *retries) backoff(attempts int) time.Duration {
 	return rand.N(r.Within/30<<min(attempts-1, 2) + 1)
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/meti-go/meti/wire"
 )
 
-// The types of openapi.yaml that hold one value, under this package's name; those
-// with fields are in types.gen.go.
+// The types of openapi.yaml that hold one value; types.gen.go has those with fields.
 type (
 	Time           = wire.Time          // a date and time as METI writes it
 	SSID           = gen.SSID           // a Secure Source ID
@@ -88,9 +87,8 @@ func (s *Source) Boundary() json.RawMessage {
 
 // Polygons decodes the source's [Source.Boundary], a Polygon, which becomes a list
 // of one, or a MultiPolygon (RFC 7946). Without a boundary there are none. Numbers
-// are read as strconv.ParseFloat reads them; what a position holds behind longitude
-// and latitude is left out, and so are polygons without a ring. Whether rings are
-// closed and do not cross is for the ledger to judge.
+// are read as strconv.ParseFloat reads them; heights are left out, and polygons
+// without a ring. Whether rings are closed and do not cross is for the ledger.
 func (s *Source) Polygons() ([]Polygon, error) {
 	text := s.Boundary()
 	if text == nil {

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -36,7 +39,7 @@ func (p ListParams) query() url.Values {
 func (s *SourcesService) List(ctx context.Context, params ListParams) ([]*Source, error) {
 	call := call{operation: gen.OperationListSources, query: params.query(), most: maxListBytes}
 	if params.Limit < 0 || params.Offset < 0 {
-		call.invalid = fmt.Errorf("Limit %d and Offset %d cannot be negative", params.Limit, params.Offset)
+		call.invalid = fmt.Errorf("neither Limit (%d) nor Offset (%d) may be negative", params.Limit, params.Offset)
 	}
 	return answerOf(ctx, s.client, call, readSources)
 }
@@ -76,9 +79,8 @@ func (s *SourcesService) create(ctx context.Context, body []byte, invalid error,
 	})
 }
 
-// Delete deletes one source of the account. Its error is [ErrNotFound] where
-// the account has none of that id; but where an earlier attempt of this call
-// may have deleted it, and only its answer was lost, there is no error.
+// Delete deletes one source of the account. Its error is [ErrNotFound] where the
+// account has none of that id, unless an earlier attempt may have deleted it.
 func (s *SourcesService) Delete(ctx context.Context, id SSID) error {
 	return s.client.do(ctx, ofSource(gen.OperationDeleteSource, id))
 }
@@ -93,8 +95,7 @@ func (s *SourcesService) DeleteByAltID(ctx context.Context, altID string) error 
 	return s.client.do(ctx, call)
 }
 
-// ofSource is the call of an operation on one source. It refuses the ids that would
-// name another operation.
+// ofSource is a call for one source. It refuses ids that would name another operation.
 func ofSource(operation gen.Operation, id SSID) call {
 	operation.Path = "/sources/" + url.PathEscape(id)
 	call := call{operation: operation, most: maxSourceBytes}
@@ -116,10 +117,7 @@ func readSources(body io.Reader) (sources []*Source, err error) {
 // readSource reads the answer of a look-up.
 func readSource(body io.Reader) (*Source, error) {
 	s := new(Source)
-	if err := scan.Value(body, maxSourceBytes, s, "the answer"); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, scan.Value(body, maxSourceBytes, s, "the answer")
 }
 
 // streamSources hands out the sources of a JSON array one by one, each as soon as
@@ -135,4 +133,122 @@ func streamSources(body io.Reader, each func(*Source) error) error {
 		func(number int) string {
 			return strings.TrimSpace(fmt.Sprintf("source %d of the answer %s", number, s.ID))
 		})
+}
+
+// encodeFeatures writes two of the three forms of a registration that METI takes
+// [E][L][S]: a bare FeatureCollection, and one beside what its features share.
+func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
+	collection := request.FeatureCollection
+	if len(collection.Features) == 0 {
+		return nil, errors.New("there is no feature to register")
+	}
+	for i, f := range collection.Features {
+		err := check("id", f.ID, f.Geometry, map[string]*Time{"properties.start_at": &f.Properties.StartAt, "properties.end_at": &f.Properties.EndAt})
+		if err != nil {
+			return nil, fmt.Errorf("features[%d] (%.60q): %w", i, f.ID, err)
+		}
+	}
+	shared := request
+	shared.FeatureCollection = FeatureCollection{}
+	if reflect.ValueOf(shared).IsZero() {
+		return json.Marshal(collection)
+	}
+	return json.Marshal(request)
+}
+
+// encodeOne writes the third, one source.
+func encodeOne(request SourceCreate) ([]byte, error) {
+	if err := check("alt_id", request.AltID, request.Geometry, map[string]*Time{"start_at": request.StartAt, "end_at": request.EndAt}); err != nil {
+		return nil, err
+	}
+	return json.Marshal(request)
+}
+
+// check refuses what is missing, and what cannot be written. Whether a boundary, a
+// period or an id is good is for the ledger.
+func check(idName, id string, geometry json.RawMessage, dates map[string]*Time) error {
+	if id == "" {
+		return fmt.Errorf("%s is missing", idName)
+	}
+	for name, date := range dates {
+		if date == nil {
+			continue
+		}
+		if *date == (Time{}) {
+			return fmt.Errorf("%s is missing", name)
+		}
+		if _, err := date.MarshalJSON(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	switch text := bytes.TrimSpace(geometry); {
+	case len(text) == 0 || string(text) == "null":
+		return errors.New("geometry is missing")
+	case text[0] != '{' || !json.Valid(geometry):
+		return errors.New("geometry is not a JSON object")
+	}
+	return nil
+}
+
+// ParseFeatures reads GeoJSON as people have it, for [SourcesService.Create]: a
+// FeatureCollection, or one Feature. Of each feature it takes
+//
+//   - id: a text, or a number as it is written;
+//   - properties.start_at and properties.end_at: ISO 8601, in UTC where there is
+//     no zone; what is absent or null is left for the caller to fill in;
+//   - geometry: with its own digits.
+//
+// Errors name the feature by its index. Whether a boundary or a period is good is for
+// the ledger to say; files with other names for these are for "meti submit".
+func ParseFeatures(geojson []byte) (FeatureCollection, error) {
+	geojson = bytes.TrimPrefix(geojson, []byte("\ufeff"))
+	var top struct {
+		Type     string            `json:"type"`
+		Features []json.RawMessage `json:"features"`
+	}
+	if err := json.Unmarshal(geojson, &top); err != nil {
+		return FeatureCollection{}, fmt.Errorf("api: this is no GeoJSON: %w", err)
+	}
+	if top.Type == "Feature" {
+		top.Features = []json.RawMessage{geojson}
+	} else if top.Type != "FeatureCollection" {
+		return FeatureCollection{}, fmt.Errorf("api: the GeoJSON is of type %q, not FeatureCollection or Feature", top.Type)
+	}
+	list := FeatureCollection{Features: make([]Feature, len(top.Features))}
+	for i, text := range top.Features {
+		if err := parseFeature(text, &list.Features[i]); err != nil {
+			return FeatureCollection{}, fmt.Errorf("api: features[%d]: %w", i, err)
+		}
+	}
+	return list, nil
+}
+
+func parseFeature(text []byte, to *Feature) error {
+	var raw struct {
+		Type       string            `json:"type"`
+		ID         json.RawMessage   `json:"id"`
+		Geometry   json.RawMessage   `json:"geometry"`
+		Properties FeatureProperties `json:"properties"`
+	}
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*to = Feature{Geometry: raw.Geometry, Properties: raw.Properties}
+	switch {
+	case raw.Type != "Feature":
+		return fmt.Errorf("the type is %q, not Feature", raw.Type)
+	case raw.ID == nil || string(raw.ID) == "null":
+		return errors.New("the id is missing")
+	case json.Unmarshal(raw.ID, &to.ID) == nil:
+	case raw.ID[0] == '-' || '0' <= raw.ID[0] && raw.ID[0] <= '9':
+		to.ID = string(raw.ID)
+	default:
+		return fmt.Errorf("the id is %.40s, not a text or a number", raw.ID)
+	}
+	for i, date := range []Time{to.Properties.StartAt, to.Properties.EndAt} {
+		if date.Text() != "" {
+			return fmt.Errorf("properties.%s: %.40q is not a date such as 2026-01-31", []string{"start_at", "end_at"}[i], date.Text())
+		}
+	}
+	return nil
 }
