@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"text/template"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,9 +56,7 @@ func (a *app) rootCommand() *cobra.Command {
 	}
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
-	cobra.AddTemplateFunc("flagUsages", flagUsages)
 	root.SetUsageTemplate(usageTemplate)
-	cobra.AddTemplateFunc("groupsOf", groupsOf)
 	finish(root)
 	return root
 }
@@ -160,6 +159,10 @@ Examples:
 {{end}}{{end}}{{end}}{{flagUsages "Flags" .LocalFlags}}{{flagUsages "Global flags" .InheritedFlags}}{{if .HasSubCommands}}
 "{{.Root.Name}} help COMMAND" tells more of one.
 {{end}}`
+
+func init() {
+	cobra.AddTemplateFuncs(template.FuncMap{"groupsOf": groupsOf, "flagUsages": flagUsages})
+}
 
 // groupsOf are the groups of a command's commands.
 func groupsOf(cmd *cobra.Command) []*cobra.Group {

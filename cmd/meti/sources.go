@@ -59,20 +59,17 @@ func (o *sourceOutput) see(s *api.Source) {
 			o.note("member that this version does not know", name)
 		}
 	}
-	noteValues(o, "methodology", s.Methodology)
-	noteValues(o, "source_type", s.SourceType)
-	noteValues(o, "geometry_source", s.GeometrySource)
-	noteValues(o, "attribute_type", s.AttributeType...)
+	o.noteValue("methodology", string(s.Methodology), s.Methodology.Known())
+	o.noteValue("source_type", string(s.SourceType), s.SourceType.Known())
+	o.noteValue("geometry_source", string(s.GeometrySource), s.GeometrySource.Known())
+	for _, kind := range s.AttributeType {
+		o.noteValue("attribute_type", string(kind), kind.Known())
+	}
 }
 
-func noteValues[T interface {
-	~string
-	Known() bool
-}](o *sourceOutput, field string, values ...T) {
-	for _, value := range values {
-		if value != "" && !value.Known() {
-			o.note("value that this version does not know", field+" "+string(value))
-		}
+func (o *sourceOutput) noteValue(field, value string, known bool) {
+	if value != "" && !known {
+		o.note("value that this version does not know", field+" "+value)
 	}
 }
 
