@@ -100,11 +100,9 @@ func (r *reading) readFile(ctx context.Context, name string) error {
 	}
 	var features []*feature
 	var repeats fields.Repeats
-	mapped := false // a feature has what the flags name, or should have it
 	err = fields.Map(ctx, file, judgeOne, func(item fields.Item, j judged) error {
 		repeats.Add(item.Place, &j.Judged, j.form)
 		features = append(features, j.feature)
-		mapped = mapped || item.Err == nil && (item.Kind == fields.Feature || item.Kind == fields.Geometry && !r.options.Bare)
 		if r.keep != nil {
 			return r.keep(item, j.Judged)
 		}
@@ -130,7 +128,7 @@ func (r *reading) readFile(ctx context.Context, name string) error {
 			f.refuse()
 		}
 	}
-	if missing := judge.Missing(); missing != nil && mapped {
+	if missing := judge.Missing(); missing != nil {
 		r.app.say("%s: %s", file.Name, printable(missing.Error()))
 	}
 	return nil

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,7 +54,7 @@ func (o *sourceOutput) see(s *api.Source) {
 	if o.format == "table" {
 		o.own[s.ID] = true
 	}
-	for name := range s.AdditionalProperties {
+	for _, name := range slices.Sorted(maps.Keys(s.AdditionalProperties)) {
 		if s.HasField(name) {
 			o.note("field of another type than expected", name)
 		} else {

@@ -33,6 +33,7 @@ type Judge struct {
 	mu         sync.Mutex
 	properties map[string]bool // some that features have
 	had        [3]bool         // whether a feature has an id, a start and an end
+	noted      bool            // a Feature was judged, which should have them
 }
 
 // standard is where id, start and end stand where nothing else is said, as
@@ -187,6 +188,7 @@ const mostNames = 30
 func (j *Judge) note(properties []byte, values [][]byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.noted = true
 	for i, value := range values {
 		j.had[i] = j.had[i] || value != nil
 	}
@@ -198,7 +200,7 @@ func (j *Judge) note(properties []byte, values [][]byte) {
 	}
 }
 
-// Missing says what no feature has that was judged, names the properties that
+// Missing says what no Feature has that was judged, names the properties that
 // they have, and which flags help; it is nil where each was found at least once.
 func (j *Judge) Missing() error {
 	j.mu.Lock()
@@ -210,7 +212,7 @@ func (j *Judge) Missing() error {
 		if j.names[i] != "" {
 			what = fmt.Sprintf("the property %q", j.names[i])
 		}
-		if j.had[i] {
+		if j.had[i] || !j.noted {
 			continue
 		}
 		missing, flags = append(missing, what), append(flags, flag)
