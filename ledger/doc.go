@@ -35,7 +35,7 @@
 //
 // Every value is safe for use by many goroutines at once, unless its comment
 // says otherwise. The package reads no clock, opens no file and starts
-// goroutines nowhere but in [ParseCollection], [Check] and the methods of [Batch],
+// goroutines nowhere but in [Check] and the methods of [Batch],
 // which wait for them.
 //
 // # How it is laid out

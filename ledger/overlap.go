@@ -57,7 +57,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 	size, covered := 0.0, 0.0
 	for _, p := range self.flats() {
 		size += p.area
-		window, same := noBox, false
+		same := false
 		shapes := [][]flatEdge{p.from(p.box, itself)}
 		for _, other := range others {
 			if !self.box.Intersects(other.box) {
@@ -66,7 +66,6 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 			for _, o := range other.flats() {
 				same = same || o.box == p.box && slices.Equal(o.edges, p.edges)
 				if o.box.Intersects(p.box) {
-					window = window.union(o.box)
 					shapes = append(shapes, o.from(p.box, itself+len(shapes)))
 				}
 			}
@@ -74,9 +73,7 @@ func Overlap(self *Shape, others []*Shape) (share float64, ok bool) {
 		if same { // it was registered again
 			covered += p.area
 		} else if len(shapes) > 1 {
-			window = window.intersection(p.box)
-			x, y := p.box.West, p.box.South
-			covered += coveredIn(Box{window.West - x, window.South - y, window.East - x, window.North - y}, shapes, 0, 0)
+			covered += coveredIn(Box{0, 0, p.box.East - p.box.West, p.box.North - p.box.South}, shapes, 0, 0)
 		}
 	}
 	if size == 0 {

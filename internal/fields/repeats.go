@@ -35,9 +35,12 @@ func FormOf(s *ledger.Shape) (f Form) {
 				if bytes.Compare(a[:], b[:]) > 0 {
 					a, b = b, a
 				}
-				edge := sha256.Sum256(append(append(make([]byte, 0, 32), a[:]...), b[:]...))
-				low += binary.LittleEndian.Uint64(edge[:])
-				high += binary.LittleEndian.Uint64(edge[8:])
+				var edge [32]byte
+				copy(edge[:], a[:])
+				copy(edge[16:], b[:])
+				sum := sha256.Sum256(edge[:])
+				low += binary.LittleEndian.Uint64(sum[:])
+				high += binary.LittleEndian.Uint64(sum[8:])
 			}
 		}
 	}
