@@ -140,12 +140,9 @@ func (m members) attributes(account *string, mayName bool) (members, error) {
 		case given && json.Unmarshal(value, to) != nil:
 			fault("Input has the wrong type: it should be "+field.Type, "type_error")
 		case field.Name == "account_id" && !mayName: // the token's account decides [L]
-		case field.Name == "source_type" && !given:
-			value = json.RawMessage(`"` + gen.SourceTypeField + `"`)
-		case field.Name == "created_by" && !given:
-			value = json.RawMessage(`"` + profile(*account) + `"`)
 		case !given:
-			value = json.RawMessage("null")
+			defaults := map[string]any{"source_type": gen.SourceTypeField, "created_by": profile(*account)}
+			value, _ = json.Marshal(defaults[field.Name]) // null if there is none
 		case field.Name == "methodology" && utf8.RuneCountInString(*to.(*string)) > 255: // [D]
 			fault("String should have at most 255 characters", "string_too_long")
 		case field.Type == "uuid":
