@@ -213,6 +213,28 @@ func TestEditedPeriod(t *testing.T) {
 	}
 }
 
+// Of two features whose periods are less than a day apart one was taken out of the
+// file: the other one is what it was, and nothing is registered anew.
+func TestNearPeriods(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		server := start(t, emulator.Options{})
+		list := []string{square("a", 1), square("a", 1, `"start_at":"2026-01-01T12:00:00Z","end_at":"2026-12-31T00:00:00Z"`)}
+		o := register.Options{Input: file(t, collection(list...)), Settle: time.Millisecond, Changed: register.Renew}
+		if got := run(t, server, o); got.err != nil || got.Registered != 2 {
+			t.Fatal(got.outcomes(), got.err)
+		}
+		if !first {
+			slices.Reverse(list)
+		}
+		write(t, o.Input, collection(list[0]))
+		for range 2 {
+			if got := run(t, server, o); got.err != nil || got.outcomes() != "a registered" || got.Sent+got.Deleted != 0 || len(stored(t, server)) != 2 {
+				t.Errorf("%v: %s %v, %d sent, %d deleted", first, got.outcomes(), got.err, got.Sent, got.Deleted)
+			}
+		}
+	}
+}
+
 // A changed boundary is told, and registered anew only where that is asked for:
 // then the old source is deleted, after its successor is there.
 func TestBoundary(t *testing.T) {

@@ -257,7 +257,7 @@ func (j *Job) match(r *reading, entries []int) (paired []bool) {
 		p := &r.pairs[n]
 		e := &j.entries[p.entry]
 		paired[p.source] = paired[p.source] || e.source == p.source // it is not about this one
-		if j.sources[p.source].successor == p.entry {
+		if j.sources[p.source].successor == p.entry || p.by == byJournal && e.edited {
 			p.by = byDefault
 		}
 		if p.by == byArea {

@@ -25,7 +25,7 @@ const (
 	byJournal  evidence = iota // the journal has its SSID
 	byBoundary                 // the same boundary
 	byArea                     // METI tells no boundary; the hectares are the same
-	byDefault                  // it is what the feature is to replace
+	byDefault                  // it is what the feature is to replace, or the journal has it with another period
 	byNothing
 )
 
