@@ -103,7 +103,7 @@ type kind struct {
 	noJournal             bool
 	throwAway             bool // the journal, once, after the settling time
 	spellings             bool // of the host
-	edits, deletes, twins bool // after it was done: a boundary, a source, somebody else registers one again
+	edits, deletes, twins bool // after it was done: a boundary or a period, a source, somebody else registers one again
 	gone                  register.Policy
 }
 
@@ -197,8 +197,9 @@ func fine(altID string, place int, wide float64, season string) string {
 }
 
 const (
-	thisSeason = `"start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z"`
-	nextSeason = `"start_at":"2027-01-01T00:00:00.000001Z","end_at":"2027-12-31T00:00:00Z"`
+	thisSeason  = `"start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z"`
+	laterSeason = `"start_at":"2026-01-01T12:00:00Z","end_at":"2026-12-31T00:00:00Z"`
+	nextSeason  = `"start_at":"2027-01-01T00:00:00.000001Z","end_at":"2027-12-31T00:00:00Z"`
 )
 
 // randomFields: most good, some overlapping their neighbour, some with the same
@@ -397,10 +398,14 @@ func change(t *testing.T, random *rand.Rand, k kind, o *order, server *emulator.
 	}
 	known := !k.noJournal && !k.throwAway // otherwise the journal may not have it
 	if w := good(k.edits); w != nil {
-		w.old, w.text = w.text, fine(w.altID, indexOf(list, w), 0.0011, thisSeason)
+		wide, season, otherwise := 0.0011, thisSeason, register.Boundary
+		if random.IntN(3) == 0 {
+			wide, season, otherwise = 0.001, laterSeason, register.Differs
+		}
+		w.old, w.text = w.text, fine(w.altID, indexOf(list, w), wide, season)
 		o.Changed = register.Renew
 		if !known {
-			w.outcomes = []register.State{register.Registered, register.Boundary}
+			w.outcomes = []register.State{register.Registered, otherwise}
 		}
 		changed = true
 	}
@@ -494,7 +499,7 @@ func check(t *testing.T, seed uint64, o order, server *emulator.Server, list []w
 		switch r.State {
 		case register.Registered:
 			want = w.sources
-		case register.Boundary:
+		case register.Boundary, register.Differs:
 			if now, old = old, now; w.old != "" {
 				want = 1
 			}
