@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/meti-go/meti/internal/fields"
@@ -84,6 +85,7 @@ func (j *Job) readInput(ctx context.Context) error {
 		return err
 	}
 	j.features = len(j.entries)
+	j.entries = slices.Clone(j.entries) // growing took more room
 	var problems ledger.Problems
 	j.Attributes, problems = fields.Share(j.input, j.Attributes, j.Rules)
 	for _, p := range problems {

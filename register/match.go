@@ -125,7 +125,7 @@ func (j *Job) see(r *reading, s *api.Source) {
 // look reads what the account has of some entries.
 func (j *Job) look(ctx context.Context, entries []int) (*reading, error) {
 	j.readings++
-	r := &reading{begin: time.Now(), number: j.readings}
+	r := &reading{begin: time.Now(), number: j.readings, pairs: make([]pair, 0, len(entries))}
 	j.progress(Progress{Stage: j.stage})
 	see := func(s *api.Source) { j.see(r, s) }
 	asked := make([]bool, len(j.entries))

@@ -398,11 +398,11 @@ func change(t *testing.T, random *rand.Rand, k kind, o *order, server *emulator.
 	}
 	known := !k.noJournal && !k.throwAway // otherwise the journal may not have it
 	if w := good(k.edits); w != nil {
-		wide, season, otherwise := 0.0011, thisSeason, register.Boundary
+		edited, otherwise := fine(w.altID, indexOf(list, w), 0.0011, thisSeason), register.Boundary
 		if random.IntN(3) == 0 {
-			wide, season, otherwise = 0.001, laterSeason, register.Differs
+			edited, otherwise = strings.Replace(w.text, thisSeason, laterSeason, 1), register.Differs
 		}
-		w.old, w.text = w.text, fine(w.altID, indexOf(list, w), wide, season)
+		w.old, w.text = w.text, edited
 		o.Changed = register.Renew
 		if !known {
 			w.outcomes = []register.State{register.Registered, otherwise}
