@@ -95,10 +95,8 @@ func exitCode(ctx context.Context, err error) int {
 	if err == nil {
 		return exitDone
 	}
-	for _, err := range []error{context.Cause(ctx), err} {
-		if own := new(coded); errors.As(err, own) {
-			return own.code
-		}
+	if own := new(coded); errors.As(context.Cause(ctx), own) || errors.As(err, own) {
+		return own.code
 	}
 	for _, e := range exits {
 		if e.fits != nil && e.fits(err) {

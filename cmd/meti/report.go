@@ -127,23 +127,23 @@ func fieldOfSource(s *api.Source) report.Field {
 }
 
 // readFiles fills in the features of files, judged as check judges them.
-func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Options) error {
+func (r *reporting) readFiles(ctx context.Context, names []string, o fields.Options) error {
 	o.Bare, o.Rules.Countries = true, countries.World()
 	var kept []ledger.Feature // with their shapes, in the order of the features
-	read := reading{app: r.app, options: o, keep: func(_ fields.Item, j fields.Judged) error {
+	files := reading{app: r.app, options: o, keep: func(_ fields.Item, j fields.Judged) error {
 		j.Geometry = nil
 		kept = append(kept, j.Feature)
 		return nil
 	}}
-	defer read.close()
-	if err := read.read(ctx, files...); err != nil {
+	defer files.close()
+	if err := files.read(ctx, names...); err != nil {
 		return err
 	}
-	if err := read.compare(ctx, nil); err != nil {
+	if err := files.compare(ctx, nil); err != nil {
 		return err
 	}
 	var titles []string
-	for _, in := range read.inputs {
+	for _, in := range files.inputs {
 		if in.ended != nil {
 			return withCode(exitInvalid, in.ended) // a part must not pass for the whole
 		}
@@ -151,10 +151,10 @@ func (r *reporting) readFiles(ctx context.Context, files []string, o fields.Opti
 	}
 	r.Title, r.From, r.Offline = strings.Join(titles, ", "), "Before registering, by the ledger's rules", true
 	index := map[*feature]int{}
-	for i, f := range read.features {
+	for i, f := range files.features {
 		index[f] = i
 	}
-	for i, f := range read.features {
+	for i, f := range files.features {
 		r.add(fieldOfFeature(f, kept[i].Period, index), kept[i].Shape)
 	}
 	return r.measure(ctx)
