@@ -139,7 +139,7 @@ func (b *Batch) EachNear(ctx context.Context, do func(i int, self *Shape, k int,
 // judging is one run over a batch.
 type judging struct {
 	*Batch
-	index rtree.RTreeG[int]
+	index rtree.RTreeG[int] // of entries, by their boxes
 
 	mu        sync.Mutex
 	shapes    map[int]*Shape // those that were used last

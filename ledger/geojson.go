@@ -79,9 +79,9 @@ type reader struct {
 	positions []Point
 }
 
-// note adds a problem of the whole geometry once, where it is first found.
+// note adds a problem once, where it is first found.
 func (r *reader) note(rule Rule, pointer, message string) {
-	if !slices.ContainsFunc(r.read.notes, func(p Problem) bool { return p.Rule == rule }) {
+	if !slices.ContainsFunc(r.read.notes, func(p Problem) bool { return p.Rule == rule && p.Message == message }) {
 		r.read.notes.add(rule, pointer, "%s", message)
 	}
 }
@@ -151,7 +151,8 @@ func each(list []byte, path string, visit func(i int, item []byte, at string) *P
 	return fault
 }
 
-// nested reads arrays of so many levels, and what lies in them.
+// nested reads arrays of so many levels, and the rings, lines or points that lie in
+// them. It gives each of them what is known of to.
 func (r *reader) nested(value []byte, path string, levels int, to ring) *Problem {
 	to.text, to.path = value, path
 	switch {
@@ -178,8 +179,10 @@ func (r *reader) nested(value []byte, path string, levels int, to ring) *Problem
 		r.note(RuleGeometryText, path, "an empty ring, line or point")
 		return nil
 	}
-	if n := len(r.read.rings); n > 0 && to.polygonal() && r.read.rings[n-1].of == to.of && r.read.rings[n-1].part == to.part {
-		to.hole = r.read.rings[n-1].hole + 1
+	if n := len(r.read.rings); n > 0 && to.polygonal() {
+		if before := r.read.rings[n-1]; before.of == to.of && before.part == to.part {
+			to.hole = before.hole + 1
+		}
 	}
 	r.read.rings = append(r.read.rings, to)
 	return nil

@@ -128,6 +128,7 @@ func (l *layout) meet() {
 	var edges []edge
 	for k := range l.rings {
 		r := &l.rings[k]
+		edges = slices.Grow(edges, r.len())
 		for i := range r.len() - 1 {
 			edges = append(edges, newEdge(r.at(i), r.at(i+1), k, i))
 		}
