@@ -20,7 +20,7 @@ func (ps *Problems) judgeRings(rings []ring) {
 	l := layout{Problems: ps, met: map[[2]int]int{}}
 	for i := range rings {
 		if clean, ok := ps.judgeAlone(&rings[i]); ok {
-			l.rings = append(l.rings, laidRing{clean, boxOf(clean.xy)})
+			l.rings, l.boxes = append(l.rings, clean), append(l.boxes, boxOf(clean.xy))
 		}
 	}
 	l.meet()
@@ -74,15 +74,10 @@ func opposite(p, q Point) bool {
 // layout is how rings lie to each other.
 type layout struct {
 	*Problems
-	rings   []laidRing     // sound by themselves, part after part, shells first
+	rings   []ring         // sound by themselves, part after part, shells first, without repeated positions
+	boxes   []Box          // around them
 	met     map[[2]int]int // how often two rings, the earlier first, cross or share a line, or a ring itself
 	touches []touch
-}
-
-// laidRing is a ring without repeated positions.
-type laidRing struct {
-	ring
-	box Box
 }
 
 // touch is a point in which two rings meet without crossing.
@@ -179,10 +174,10 @@ func (l *layout) cross(t touch, edge1, edge2 int) {
 }
 
 // partPointer gives the JSON pointer to the part of a MultiPolygon.
-func (r *laidRing) partPointer() string { return r.path[:strings.LastIndexByte(r.path, '/')] }
+func (r *ring) partPointer() string { return r.path[:strings.LastIndexByte(r.path, '/')] }
 
 // arms are the positions before and after a point on edge i.
-func (r *laidRing) arms(p Point, i int) (before, after Point) {
+func (r *ring) arms(p Point, i int) (before, after Point) {
 	n := r.len() - 1 // the last repeats the first
 	at := func(k int) Point { return r.at((k + n) % n) }
 	switch p {
@@ -196,7 +191,7 @@ func (r *laidRing) arms(p Point, i int) (before, after Point) {
 
 // crossAt reports whether two rings that touch in a point, on edge i of the one
 // and edge k of the other, cross there.
-func crossAt(p Point, a *laidRing, i int, b *laidRing, k int) bool {
+func crossAt(p Point, a *ring, i int, b *ring, k int) bool {
 	a0, a1 := a.arms(p, i)
 	b0, b1 := b.arms(p, k)
 	for _, x := range [...]Point{a0, a1} {
@@ -211,7 +206,7 @@ func crossAt(p Point, a *laidRing, i int, b *laidRing, k int) bool {
 
 // in tells whether ring r lies inside of ring o, which it does not cross, and
 // gives the position that tells it.
-func (r *laidRing) in(o *laidRing) (at Point, in bool) {
+func (r *ring) in(o *ring) (at Point, in bool) {
 	for i := range r.len() {
 		if where := robust.Locate(r.at(i), o.xy); where != robust.OnEdge {
 			return r.at(i), where == robust.Inside
@@ -232,7 +227,7 @@ func (r *laidRing) in(o *laidRing) (at Point, in bool) {
 }
 
 // counterClockwise is exact, by the turn at the ring's lowest position.
-func (r *laidRing) counterClockwise() bool {
+func (r *ring) counterClockwise() bool {
 	lowest := 0
 	for i := range r.len() {
 		p, q := r.at(i), r.at(lowest)
@@ -254,8 +249,9 @@ func (l *layout) nest() {
 			ofOnePart := o.part == r.part
 			inShell := ofOnePart && o.hole == 0
 			switch {
-			case o.of != r.of || !inShell && !o.box.Intersects(r.box) || !ofOnePart && o.hole+r.hole > 0:
-			case l.met[[2]int{i, i}]+l.met[[2]int{j, j}]+l.met[[2]int{i, j}] > 0:
+			case o.of != r.of || !ofOnePart && o.hole+r.hole > 0: // they have nothing to do with each other
+			case !inShell && !l.boxes[i].Intersects(l.boxes[j]): // they lie apart
+			case l.met[[2]int{i, i}]+l.met[[2]int{j, j}]+l.met[[2]int{i, j}] > 0: // that is told already
 			case inShell:
 				if at, in := r.in(o); !in {
 					l.addAt(at, RuleHoleOutside, r.path, "a hole lies outside its shell")
@@ -284,7 +280,7 @@ func either(i, j int, in func(i, j int) (Point, bool)) (Point, bool) {
 // inPart reports whether a shell lies inside of another and in none of its holes.
 func (l *layout) inPart(inner, outer int) (at Point, in bool) {
 	r, o := &l.rings[inner], &l.rings[outer]
-	if !o.box.contains(r.box) {
+	if !l.boxes[outer].contains(l.boxes[inner]) {
 		return at, false
 	}
 	at, in = r.in(o)
