@@ -45,13 +45,12 @@ func (a *app) checkCommand() *cobra.Command {
 		if err := r.read(cmd.Context(), names...); err != nil {
 			return err
 		}
-		var known knownSources
 		if against != "" {
-			if known, err = r.readKnown(cmd.Context(), against); err != nil {
+			if err := r.readKnown(cmd.Context(), against); err != nil {
 				return err
 			}
 		}
-		if err := r.compare(cmd.Context(), known.others); err != nil {
+		if err := r.compare(cmd.Context()); err != nil {
 			return err
 		}
 		if err := printAll(a, *format, form[*feature]{
@@ -64,7 +63,7 @@ func (a *app) checkCommand() *cobra.Command {
 		}, r.features); err != nil {
 			return err
 		}
-		return r.summarise(against != "", known)
+		return r.summarise()
 	}
 	return cmd
 }
@@ -82,15 +81,16 @@ type party struct {
 }
 
 // compare finds conflicts among the features, and with known sources.
-func (r *reading) compare(ctx context.Context, known []*feature) error {
-	all := slices.Clone(known)
+func (r *reading) compare(ctx context.Context) error {
+	stored := len(r.known.others)
+	all := slices.Clone(r.known.others)
 	for _, f := range r.features {
 		if f.entry != nil {
 			all = append(all, f)
 		}
 	}
 	batch := ledger.Batch{
-		Entries: make([]ledger.Entry, len(all)), Stored: len(known),
+		Entries: make([]ledger.Entry, len(all)), Stored: stored,
 		Load: func(i int) (*ledger.Shape, error) { return all[i].shape() },
 	}
 	for i, f := range all {
@@ -98,14 +98,14 @@ func (r *reading) compare(ctx context.Context, known []*feature) error {
 	}
 	verdicts, err := batch.Judge(ctx)
 	for i, v := range verdicts {
-		f := all[len(known)+i]
+		f := all[stored+i]
 		f.Problems = append(f.Problems, r.options.Rules.Apply(v.Problems)...)
 		if f.Problems.Invalid() {
 			f.refuse()
 		}
 		f.Conflict, f.Overlap = v.Conflict(), v.PercentOverlap
 		for _, k := range v.With {
-			if other := all[k]; k < len(known) {
+			if other := all[k]; k < stored {
 				f.With = append(f.With, party{ID: other.Registered, AltID: other.AltID})
 			} else {
 				f.With = append(f.With, party{AltID: other.AltID, File: other.File, Line: other.Line, Index: &other.Index, feature: other})
@@ -117,7 +117,7 @@ func (r *reading) compare(ctx context.Context, known []*feature) error {
 
 // summarise says what the features come to, and fails where there is something to
 // find.
-func (r *reading) summarise(against bool, known knownSources) error {
+func (r *reading) summarise() error {
 	var invalid, warned, conflicts, registered int
 	area, countries := 0.0, map[nullable]bool{}
 	for _, f := range r.features {
@@ -145,8 +145,8 @@ func (r *reading) summarise(against bool, known knownSources) error {
 	}
 	delete(countries, "") // none
 	text := plural(len(r.features), "feature", "features")
-	if against {
-		text += fmt.Sprintf(", checked against %d", known.count)
+	if r.known.from != "" {
+		text += fmt.Sprintf(", checked against %d", r.known.count)
 	}
 	text += fmt.Sprintf(": %d invalid, %d with warnings only, %d in conflict", invalid, warned, conflicts)
 	if registered > 0 {
@@ -158,7 +158,7 @@ func (r *reading) summarise(against bool, known knownSources) error {
 		return silent(exitInvalid)
 	case conflicts > 0:
 		return silent(exitConflict)
-	case known.count == 0 && len(known.left) > 0:
+	case r.known.count == 0 && len(r.known.left) > 0:
 		return errors.New("nothing could be compared: none of the sources to check against has a boundary")
 	}
 	return nil

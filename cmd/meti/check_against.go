@@ -14,6 +14,7 @@ import (
 
 // knownSources are those to check against.
 type knownSources struct {
+	from   string // empty for none
 	count  int
 	others []*feature // those that no feature is registered as; Registered is their SSID
 	left   []string   // those that cannot be compared
@@ -22,29 +23,30 @@ type knownSources struct {
 func nameOf(id, altID string) string { return strings.TrimSpace(id + " " + altID) }
 
 // readKnown reads the sources to check against: those of the account, or those of a
-// file. What a feature is registered as is not checked against: each would conflict
-// with itself.
-func (r *reading) readKnown(ctx context.Context, against string) (known knownSources, err error) {
+// file.
+func (r *reading) readKnown(ctx context.Context, against string) error {
+	known := &r.known
 	path, stdin := against, r.app.stdin
 	if against == "account" {
 		client, err := r.app.client()
 		if err != nil {
-			return known, err
+			return err
 		}
 		path, stdin = "-", r.app.listed(ctx, client)
 	}
 	file, err := fields.Open(ctx, path, stdin)
 	if err != nil {
-		return known, fmt.Errorf("--against: %w", err)
+		return fmt.Errorf("--against: %w", err)
 	}
 	if against == "account" {
 		file.Name = "the account"
 	}
+	known.from = file.Name
 	in := &input{File: file}
 	r.inputs = append(r.inputs, in)
 	judge, err := fields.NewJudge(fields.Options{})
 	if err != nil {
-		return known, err
+		return err
 	}
 	read := func(item fields.Item) *feature {
 		if item.Kind == fields.Source {
@@ -70,7 +72,7 @@ func (r *reading) readKnown(ctx context.Context, against string) (known knownSou
 		return nil
 	})
 	if err != nil {
-		return known, fmt.Errorf("--against: %w", err)
+		return fmt.Errorf("--against: %w", err)
 	}
 	if known.count = len(known.others); len(known.left) > 0 {
 		const most = 10
@@ -78,15 +80,22 @@ func (r *reading) readKnown(ctx context.Context, against string) (known knownSou
 		if more := len(known.left) - most; more > 0 {
 			names += fmt.Sprintf(" and %d more", more)
 		}
-		r.app.say("%d of %s left out, without a boundary that can be compared: %s", len(known.left), file.Name, printable(names))
+		r.app.say("%d of %s left out, without a boundary that can be compared: %s", len(known.left), known.from, printable(names))
 	}
+	r.findRegistered()
+	return nil
+}
+
+// findRegistered takes out of the known sources those that a feature is registered
+// as: each would conflict with itself.
+func (r *reading) findRegistered() {
 	mine := map[string][]*feature{} // by alt_id
 	for _, f := range r.features {
 		if f.entry != nil {
 			mine[f.AltID] = append(mine[f.AltID], f)
 		}
 	}
-	known.others = slices.DeleteFunc(known.others, func(k *feature) (found bool) {
+	r.known.others = slices.DeleteFunc(r.known.others, func(k *feature) (found bool) {
 		for _, f := range mine[k.AltID] {
 			if k.Registered != "" && f.Registered == "" && f.same(k) {
 				f.Registered, found = k.Registered, true
@@ -94,7 +103,6 @@ func (r *reading) readKnown(ctx context.Context, against string) (known knownSou
 		}
 		return found
 	})
-	return known, nil
 }
 
 // listed gives the sources of the account, as "sources list -o json" prints them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,22 +51,21 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if sys.width == 0 {
 		sys.width = 80
 	}
-	const newcomer, its = "boerde-schlag-6-new", "src_T63WqD3G6eKjy"
-	for _, step := range []struct {
-		why  string
-		args []string
-	}{
-		{"Register 26 fields in one request; one lies over another.", []string{"sources", "create", file, "--methodology", "Agriculture"}},
-		{"Which of them are in conflict?", []string{"sources", "list", "--conflict"}},
-		{"What is known of one?", []string{"sources", "get", its}},
-		{"What do all of them come to? (--html FILE writes it with a map.)", []string{"report"}},
-		{"Delete the newcomer; that clears the conflict of the other.", []string{"sources", "delete", "--alt-id", newcomer, "--yes"}},
-		{"Now none is left in conflict.", []string{"sources", "list", "--conflict"}},
+	for _, step := range []struct{ why, command string }{
+		{"Register 26 fields in one request; one lies over another.", "sources create fields.geojson --methodology Agriculture"},
+		{"Which of them are in conflict?", "sources list --conflict"},
+		{"What is known of one?", "sources get src_T63WqD3G6eKjy"},
+		{"What do all of them come to? (--html FILE writes it with a map.)", "report"},
+		{"Delete the newcomer; that clears the conflict of the other.", "sources delete --alt-id boerde-schlag-6-new --yes"},
+		{"Now none is left in conflict.", "sources list --conflict"},
 	} {
-		shown := strings.ReplaceAll(strings.Join(step.args, " "), file, "fields.geojson")
-		fmt.Fprintf(a.stderr, "\n# %s\n$ meti %s\n", step.why, shown)
+		fmt.Fprintf(a.stderr, "\n# %s\n$ meti %s\n", step.why, step.command)
+		args := strings.Fields(step.command)
+		if at := slices.Index(args, "fields.geojson"); at >= 0 {
+			args[at] = file
+		}
 		root := (&app{system: sys}).rootCommand()
-		root.SetArgs(step.args)
+		root.SetArgs(args)
 		if err := root.ExecuteContext(ctx); err != nil {
 			return err
 		}

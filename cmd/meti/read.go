@@ -19,7 +19,8 @@ type reading struct {
 	given    api.SourceCreateFeatures               // attributes, over those of the files
 	keep     func(fields.Item, fields.Judged) error // is handed each feature; may be nil
 	inputs   []*input
-	features []*feature // of all files, in their order
+	features []*feature   // of all files, in their order
+	known    knownSources // to check against
 }
 
 // input is one of the files.

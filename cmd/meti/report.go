@@ -139,7 +139,7 @@ func (r *reporting) readFiles(ctx context.Context, names []string, o fields.Opti
 	if err := files.read(ctx, names...); err != nil {
 		return err
 	}
-	if err := files.compare(ctx, nil); err != nil {
+	if err := files.compare(ctx); err != nil {
 		return err
 	}
 	var titles []string
