@@ -10,6 +10,7 @@
 //	client.go    tokens and the client, as the environment describes them
 //	confirm.go   what is said and asked before anything is changed
 //	output.go    rows as a table, JSON, CSV or GeoJSON
+//	table.go     a table, as wide as the terminal
 //	sources.go   METI's sources as such rows
 //	read.go      files, read and judged for check, report and create
 package main
