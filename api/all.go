@@ -32,9 +32,9 @@ type Drift struct {
 const (
 	defaultPageSize = 1000
 	defaultInFlight = 4
-	// Before everything is asked for at once, and again after that, there may be
-	maxFutile       = 3 // returns to the beginning without a new source, and
-	requestsPerPage = 8 // for what the listed sources fill, where deleting most of them takes 5,
+	// The bounds before everything is asked for at once, and again after that:
+	maxFutile       = 3 // returns to the beginning without a new source
+	requestsPerPage = 8 // that the listed sources would fill; deleting most of them takes 5
 	moreRequests    = 20
 )
 

@@ -59,7 +59,7 @@ type Error struct {
 	cause   error
 	unclear bool // the server may have carried it out
 	repeat  bool // another attempt may help
-	renew   bool // … with another token
+	renew   bool // another attempt with another token may help
 }
 
 // FieldError is what the service says is wrong with one value of the request.
@@ -81,17 +81,17 @@ func (e *Error) hint(text string) { e.Hint = join("; ", e.Hint, text) }
 
 // Error says what happened, to which operation, and what to do.
 func (e *Error) Error() string {
-	where := func(holds bool, text ...any) string {
+	when := func(holds bool, text ...any) string {
 		if !holds {
 			return ""
 		}
 		return strings.TrimSpace(fmt.Sprint(text...))
 	}
 	text := join(": ", e.Operation,
-		where(slices.Contains(e.classes, ErrOutcomeUnknown), ErrOutcomeUnknown),
-		where(e.Status != 0, e.Status, " ", http.StatusText(e.Status)), e.Message)
-	notes := join(", ", where(e.Attempts > 1, e.Attempts, " attempts"), where(e.RequestID != "", "request ", e.RequestID))
-	return join("; ", join(" ", text, where(notes != "", "(", notes, ")")), e.Hint)
+		when(slices.Contains(e.classes, ErrOutcomeUnknown), ErrOutcomeUnknown),
+		when(e.Status != 0, e.Status, " ", http.StatusText(e.Status)), e.Message)
+	notes := join(", ", when(e.Attempts > 1, e.Attempts, " attempts"), when(e.RequestID != "", "request ", e.RequestID))
+	return join("; ", join(" ", text, when(notes != "", "(", notes, ")")), e.Hint)
 }
 
 // Unwrap gives the classes and the cause.

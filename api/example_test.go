@@ -286,6 +286,40 @@ func ExampleDate() {
 	// 2026-04-01T00:00:00Z 2026-10-01T00:00:00Z 183 days
 }
 
+// Which sources conflict with which, by the account's own ids. METI names the
+// others by their SSIDs; what is not in the account is another custodian's.
+func ExampleSource_InConflict() {
+	defer emulate().Close()
+	client, err := api.New(api.FromEnv())
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var conflicting []*api.Source
+	altIDs := map[api.SSID]string{}
+	for source, err := range client.Sources.All(context.Background(), api.AllParams{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		altIDs[source.ID] = source.AltID
+		if source.InConflict() {
+			conflicting = append(conflicting, source)
+		}
+	}
+	for _, source := range conflicting {
+		for _, id := range source.ConflictWith {
+			other, ours := altIDs[id]
+			if !ours {
+				other = "another custodian's " + id
+			}
+			fmt.Println(source.AltID, "conflicts with", other)
+		}
+	}
+	// Output:
+	// north-40 conflicts with north-41
+	// north-41 conflicts with north-40
+}
+
 // The corners of a boundary, without a library for geometry.
 func ExampleSource_Polygons() {
 	defer emulate().Close()

@@ -26,7 +26,7 @@ var (
 	hints             = map[int]string{407: safehttp.ProxyAdvice, 413: "send fewer sources at once"}
 )
 
-// jsonKinds are the types that JSON is sent under, or none: what else it is shows.
+// jsonKinds are the types that JSON is sent under. No type counts as one of them.
 var jsonKinds = regexp.MustCompile(`^$|^(application|text)/json$|\+json$`)
 
 // judge says what an answer means: nil where the call has succeeded.
