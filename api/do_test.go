@@ -246,7 +246,7 @@ func TestACreateThatNeverConnectedIsRepeated(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 		})))
 		err := create(t.Context(), c)
-		if e := failure(t, err); errors.Is(err, ErrOutcomeUnknown) || dials != 4 || e.Attempts != 4 {
+		if e := failure(t, err); errors.Is(err, ErrOutcomeUnknown) || dials != 4 || e.Attempts != 4 || e.Hint != "is http://127.0.0.1/some/where the METI API, and does it run?" {
 			t.Errorf("%v after %d dials", err, dials)
 		}
 	})
