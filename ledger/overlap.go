@@ -174,39 +174,42 @@ func sweep(window Box, edges []flatEdge) (area float64) {
 		flatEdge{south: window.South, north: window.North, x: window.West, of: theWindow},
 		flatEdge{south: window.South, north: window.North, x: window.East, of: theWindow})
 	slices.SortFunc(edges, func(a, b flatEdge) int { return cmp.Compare(a.south, b.south) })
-	var active []*flatEdge // from west to east
 	in := make([]bool, 1+slices.MaxFunc(edges, func(a, b flatEdge) int { return cmp.Compare(a.of, b.of) }).of)
+	now := make([]float64, len(edges)) // where each is, just above the beginning of the strip
+	var active []int                   // of edges, from west to east
+	next := 0
 	for low := edges[0].south; ; {
-		active = slices.DeleteFunc(active, func(e *flatEdge) bool { return e.north <= low })
-		for ; len(edges) > 0 && edges[0].south <= low; edges = edges[1:] {
-			active = append(active, &edges[0])
+		active = slices.DeleteFunc(active, func(k int) bool { return edges[k].north <= low })
+		for ; next < len(edges) && edges[next].south <= low; next++ {
+			active = append(active, next)
 		}
 		high := math.Inf(1)
-		if len(edges) > 0 {
-			high = edges[0].south
+		if next < len(edges) {
+			high = edges[next].south
 		} else if len(active) == 0 {
 			return area
 		}
 		// Edges that meet in one place are told apart above it, beyond rounding.
 		above := low + 1e-7
-		for i, e := range active { // nearly sorted from the strip before
-			e.now = e.at(above)
-			high = min(high, e.north)
-			for ; i > 0 && active[i-1].now > e.now; i-- {
+		for i, k := range active { // nearly sorted from the strip before
+			now[k] = edges[k].at(above)
+			high = min(high, edges[k].north)
+			for ; i > 0 && now[active[i-1]] > now[k]; i-- {
 				active[i] = active[i-1]
 			}
-			active[i] = e
+			active[i] = k
 		}
 		for i := 1; i < len(active); i++ { // those that cross first lie beside each other
 			a, b := active[i-1], active[i]
-			if y := above + (b.now-a.now)/(a.slope-b.slope); y > above && y < high {
+			if y := above + (now[b]-now[a])/(edges[a].slope-edges[b].slope); y > above && y < high {
 				high = y
 			}
 		}
 		middle := low + (high-low)/2
 		clear(in)
 		covers, width, before := 0, 0.0, 0.0
-		for _, e := range active {
+		for _, k := range active {
+			e := &edges[k]
 			x := e.at(middle)
 			if in[itself] && in[theWindow] && covers > 0 {
 				width += x - before

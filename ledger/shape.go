@@ -108,7 +108,6 @@ type flatEdge struct {
 	x            float64 // in the south
 	slope        float64 // x for each y
 	of           int     // the shape, among those that are compared
-	now          float64 // x in the strip at hand
 }
 
 func (e *flatEdge) at(y float64) float64 { return e.x + e.slope*(y-e.south) }
