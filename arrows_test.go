@@ -1,7 +1,14 @@
 package meti_test
 
 import (
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -106,4 +113,67 @@ func TestFewModules(t *testing.T) {
 	if modules = slices.Compact(modules); len(modules) > 7 {
 		t.Errorf("%d modules: %v", len(modules), modules)
 	}
+}
+
+// TestArrowsBetweenFiles: the files of api and authn can be put in an order in which
+// none uses what an earlier one declares, so that each can be read by itself first.
+func TestArrowsBetweenFiles(t *testing.T) {
+	for _, folder := range []string{"api", "authn"} {
+		uses := filesUsed(t, folder)
+		if len(uses) < 5 {
+			t.Fatalf("%s: files use one another only so: %v", folder, uses)
+		}
+		for len(uses) > 0 {
+			before := len(uses)
+			maps.DeleteFunc(uses, func(_ string, others map[string]bool) bool {
+				for other := range others {
+					if uses[other] != nil {
+						return false
+					}
+				}
+				return true
+			})
+			if len(uses) == before {
+				t.Errorf("%s: these files use one another in a circle, or what does: %v", folder, uses)
+				break
+			}
+		}
+	}
+}
+
+// filesUsed says of each file of a package in which others what it uses is declared.
+func filesUsed(t *testing.T, folder string) map[string]map[string]bool {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, files, uses := token.NewFileSet(), []*ast.File(nil), map[string]map[string]bool{}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, uses[name] = append(files, file), map[string]bool{}
+	}
+	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{Importer: importer.ForCompiler(set, "source", nil)}
+	pkg, err := config.Check(module+"/"+folder, set, files, &info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for identifier, object := range info.Uses {
+		local := object.Parent() != nil && object.Parent() != pkg.Scope() // a variable of a function
+		if object.Pkg() != pkg || local {
+			continue
+		}
+		from, to := set.Position(identifier.Pos()).Filename, set.Position(object.Pos()).Filename
+		if from != to {
+			uses[from][to] = true
+		}
+	}
+	return uses
 }
