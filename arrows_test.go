@@ -6,7 +6,9 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -69,7 +71,7 @@ func list(t *testing.T, arguments ...string) []string {
 	if err != nil {
 		t.Fatalf("go list %v: %v", arguments, err)
 	}
-	return strings.Fields(string(out))
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' })
 }
 
 func short(path string) (string, bool) {
@@ -160,7 +162,12 @@ func filesUsed(t *testing.T, folder string) map[string]map[string]bool {
 		files, uses[name] = append(files, file), map[string]bool{}
 	}
 	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
-	config := types.Config{Importer: importer.ForCompiler(set, "source", nil)}
+	exports := map[string]string{}
+	for _, line := range list(t, "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "./"+folder) {
+		path, export, _ := strings.Cut(line, " ")
+		exports[path] = export
+	}
+	config := types.Config{Importer: importer.ForCompiler(set, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })}
 	pkg, err := config.Check(module+"/"+folder, set, files, &info)
 	if err != nil {
 		t.Fatal(err)
