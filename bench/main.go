@@ -221,7 +221,13 @@ func (b *bench) list() error {
 	return nil
 }
 
-func ratio(value, base float64) string { return fmt.Sprintf("%.2f s (%.2gx)", value, base/value) }
+func ratio(value, base float64) string {
+	digits := 2
+	if base/value >= 99.5 { // else it would have an exponent
+		digits = 3
+	}
+	return fmt.Sprintf("%.2f s (%.*gx)", value, digits, base/value)
+}
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.0f MB", float64(bytes)/1e6) }
 
