@@ -213,6 +213,19 @@ func TestEditedPeriod(t *testing.T) {
 	}
 }
 
+// What somebody else registered otherwise is not replaced, however often it is tried.
+func TestFoundOtherwise(t *testing.T) {
+	server := start(t, emulator.Options{})
+	besides(t, server, square("a", 1, `"start_at":"2026-01-01T12:00:00Z","end_at":"2026-12-31T00:00:00Z"`))
+	o := register.Options{Input: file(t, collection(square("a", 1), square("b", 2))), Settle: time.Millisecond, Changed: register.Renew}
+	for range 2 { // the first one begins a journal, for b
+		got := run(t, server, o)
+		if got.err != nil || got.outcomes() != "a differs, b registered" || got.Deleted != 0 || !strings.Contains(got.results[0].Reason, "the journal does not have") {
+			t.Error(got.outcomes(), got.err, got.Deleted, got.results[0].Reason)
+		}
+	}
+}
+
 // Of two features whose periods are less than a day apart one was taken out of the
 // file: the other one is what it was, and nothing is registered anew.
 func TestNearPeriods(t *testing.T) {

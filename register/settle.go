@@ -221,13 +221,14 @@ func (r *run) finish() {
 	r.stop(r.keepFound())
 }
 
-// keepFound notes what was found in the account without the journal's help, where
-// there is a journal: by this alone it may be replaced later.
+// keepFound notes what was found in the account, as it is asked for, without the
+// journal's help, where there is a journal: by this alone it may be replaced later.
+// What differs is not noted, for the next run would replace what this one did not.
 func (r *run) keepFound() error {
 	if r.journal == nil || r.journal.end == 0 {
 		return nil
 	}
-	found := r.where(func(i int, e *entry) bool { return e.known < 0 && r.has(i) && !r.former(i) })
+	found := r.where(func(i int, e *entry) bool { return e.known < 0 && e.state == Registered && !r.former(i) })
 	for some := range slices.Chunk(found, 500) {
 		rec := record{To: r.store}
 		for _, i := range some {
