@@ -41,11 +41,13 @@ type call struct {
 
 // fail is an error of this call, without the tokens and the query that others quote.
 func (c *call) fail(cause error, classes ...error) *Error {
-	var outer *url.Error
-	for errors.As(cause, &outer) {
+	for outer, ok := cause.(*url.Error); ok && outer.Err != nil; outer, ok = cause.(*url.Error) { //nolint:errorlint // no deeper
 		cause = outer.Err
 	}
 	text := c.secrets.Redact(cause.Error())
+	if query := c.query.Encode(); query != "" { // also one that is too short for a secret
+		text = strings.ReplaceAll(text, "?"+query, "")
+	}
 	if text != cause.Error() {
 		cause = errors.New(text)
 	}
@@ -134,11 +136,10 @@ func (c *call) broken(ctx context.Context, err error) *Error {
 	return e
 }
 
-// address is where the call goes. Its query is nothing for errors to show.
+// address is where the call goes.
 func (c *call) address() string {
 	address := c.client.base.String() + c.operation.Path
 	if query := c.query.Encode(); query != "" {
-		c.secrets.Add("?" + query)
 		address += "?" + query
 	}
 	return address

@@ -239,8 +239,8 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 	return cmp.Or(claims.AccountID, claims.Subject), nil
 }
 
-// Require fails, as a call would, where the token is known not to have one of the
-// scopes, and names what for.
+// Require fails with an *[authn.ScopeError] where the token is known not to have one
+// of the scopes, and names what for.
 func (c *Client) Require(ctx context.Context, what string, scopes ...string) error {
 	t, err := c.tokens.get(ctx)
 	if err != nil || t.grant == nil {

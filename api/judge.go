@@ -36,6 +36,7 @@ func (c *call) judge(ctx context.Context, a *answer, t token) *Error {
 	switch {
 	case a.StatusCode < 200 || a.StatusCode > 299:
 		return c.refusal(a, t)
+	case a.StatusCode == http.StatusNoContent && (c.unknown || c.read == nil):
 	case c.read != nil && isJSON:
 		err = c.read(a)
 	case c.read != nil || a.kind == "text/html": // a page with status 200 is a proxy's or a portal's

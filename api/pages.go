@@ -111,7 +111,7 @@ func (p *pages) read(offset, limit, width, step int, decode func(io.Reader) erro
 		}
 		p.drop()
 	}
-	// Too large to be held, or not to be read: again, where the request loop judges it.
+	// Too large to be held, or unreadable: it is asked for again, and the loop judges it.
 	return p.client.do(p.ctx, p.ask(offset, limit, decode))
 }
 

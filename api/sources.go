@@ -143,8 +143,7 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 		return nil, errors.New("there is no feature to register")
 	}
 	for i, f := range collection.Features {
-		err := check("id", f.ID, f.Geometry, map[string]*Time{"properties.start_at": &f.Properties.StartAt, "properties.end_at": &f.Properties.EndAt})
-		if err != nil {
+		if err := check("id", f.ID, f.Geometry, "properties.", &f.Properties.StartAt, &f.Properties.EndAt); err != nil {
 			return nil, fmt.Errorf("features[%d] (%.60q): %w", i, f.ID, err)
 		}
 	}
@@ -158,7 +157,7 @@ func encodeFeatures(request SourceCreateFeatures) ([]byte, error) {
 
 // encodeOne writes the third, one source.
 func encodeOne(request SourceCreate) ([]byte, error) {
-	if err := check("alt_id", request.AltID, request.Geometry, map[string]*Time{"start_at": request.StartAt, "end_at": request.EndAt}); err != nil {
+	if err := check("alt_id", request.AltID, request.Geometry, "", request.StartAt, request.EndAt); err != nil {
 		return nil, err
 	}
 	return json.Marshal(request)
@@ -166,11 +165,12 @@ func encodeOne(request SourceCreate) ([]byte, error) {
 
 // check refuses what is missing, and what cannot be written. Whether a boundary, a
 // period or an id is good is for the ledger.
-func check(idName, id string, geometry json.RawMessage, dates map[string]*Time) error {
+func check(idName, id string, geometry json.RawMessage, prefix string, dates ...*Time) error {
 	if id == "" {
 		return fmt.Errorf("%s is missing", idName)
 	}
-	for name, date := range dates {
+	for i, name := range []string{prefix + "start_at", prefix + "end_at"} {
+		date := dates[i]
 		if date == nil {
 			continue
 		}

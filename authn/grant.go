@@ -47,7 +47,7 @@ func newGrant(e entry, now time.Time) *Grant {
 	life := e.life()
 	// A JWT's times are whole seconds: the service may end it a second before
 	// expires_in says.
-	end := now.Add(min(e.Expiry.Sub(now), life) - min(time.Second, life/4))
+	end := now.Add(max(0, min(e.Expiry.Sub(now), life)) - min(time.Second, life/4))
 	e.Expiry = e.Expiry.Round(0) // the wall clock's alone: it goes on while a machine sleeps
 	e.Token = *e.WithExtra(map[string]any{"scope": strings.Join(e.Scopes, " ")})
 	return &Grant{entry: &e, header: &[1]string{"Bearer " + e.AccessToken}, renew: end.Add(-margin(life)), end: end}

@@ -64,7 +64,8 @@ type Source struct {
 
 	renewals *singleflight.Group
 	failed   *FetchError                // of the last renewal, remembered until
-	until    time.Time                  // then; both are the renewals' own
+	until    time.Time                  // then
+	later    time.Time                  // when it is tried again while the old token is valid; all are the renewals' own
 	attempt  atomic.Pointer[FetchError] // the newest that failed, while it is repeated
 
 	opaqueWarning, storeWarning sync.Once

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,6 +129,42 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 			t.Error(g, err)
 		}
 		a.expect(t, 21)
+	})
+}
+
+// A renewal that failed for a while is no reason to fail once the old token was
+// refused: the next call asks again.
+func TestRefusedAfterAFailedRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := startAuth0(func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 2 {
+				reply(w, 503, nil)
+				return
+			}
+			grants(3600)(n, w, r)
+		})
+		defer a.close()
+		s := a.source(t)
+		g := mustGrant(t, s)
+		time.Sleep(time.Until(g.end) - 20*time.Second)
+		mustGrant(t, s) // the renewal fails in the background
+		synctest.Wait()
+		s.Invalidate(g.AccessToken())
+		if g := mustGrant(t, s); g.AccessToken() != numbered(3) {
+			t.Error(g)
+		}
+		a.expect(t, 3)
+	})
+}
+
+func TestEditOfABareRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := startAuth0(grants(3600))
+		defer a.close()
+		request := &http.Request{URL: &url.URL{Scheme: "https", Host: "api.example"}}
+		if err := a.source(t).Edit(t.Context(), request); err != nil || request.Header.Get("Authorization") != "Bearer "+numbered(1) {
+			t.Error(err, request.Header)
+		}
 	})
 }
 

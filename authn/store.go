@@ -51,7 +51,8 @@ func (s *Source) load() (g *Grant, known []byte, err error) {
 	}
 	var e entry
 	if len(known) > maxAnswer || json.Unmarshal(known, &e) != nil || !headerSafe(e.AccessToken) || e.ExpiresIn <= 0 {
-		return nil, known, errors.New("what it holds is not a token")
+		s.storeFailed(errors.New("what it holds is not a token"))
+		return nil, known, nil
 	}
 	g = newGrant(e, s.now())
 	// One from the future means that a clock was set back: who knows what is left?

@@ -27,7 +27,8 @@ func (s *Source) Token() (*oauth2.Token, error) {
 
 // Edit sets the Authorization header of req, as a generated client's
 // RequestEditorFn. It refuses plain http to any host but this one. It does not see
-// the answer: after a 401, tell [Source.Invalidate].
+// the answer: after a 401, tell [Source.Invalidate], and give the http.Client a
+// CheckRedirect, for it follows redirects with the header.
 func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 	if req.URL.Scheme != "https" && !safehttp.Loopback(req.URL.Hostname()) {
 		return fmt.Errorf("authn: request for %s refused: a token is for https, or this machine", safehttp.Origin(req.URL))
@@ -35,6 +36,9 @@ func (s *Source) Edit(ctx context.Context, req *http.Request) error {
 	g, err := s.Grant(ctx)
 	if err != nil {
 		return err
+	}
+	if req.Header == nil {
+		req.Header = http.Header{}
 	}
 	req.Header["Authorization"] = g.Header()
 	return nil
@@ -72,12 +76,11 @@ func (s *Source) gaveUp(ctx context.Context) error {
 	return &FetchError{Domain: s.config.Domain, Err: err}
 }
 
-// renew gets a *[Grant] in place of the current one. One call of it runs at a
-// time.
+// renew gets a *[Grant] in place of the current one, one call at a time.
 func (s *Source) renew() (any, error) {
 	g := s.current.Load()
-	if s.fresh(g) {
-		return g, nil // from a renewal that has just ended
+	if s.fresh(g) || s.valid(g) && s.before(s.later) {
+		return g, nil // from a renewal that has just ended, well or not
 	}
 	if s.failed == nil || !s.before(s.until) {
 		if g, s.failed = s.share(); s.failed == nil {
@@ -93,10 +96,10 @@ func (s *Source) renew() (any, error) {
 		if s.failed.Temporary() {
 			wait = min(s.failed.RetryAfter, maxWaitKept)
 		}
-		if g = s.current.Load(); g != nil {
-			wait = max(wait, g.end.Sub(s.now())/4) // no hurry
-		}
 		s.until = s.now().Add(wait)
+		if g = s.current.Load(); g != nil {
+			s.later = s.now().Add(g.end.Sub(s.now()) / 4) // no hurry
+		}
 	}
 	if g = s.current.Load(); s.valid(g) {
 		return g, nil // for a while longer

@@ -195,7 +195,7 @@ func TestAsTheServiceAnswers(t *testing.T) {
 	follow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for path, want := range map[string]string{
 		"/sources/?limit=1": "/sources?limit=1", "/sources//": "/sources", "/sources/" + one.ID + "/": "/sources/" + one.ID, "/sandbox/sources/": "/sandbox/sources",
-		"//sources": "", "/oauth/token/": "", "/healthz/": "", "/sources/a/b/": "",
+		"//sources": "", "/oauth/token/": "", "/healthz/": "", "/sources/a/b/": "", "/sources/a%2F%2Fb": "", "/sources/a%2F..%2Fb": "",
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+path, nil)
 		if err != nil {

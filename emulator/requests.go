@@ -159,10 +159,10 @@ func (sv *service) operation(o gen.Operation, operations http.Handler) http.Hand
 				operations.ServeHTTP(w, r)
 			}
 		}
+		request := w.(*recorder).request
 		s.mutex.Lock()
 		s.counts[o.ID]++
 		met := s.meet(x)
-		request := w.(*recorder).request
 		names := fmt.Sprint(met)
 		request.ClientID, request.Fault = x.clientID, names[1:len(names)-1]
 		s.mutex.Unlock()

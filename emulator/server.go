@@ -101,7 +101,9 @@ func (s *Server) likeFastAPI(mux *http.ServeMux) http.Handler {
 			to.Host, to.Path, to.RawPath = r.Host, found[1], ""
 			w.Header().Set("Location", to.String())
 			w.WriteHeader(http.StatusTemporaryRedirect)
-		} else if allow := keep(mux.ServeHTTP, r).header.Get("Allow"); clean && allow != "" {
+		} else if !clean {
+			s.answer(w, r, nil, refuse(http.StatusNotFound, "Not Found"))
+		} else if allow := keep(mux.ServeHTTP, r).header.Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
 			s.answer(w, r, nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
 		} else {

@@ -215,6 +215,8 @@ func (r *reader) line(to *ring) *Problem {
 func (r *reader) position(to *ring, value []byte, path string) *Problem {
 	list := slices.Concat([]byte{'['}, value, []byte{']'})
 	switch found, _, wrong := scan.Positions(list, 0, r.positions[:0]); {
+	case value[0] != '[':
+		return fault(RuleGeometrySyntax, path, "a position is not an array; the coordinates are not nested deep enough")
 	case value[0] == '[' && value[scan.SkipSpace(value, 1)] == ']':
 		r.note(RuleGeometryText, path, "an empty position")
 	case wrong == "a number":

@@ -98,6 +98,7 @@ func (j *Job) see(r *reading, s *api.Source) {
 	if known || len(group) > 0 {
 		k = j.put(s)
 		j.sources[k].reading = r.number
+		j.shapeless = j.shapeless || s.Boundary() == nil
 		if !known {
 			j.sources[k].entry = int32(group[0])
 		}

@@ -105,6 +105,7 @@ func (r *run) work() {
 	r.total = len(r.where(func(i int, e *entry) bool { return r.toSend(i) || e.state == Unknown && !r.former(i) }))
 	r.later = time.Until(r.due)
 	r.closeRequests()
+	r.sent, r.done, r.proven = 0, 0, false // that was an earlier run's
 	r.removeReplaced()
 	if wait := time.Until(r.proof); wait > 0 && r.total > 0 {
 		r.notice("no journal is kept: waiting %s for what an earlier run may have left under way", wait.Round(time.Second))
@@ -210,6 +211,13 @@ func (r *run) blocked(i int, batch map[int]bool) bool {
 	for o := range r.group(r.entries[i].altID, r.entries[i].period) {
 		if o != i && (blocks(o) || batch[o]) {
 			return true
+		}
+	}
+	for _, q := range r.requests {
+		for _, o := range q.entries {
+			if o >= 0 && r.former(o) && r.entries[i].box.meets(r.entries[o].box) {
+				return true // the clashes of what was edited since are not known
+			}
 		}
 	}
 	return slices.ContainsFunc(r.clash[i], blocks)

@@ -130,6 +130,12 @@ func (b box) like(o box) bool {
 	return true
 }
 
+// meets reports whether two boxes share a point, or nearly so.
+func (b box) meets(o box) bool {
+	const more = 2e-5
+	return b[0]-more <= o[2] && o[0]-more <= b[2] && b[1]-more <= o[3] && o[1]-more <= b[3]
+}
+
 // What METI does not say of a time does not tell two apart; what is no time is
 // none of ours.
 const (

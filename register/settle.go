@@ -196,29 +196,36 @@ func (r *run) finish() {
 		return
 	}
 	r.stage = StageClosing
-	for _, i := range r.changed {
-		r.entries[i].await = true
-	}
-	var with []int32 // those that they conflict with
-	for k, ids := range r.partners {
-		if !r.entries[r.sources[k].entry].await {
-			continue
+	read := make([]bool, len(r.entries))
+	for list := r.changed; len(list) > 0; list = r.partnersOf(read) {
+		for _, i := range list {
+			read[i], r.entries[i].await = true, true
 		}
-		for _, id := range ids {
-			if other, ours := r.bySSID[id]; ours && r.sources[other].entry >= 0 {
-				with = append(with, r.sources[other].entry)
-			}
+		r.later = 0
+		for more := true; more; {
+			more = r.settle()
 		}
-	}
-	for _, i := range with {
-		r.entries[i].await = true
-	}
-	r.later = 0
-	for more := true; more; {
-		more = r.settle()
 	}
 	r.stop(r.nameParties(r.ctx))
 	r.stop(r.keepFound())
+}
+
+// partnersOf are the features that METI says are in conflict with those that were
+// read again, and that were not.
+func (r *run) partnersOf(read []bool) (list []int) {
+	for k, ids := range r.partners {
+		if i := r.sources[k].entry; i < 0 || !read[i] || r.entries[i].source != k {
+			continue
+		}
+		for _, id := range ids {
+			if k, ok := r.bySSID[id]; ok {
+				if i := r.sources[k].entry; i >= 0 && !read[i] && r.has(int(i)) && r.entries[i].source == k {
+					list = append(list, int(i))
+				}
+			}
+		}
+	}
+	return list
 }
 
 // keepFound notes what was found in the account, as it is asked for, without the

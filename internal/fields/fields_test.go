@@ -104,6 +104,7 @@ func TestForms(t *testing.T) {
 		{"the first line", "{\"a\":1\n{\"b\":2}\n{\"c\":3}", "0 1:1 0 not JSON: the line ends before it does\n1 2:1 0 {\"b\":2}\n2 3:1 0 {\"c\":3}"},
 		{"a line cut short", "{\"a\":1}\n{\"b\":\n{\"c\":3}\n{\"d\":4}", "0 1:1 0 {\"a\":1}\n1 2:1 0 not JSON: the line ends before it does\n2 3:1 0 {\"c\":3}\n3 4:1 0 {\"d\":4}"},
 		{"the last line", "{\"a\":1}\n{\"b\":", "0 1:1 0 {\"a\":1}\n1 2:6 0 not JSON: it is cut short"},
+		{"broken lines one after another", "{\"a\":1}\n\"b\":2}\n;{\"c\":3}\n{\"d\":4}", "0 1:1 0 {\"a\":1}\n1 2:1 0 not JSON: unexpected '\"'\n2 3:1 0 not JSON: unexpected ';'\n3 4:1 0 {\"d\":4}"},
 		{"no object", "{\"a\":1}\n7\n{\"c\":3}", "0 1:1 0 {\"a\":1}\n1 2:1 0 not JSON: unexpected '7'\n2 3:1 0 {\"c\":3}"},
 		{"a broken record", "\x1e{\"a\":1}\n\x1e{\"b\":\n\x1e{\"c\":3}\n", "0 1:2 0 {\"a\":1}\n1 2:2 0 not JSON: unexpected '\\x1e'\n2 3:2 0 {\"c\":3}"},
 	} {

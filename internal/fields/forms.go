@@ -245,7 +245,10 @@ func (r *reader) recover(place Place, err error) error {
 			item.Err = errors.New("not JSON: the line ends before it does")
 		}
 	}
-	for { // to the end of its line, where another feature begins
+	// On to the end of its line; where it runs over several, or comes first and may be
+	// a header, of the one before the next feature.
+	alone := wrong.Line == place.Line && r.index > 0
+	for {
 		n := bytes.IndexByte(r.buf[r.i:], end)
 		if n < 0 {
 			r.i = len(r.buf)
@@ -258,7 +261,7 @@ func (r *reader) recover(place Place, err error) error {
 			break
 		}
 		r.i += n + 1
-		if c, _ := r.next(); r.sequence || c == '{' {
+		if c, _ := r.next(); r.sequence || c == '{' || alone {
 			break
 		}
 	}

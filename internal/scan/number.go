@@ -191,7 +191,7 @@ func skipPositions(b []byte, i int) int {
 }
 
 // Positions appends the positions of a ring whose bracket stands at b[i]: the
-// first two numbers of each. Where it is none, want says what should stand at
+// first two numbers of each, whatever else there is. Where it is none, want says what should stand at
 // b[end].
 func Positions[P ~[2]float64](b []byte, i int, to []P) (positions []P, end int, want string) {
 	if i >= len(b) || b[i] != '[' {
@@ -217,8 +217,8 @@ func Positions[P ~[2]float64](b []byte, i int, to []P) (positions []P, end int, 
 			return to, i, "a number"
 		}
 		for i = SkipSpace(b, i); i < len(b) && b[i] == ','; i = SkipSpace(b, i) {
-			if i, ok = skipNumber(b, SkipSpace(b, i+1)); !ok {
-				return to, i, "a number"
+			if i, ok = SkipValue(b, SkipSpace(b, i+1)); !ok {
+				return to, i, "a value"
 			}
 		}
 		if i >= len(b) || b[i] != ']' {

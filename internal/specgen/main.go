@@ -86,6 +86,9 @@ func tables(spec *openapi3.T) ([]byte, error) {
 			if op.Security == nil {
 				op.Security = &spec.Security
 			}
+			if len(*op.Security) > 1 {
+				return nil, fmt.Errorf("openapi.yaml, %s: security says two ways, and scopes are checked for one", o.ID)
+			}
 			for _, requirement := range *op.Security {
 				for _, scopes := range requirement {
 					o.Scopes = append(o.Scopes, scopes...)
