@@ -226,6 +226,25 @@ func TestFoundOtherwise(t *testing.T) {
 	}
 }
 
+// What METI refuses to replace stays refused in the rows, also where what was
+// registered in its place since conflicts with the old one.
+func TestRefusedStaysRefused(t *testing.T) {
+	server := start(t, emulator.Options{})
+	forestry, agriculture := api.Methodology("Forestry"), api.Methodology("Agriculture")
+	o := register.Options{Input: file(t, collection(square("a", 1))), Settle: time.Millisecond, Attributes: api.SourceCreateFeatures{Methodology: &forestry}}
+	if got := run(t, server, o); got.err != nil || got.Registered != 1 {
+		t.Fatal(got.outcomes(), got.err)
+	}
+	if err := server.SetFaults([]emulator.Fault{{Operation: "createSources", Kind: emulator.FaultStatus, Status: 422, AltID: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, o.Input, collection(square("a", 1), square("b", 1)))
+	o.Attributes.Methodology, o.Changed = &agriculture, register.Renew
+	if got := run(t, server, o); got.err != nil || got.outcomes() != "a refused, b registered" {
+		t.Error(got.outcomes(), got.err)
+	}
+}
+
 // Of two features whose periods are less than a day apart one was taken out of the
 // file: the other one is what it was, and nothing is registered anew.
 func TestNearPeriods(t *testing.T) {

@@ -755,3 +755,27 @@ func TestReadingOfOthersClosesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What an earlier run sent is not counted as sent by the one that finds it.
+func TestFoundIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			switch {
+			case isPost(r):
+				return lostAfter(r, next)
+			case m.arrived() > 0: // nothing can be read again
+				return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			}
+			return next(), nil
+		}
+		o := register.Options{Input: file(t, collection(squares(1, numbered)...))}
+		if got := m.run(t.Context(), t, o); got.err == nil || got.outcomes() != "f000 unknown" {
+			t.Fatal(got.outcomes(), got.err)
+		}
+		m.around = nil
+		if got := m.run(t.Context(), t, o); got.err != nil || got.outcomes() != "f000 registered" || got.Sent != 0 {
+			t.Error(got.outcomes(), got.err, got.Sent)
+		}
+	})
+}
