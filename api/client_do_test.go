@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -42,6 +43,35 @@ func TestDo(t *testing.T) {
 		}
 		if len(seen) != 4 || seen[0].Operation != "PATCH /sources/a%2Fb" {
 			t.Errorf("%+v", seen)
+		}
+	})
+}
+
+type vault struct{ error }
+
+func (v vault) Token() (*oauth2.Token, error) { return nil, v }
+
+// What a source of tokens says is found in the error, whatever it wraps.
+func TestErrorsOfTokenSourcesAreFound(t *testing.T) {
+	sealed := errors.New("the vault is sealed")
+	c, err := New(WithTokenSource(vault{fmt.Errorf("%w: %w", sealed, &url.Error{Op: "Get", URL: "https://vault.example", Err: io.ErrUnexpectedEOF})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sources.Get(t.Context(), "src_1"); !errors.Is(err, sealed) || !errors.Is(err, ErrNoToken) {
+		t.Error(err)
+	}
+}
+
+// An answer without a body is a success whatever type it is said to have.
+func TestDoWithoutABody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := inMemory(t, answers(says(204, "text/html", ""), says(204, "text/html", "")))
+		if answer, err := c.Do(t.Context(), "PATCH", "/x", nil, nil); answer != nil || err != nil {
+			t.Errorf("%s, %v", answer, err)
+		}
+		if err := c.Sources.Delete(t.Context(), "src_1"); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -24,6 +24,11 @@ func TestProblemsNameRuleAndPlace(t *testing.T) {
 	}{
 		{"nothing", feature(goodSquare), nil},
 		{"no JSON", `{"type":`, []string{"error json "}},
+		{
+			"whatever stands in third place",
+			feature(`{"type":"Polygon","coordinates":[[[2,47,null],[2.01,47,"x"],[2.01,47.01,[3]],[2,47,null]]]}`),
+			[]string{"warning dimensions /geometry/coordinates/0"},
+		},
 		{"bow-tie", feature(bowTie), []string{"error self-intersection /geometry/coordinates/0/2"}},
 		{
 			"every problem, not the first",
