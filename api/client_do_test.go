@@ -49,7 +49,7 @@ func TestDo(t *testing.T) {
 
 type vault struct{ error }
 
-func (v vault) Token() (*oauth2.Token, error) { return nil, v }
+func (v vault) Token() (*oauth2.Token, error) { return nil, v.error }
 
 // What a source of tokens says is found in the error, whatever it wraps.
 func TestErrorsOfTokenSourcesAreFound(t *testing.T) {
