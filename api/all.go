@@ -123,7 +123,7 @@ type page struct {
 var seed = maphash.MakeSeed()
 
 // hash stands for an SSID, for 100,000 strings are work for the garbage collector
-// again and again. Two share one in one of four thousand million such listings.
+// again and again. One listing of that size in 4,000 million has two that share one.
 func hash(id SSID) uint64 { return maphash.String(seed, id) }
 
 // list lists until an error ends it, errDone where all is well.

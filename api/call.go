@@ -28,7 +28,7 @@ type call struct {
 	invalid   error  // why it is not to be sent
 	unknown   bool   // one of Client.Do
 	// read takes the body of a 2xx JSON answer, anew with each attempt; nil where it
-	// is not needed. Cut short is what it says by io.ErrUnexpectedEOF.
+	// is not needed. Its error is io.ErrUnexpectedEOF where that was cut short.
 	read func(body io.Reader) error
 
 	client  *Client

@@ -11,8 +11,8 @@ import (
 
 // RetryPolicy bounds the repeats of a call; what is zero means the default. The
 // calls of one client together make 50 repeats at most until the service answers
-// again, with a 404 too: 1,000 clients with 50 calls each send a dead server twice
-// 50,000 requests rather than four times.
+// again, with a 404 too: 50,000 calls of 1,000 clients become 100,000 requests to a dead
+// server, not 200,000.
 type RetryPolicy struct {
 	// Attempts is the most that one call makes, the first included: 4.
 	Attempts int

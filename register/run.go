@@ -35,7 +35,7 @@ type run struct {
 	changed                               []int // entries that are to be read again at the end
 }
 
-// request is a POST whose outcome is not known.
+// request is a POST, and its answer once there is one.
 type request struct {
 	intent   int
 	features []featureRecord

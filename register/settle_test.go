@@ -779,3 +779,32 @@ func TestFoundIsNotSent(t *testing.T) {
 		}
 	})
 }
+
+// What stands where a feature stood before it was edited waits until it is known
+// what became of the request that sent it there: else it would overtake it.
+func TestEditedFeatureHoldsItsOldPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			if isPost(r) || m.arrived() > 0 {
+				return nil, errBroken
+			}
+			return next(), nil
+		}
+		o := register.Options{Input: file(t, collection(square("a", 1)))}
+		if got := m.run(t.Context(), t, o); got.err == nil || got.outcomes() != "a unknown" {
+			t.Fatal(got.outcomes(), got.err)
+		}
+		write(t, o.Input, collection(square("a", 20), square("b", 1)))
+		begin, waited := time.Now(), time.Duration(-1)
+		m.around = func(r *http.Request, next func() *http.Response) (*http.Response, error) {
+			if isPost(r) && waited < 0 {
+				waited = time.Since(begin)
+			}
+			return next(), nil
+		}
+		if got := m.run(t.Context(), t, o); got.err != nil || got.outcomes() != "a registered, b registered" || waited < time.Minute {
+			t.Error(got.outcomes(), got.err, waited)
+		}
+	})
+}
