@@ -186,6 +186,32 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// A request that is read while its answer arrives slowly does not cut that off.
+func TestAnEarlyAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := made(t, WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			body, answer := io.Pipe()
+			go func() {
+				_, _ = io.Copy(io.Discard, r.Body)
+				for range 2 * answerTime / (stallTime - time.Second) {
+					time.Sleep(stallTime - time.Second)
+					if r.Context().Err() != nil {
+						_ = answer.CloseWithError(context.Cause(r.Context()))
+						return
+					}
+					_, _ = io.WriteString(answer, strings.Repeat(" ", stallBytes))
+				}
+				_, _ = io.WriteString(answer, "["+oneSource+"]")
+				_ = answer.Close()
+			}()
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
+		})}))
+		if _, err := c.Sources.Create(t.Context(), oneFeature); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // list reads all of a list with the given pause between reads.
 func list(ctx context.Context, c *Client, pause time.Duration) (n int64, err error) {
 	err = c.do(ctx, call{operation: gen.OperationListSources, most: maxListBytes, read: func(body io.Reader) error {

@@ -85,7 +85,7 @@ func (c *call) authorize(ctx context.Context) (token, *Error) {
 
 // send sends the request, and waits until the answer begins.
 func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token) (*http.Response, *Error) {
-	var traced, connected atomic.Bool
+	var traced, connected, ended atomic.Bool
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { traced.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -94,8 +94,13 @@ func (c *call) send(ctx context.Context, cancel context.CancelCauseFunc, t token
 		return nil, c.fail(err, ErrInvalid)
 	}
 	request.Header = http.Header{"User-Agent": {c.client.userAgent}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "Authorization": t.header}
-	wait := time.AfterFunc(answerTime, func() { cancel(limitError("no answer within " + answerTime.String())) })
+	wait := time.AfterFunc(answerTime, func() {
+		if !ended.Load() { // else the request is still read, and the answer is there
+			cancel(limitError("no answer within " + answerTime.String()))
+		}
+	})
 	defer wait.Stop()
+	defer ended.Store(true)
 	if c.body != nil {
 		request.Header["Content-Type"] = request.Header["Accept"]
 		request.ContentLength = int64(len(c.body))
