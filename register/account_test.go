@@ -293,6 +293,16 @@ func TestBoundary(t *testing.T) {
 	if got := run(t, server, o); got.err != nil || got.Sent+got.Deleted != 0 {
 		t.Error(got.outcomes(), got.err)
 	}
+	// The old boundary again: it is gone, and the other one stands. None is sent beside it.
+	write(t, path, collection(square("a", 1), square("b", 2), square("c", 3), square("d", 4)))
+	o.Changed, o.Gone = register.Report, register.Renew
+	if got := run(t, server, o); got.err != nil || got.outcomes() != "a registered, b boundary, c registered, d registered" || got.Sent != 0 {
+		t.Error(got.outcomes(), got.err)
+	}
+	o.Changed, o.Gone = register.Renew, register.Report
+	if got := run(t, server, o); got.err != nil || got.Sent != 1 || got.Deleted != 1 || got.Registered != 4 || len(stored(t, server)) != 4 {
+		t.Error(got.outcomes(), got.err)
+	}
 	// No more than was allowed.
 	text := collection(strings.ReplaceAll(square("a", 1), "0.0110", "0.0111"), strings.ReplaceAll(square("b", 2), "0.0210", "0.0212"), square("c", 3))
 	write(t, path, text)

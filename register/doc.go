@@ -23,8 +23,8 @@
 //	  … and its period, or an attribute that was asked for,
 //	    is another one                                          differs
 //	  none, and a request or a source of it is too young        unknown
-//	  none, and the journal's SSID answers 404                  gone
 //	  none, and a source of its group is no other feature's     boundary
+//	  none, and the journal's SSID answers 404                  gone
 //	  none at all                                               new
 //	sent: what is new; what differs, has another boundary or
 //	is gone only where that is to be renewed; what METI refused

@@ -159,8 +159,11 @@ func (j *Job) note(i int, problems ledger.Problems) {
 	for _, p := range problems {
 		switch {
 		case p.Severity == ledger.Error:
-			j.entries[i].state = Invalid
-			j.reasons[i] = strings.Trim(j.reasons[i]+"; "+clip(p.String(), 500), "; ")
+			e, before := &j.entries[i], j.reasons[i]
+			if e.state = Invalid; before == "" && e.altID == "" {
+				before = fmt.Sprintf("feature %d in line %d", i, e.line)
+			}
+			j.reasons[i] = strings.Trim(before+"; "+clip(strings.Trim(p.String()+"; "+p.Advice, "; "), 500), "; ")
 		case !warned[p.Rule]:
 			warned[p.Rule] = true
 			j.warned[string(p.Rule)]++

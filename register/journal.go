@@ -35,7 +35,7 @@ var (
 // journalHead is the first line of every journal.
 const journalHead = "meti journal 3\n"
 
-// record is one line of a journal: an intent, a result or a void.
+// record is one line of a journal: an intent, a result, a void, or what was deleted.
 type record struct {
 	At time.Time `json:"at"`
 
@@ -50,6 +50,9 @@ type record struct {
 	// have. Without a number its features stand beside it: they were found in
 	// the account, registered by somebody else.
 	Result []string `json:"result,omitempty"`
+
+	// Deleted are sources that were replaced, and deleted then.
+	Deleted []string `json:"deleted,omitempty"`
 
 	// Void says that the request had no effect, and why. Refused: METI refuses
 	// its one feature.
@@ -304,6 +307,11 @@ type replay struct {
 // take takes in one record.
 func (r *replay) take(one record) error {
 	r.intents = max(r.intents, one.Intent) // numbers are the journal's
+	for _, id := range one.Deleted {
+		if k, ok := r.bySSID[id]; ok {
+			r.sources[k].deleted = true
+		}
+	}
 	closes, request := one.Result != nil || one.Void != "", one
 	switch {
 	case !closes && one.Intent != 0:
@@ -371,7 +379,7 @@ func (r *replay) end(opened time.Time) {
 		}
 	}
 	if r.strange > 0 {
-		r.notice("the journal has %s that the input does not have, or not with the same period", features(r.strange))
+		r.notice("the journal has %s that the input does not have, or not with the same period", count(r.strange, "feature"))
 	}
 	counts := map[string]int{}
 	for _, attributes := range r.with {
@@ -420,9 +428,9 @@ func (j *Job) maps(i int, k int32, at time.Time, with ledger.Period) {
 	j.sources[k].entry, j.sources[k].at = int32(i), at.UnixNano()
 }
 
-func features(n int) string {
-	if n == 1 {
-		return "1 feature"
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
 	}
-	return fmt.Sprintf("%d features", n)
+	return fmt.Sprintf("%d %s", n, what)
 }

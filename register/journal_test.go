@@ -233,6 +233,11 @@ func TestNoJournalLeftBehind(t *testing.T) {
 		t.Error("invalid:", got.err, left())
 	}
 	write(t, path, collection(square("a", 1)))
+	reader := emulator.DemoAccount()
+	reader.Scopes = []string{"read:sources"}
+	if got := run(t, start(t, emulator.Options{Accounts: []emulator.Account{reader}}), register.Options{Input: path}); !strings.Contains(fmt.Sprint(got.err), "write:sources") || got.Pending != 1 || left() {
+		t.Error("may not write:", got.err, left())
+	}
 	if got := run(t, server, register.Options{Input: path}); got.err != nil || !left() {
 		t.Error("registered:", got.err, left())
 	}

@@ -158,6 +158,25 @@ func TestReplacedTwice(t *testing.T) {
 	}
 }
 
+// What a job has deleted is not waited for by the next one, however young it was.
+func TestReplacedAMomentAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := metisOf(t)
+		path := file(t, collection(square("a", 1), square("b", 2)))
+		o := register.Options{Input: path, Changed: register.Renew, Settle: time.Minute}
+		begin := time.Now()
+		for _, place := range []int{1, 10, 10, 20, 20, 1, 1} {
+			write(t, path, collection(square("a", place), square("b", 2)))
+			if got := m.run(t.Context(), t, o); got.err != nil || got.outcomes() != "a registered, b registered" {
+				t.Error(place, got.outcomes(), got.err)
+			}
+		}
+		if took := time.Since(begin); took >= o.Settle || len(m.posts) != 4 || len(m.emulatorSources(t)) != 2 {
+			t.Errorf("%s, %d POSTs, %d sources", took, len(m.posts), len(m.emulatorSources(t)))
+		}
+	})
+}
+
 // What an answer that was lost made of a replacement is found, and the old
 // source deleted.
 func TestReplaceLost(t *testing.T) {

@@ -25,6 +25,7 @@ type source struct {
 	successor int32   // the entry that is to replace it, -1 for none
 	reading   uint16  // the last one that it was in
 	conflict  int8    // 1, 0, or -1 where METI does not say
+	deleted   bool    // by a job, once it was replaced
 }
 
 // source gives the place of an SSID among the sources.
@@ -147,7 +148,7 @@ func (j *Job) look(ctx context.Context, entries []int) (*reading, error) {
 	var ids []string
 	for k := range j.sources {
 		s := &j.sources[k]
-		if s.at != 0 && s.reading != r.number && slices.ContainsFunc(j.concerned(int(s.entry)), func(i int) bool { return asked[i] }) {
+		if s.at != 0 && !s.deleted && s.reading != r.number && slices.ContainsFunc(j.concerned(int(s.entry)), func(i int) bool { return asked[i] }) {
 			unlisted, ids = append(unlisted, int32(k)), append(ids, s.id)
 		}
 	}
@@ -353,10 +354,10 @@ func (j *Job) decide(r *reading, paired []bool, entries []int) {
 		case unknown:
 			e.state = Unknown
 			j.waitFor(e, until[i])
+		case there && !j.former(i): // none is sent beside a live one, whatever is gone
+			e.state, e.source = Boundary, other
 		case e.known >= 0:
 			e.state = Gone
-		case there && !j.former(i):
-			e.state, e.source = Boundary, other
 		case j.NoJournal && j.shapeless && len(slices.Collect(j.group(e.altID, e.period))) > 1:
 			e.state = Unknown
 			j.reasons[i] = "METI tells no boundaries, and without a journal features of one id and period cannot be told apart"
@@ -404,7 +405,7 @@ func (j *Job) toSend(i int) bool {
 func (j *Job) compareAll(ctx context.Context) error {
 	j.stage = StageAccount
 	if j.target.Sandbox {
-		j.notice("the sandbox keeps nothing: what is registered, changed or gone, and in which order METI decides, is not exercised there")
+		j.notice("the sandbox keeps nothing: gone, differs, boundary and the order of registration are not exercised there")
 		return nil
 	}
 	if j.NoJournal {

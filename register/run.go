@@ -94,6 +94,8 @@ func (r *run) check() error {
 		return fmt.Errorf("%w: %d, and at most %d were allowed; nothing was sent", ErrTooMany, replacing, r.MaxReplace)
 	case replacing+len(r.replaced()) > 0:
 		return r.Client.Require(r.ctx, "replacing sources", "read:sources", "write:sources", "delete:sources")
+	case r.Counts().ToSend > 0: // before an intent is written
+		return r.Client.Require(r.ctx, "registering sources", "write:sources")
 	}
 	return nil
 }
@@ -337,7 +339,7 @@ func (r *run) wait(fault *api.Error, err error) {
 		wait = min(fault.RetryAfter, 5*time.Minute)
 	}
 	r.pause = time.Now().Add(wait)
-	r.report(cause, r.pause)
+	r.report(cause+": waiting", r.pause)
 	if wait >= time.Second {
 		r.notice("%s: waiting %s", cause, wait.Round(time.Second))
 	}

@@ -23,7 +23,7 @@ func (r *run) settle() bool {
 	}
 	wait, until := "what is not known yet", time.Now().Add(r.later)
 	for _, q := range r.requests {
-		if wait = fmt.Sprintf("settling %d requests", len(r.requests)); q.until.After(until) {
+		if wait = "settling " + count(len(r.requests), "request"); q.until.After(until) {
 			until = q.until
 		}
 	}
@@ -175,6 +175,7 @@ func (r *run) removeReplaced() {
 		failed[n] = r.Client.Sources.Delete(ctx, r.sources[list[n]].id)
 		return nil
 	})
+	var deleted []string
 	for n, k := range list {
 		s := &r.sources[k]
 		i := int(s.successor)
@@ -185,7 +186,11 @@ func (r *run) removeReplaced() {
 			continue
 		}
 		r.deleted++
+		deleted = append(deleted, s.id)
 		s.successor, s.at = -1, 0
+	}
+	if deleted != nil {
+		r.stop(r.journal.append(record{Deleted: deleted}))
 	}
 }
 

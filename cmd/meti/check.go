@@ -164,6 +164,11 @@ func (r *reading) summarise() error {
 	return nil
 }
 
+// name is a feature's id, or its place where it has none.
+func (f *feature) name() string {
+	return printable(cmp.Or(f.AltID, fmt.Sprintf("feature %d", f.Index)))
+}
+
 // text is a feature for people: a line, where there is something to say or all are
 // wanted, and one below it for each thing that is wrong. What is wrong with all of a
 // file stands before its first feature.
@@ -184,7 +189,7 @@ func (f *feature) text(all bool) string {
 	case f.Conflict:
 		state = "conflict"
 	}
-	fmt.Fprintf(&b, "%s:%d: %s: %s", f.File, f.Line, printable(cmp.Or(f.AltID, fmt.Sprintf("feature %d", f.Index))), state)
+	fmt.Fprintf(&b, "%s:%d: %s: %s", f.File, f.Line, f.name(), state)
 	if f.Registered != "" {
 		b.WriteString(", registered already as " + printable(f.Registered))
 	}

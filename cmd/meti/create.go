@@ -90,7 +90,7 @@ func (a *app) readRequest(ctx context.Context, name string, o fields.Options, gi
 	invalid := 0
 	for _, f := range r.features {
 		for _, p := range f.Problems {
-			a.say("%s:%d: %s: %s", f.File, f.Line, printable(f.AltID), problemText(p))
+			a.say("%s:%d: %s: %s", f.File, f.Line, f.name(), problemText(p))
 		}
 		if !f.Valid {
 			invalid++

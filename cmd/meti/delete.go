@@ -37,6 +37,7 @@ type deleting struct {
 	*app
 	client      *api.Client
 	ask, dryRun bool
+	bounded     bool // by --max: what cannot be counted is not deleted
 }
 
 // mostAsked is how many sources are deleted upon a question without --max.
@@ -66,7 +67,7 @@ func (a *app) deleteCommand() *cobra.Command {
 		case flags.Changed("max") && most < 1:
 			return usage("--max is a number of sources")
 		}
-		d.ask = a.asks(yes) && !d.dryRun
+		d.ask, d.bounded = a.asks(yes) && !d.dryRun, flags.Changed("max")
 		if at := slices.Index(ids, "-"); at >= 0 {
 			d.ask = false // stdin is taken
 			text, err := io.ReadAll(interruptible(ctx, a.stdin))
@@ -122,7 +123,7 @@ func (d *deleting) lookUp(ctx context.Context, ids []deletion) (list []deletion,
 		before := len(list)
 		params := api.AllParams{Filter: api.Filter{ID: one.ID, AltID: one.AltID}, OnDrift: d.drift}
 		for s, err := range d.client.Sources.All(ctx, params) {
-			if errors.Is(err, api.ErrForbidden) && !d.dryRun {
+			if errors.Is(err, api.ErrForbidden) && !d.dryRun && !(d.bounded && one.ID == "") {
 				list = append(list, one) // it is deleted unseen
 				break
 			}

@@ -166,7 +166,7 @@ func fieldOfFeature(f *feature, period ledger.Period, index map[*feature]int) re
 		ID: name(f), AltID: f.AltID, Country: string(f.Country), Hectares: f.Hectares, Invalid: !f.Valid,
 		Conflict: f.Conflict, Share: f.Overlap,
 	}
-	if f.kind != fields.Geometry {
+	if period != (ledger.Period{}) { // it was read
 		field.Start, field.End = day(period.Start.String()), day(period.End.String())
 	}
 	if methodology := f.in.attributes.Methodology; methodology != nil {

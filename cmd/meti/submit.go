@@ -153,11 +153,11 @@ func (s *submitting) run(ctx context.Context) (err error) {
 	s.describe(job)
 	counts := job.Counts()
 	switch {
-	case s.dryRun:
-		return cmp.Or(s.write(job), s.judgePlan(ctx, counts))
 	case s.failOnConflict && counts.ConflictsToSend > 0:
 		s.say("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features"))
 		return cmp.Or(s.write(job), silent(exitConflict))
+	case s.dryRun:
+		return cmp.Or(s.write(job), s.judgePlan(ctx, counts))
 	case counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-":
 		p.pause()
 		if err := s.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {

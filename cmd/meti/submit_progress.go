@@ -21,6 +21,7 @@ import (
 type submitProgress struct {
 	app    *app
 	stderr io.Writer
+	quiet  bool
 	stop   func() // takes the bar away
 
 	mu      sync.Mutex
@@ -33,7 +34,7 @@ type submitProgress struct {
 }
 
 func newSubmitProgress(a *app, quiet bool) *submitProgress {
-	p := &submitProgress{app: a, stderr: a.stderr, stop: func() {}}
+	p := &submitProgress{app: a, stderr: a.stderr, quiet: quiet, stop: func() {}}
 	if quiet {
 		return p
 	}
@@ -102,18 +103,21 @@ func (p *submitProgress) show(now register.Progress) {
 }
 
 // attempt is told of each request: one that waits to be repeated is what is
-// waited for.
+// waited for. Off a terminal it is told at once.
 func (p *submitProgress) attempt(_ context.Context, a api.Attempt) {
 	if !a.Repeat || a.Wait < time.Second {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cause = "the network"
+	p.cause = "the network: waiting"
 	if a.Status > 0 {
-		p.cause = fmt.Sprint(a.Status)
+		p.cause = fmt.Sprintf("%d: waiting", a.Status)
 	}
-	p.waiting = p.app.now().Add(a.Wait)
+	told := p.app.now().Before(p.waiting) || p.quiet || p.app.progress || p.now.Stage == ""
+	if p.waiting = p.app.now().Add(a.Wait); !told {
+		fmt.Fprintf(p.stderr, "meti: %s\n", p.line())
+	}
 }
 
 // line is the progress in words: features, rate, time left, conflicts so far,

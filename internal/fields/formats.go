@@ -3,6 +3,7 @@ package fields
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"io"
 	"regexp"
 	"slices"
@@ -88,14 +89,33 @@ func formatOf(name string, head []byte) *FormatError {
 		if !begins || !bytes.Contains(text, []byte(f.holds)) {
 			continue
 		}
-		if f.begins == "\x1f\x8b" {
+		switch f.begins {
+		case "\x1f\x8b":
 			if virtual := archiveOf(head); virtual != "" {
 				f.command = gdal + virtual + "FILE"
+			}
+		case "PK\x03\x04":
+			if folder := folderIn(head); folder != "" && f.holds == "" {
+				f.command += folder
 			}
 		}
 		return &FormatError{name, f.format, f.command, f.note}
 	}
 	return nil
+}
+
+// folderIn is the folder that the first file of a zip archive lies in, as it goes
+// behind the archive's name; empty for none, or one that a shell would not take as it is.
+func folderIn(head []byte) string {
+	const name = 30 // where the name begins; its length is told before
+	if len(head) < name {
+		return ""
+	}
+	first := head[name:min(len(head), name+int(binary.LittleEndian.Uint16(head[26:])))]
+	if end := bytes.LastIndexByte(first, '/'); end > 0 && plainName.Match(first) {
+		return "/" + string(first[:end])
+	}
+	return ""
 }
 
 // archiveOf is how GDAL names a gzip archive whose content is for it, empty for

@@ -57,8 +57,8 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-// zipped puts files into an archive.
-func zipped(t *testing.T, path string, names ...string) {
+// zipped puts files into an archive, within a folder of it.
+func zipped(t *testing.T, path, within string, names ...string) {
 	t.Helper()
 	file, err := os.Create(path)
 	if err != nil {
@@ -67,7 +67,7 @@ func zipped(t *testing.T, path string, names ...string) {
 	defer file.Close()
 	archive := zip.NewWriter(file)
 	for _, name := range names {
-		entry, err := archive.Create(filepath.Base(name))
+		entry, err := archive.Create(within + filepath.Base(name))
 		if err == nil {
 			_, err = entry.Write(read(t, name))
 		}
@@ -93,14 +93,19 @@ func TestPrintedCommands(t *testing.T) {
 		{"a zipped shapefile", "fields.zip", func(t *testing.T, folder, path string) {
 			run(t, folder, "ogr2ogr -t_srs EPSG:25832 one.shp source.geojson")
 			parts, _ := filepath.Glob(filepath.Join(folder, "one.*"))
-			zipped(t, path, parts...)
+			zipped(t, path, "", parts...)
+		}, 10, "PLOT"},
+		{"a zipped folder", "my fields.zip", func(t *testing.T, folder, path string) {
+			run(t, folder, "ogr2ogr -t_srs EPSG:25832 one.shp source.geojson")
+			parts, _ := filepath.Glob(filepath.Join(folder, "one.*"))
+			zipped(t, path, "some/fields/", parts...)
 		}, 10, "PLOT"},
 		{"KML", "fields.kml", func(t *testing.T, folder, path string) {
 			run(t, folder, "ogr2ogr -f KML -dsco NameField=PLOT fields.kml source.geojson")
 		}, 12, "Name"},
 		{"KMZ", "fields.kmz", func(t *testing.T, folder, path string) {
 			run(t, folder, "ogr2ogr -f KML -dsco NameField=PLOT doc.kml source.geojson")
-			zipped(t, path, filepath.Join(folder, "doc.kml"))
+			zipped(t, path, "", filepath.Join(folder, "doc.kml"))
 		}, 12, "Name"},
 		{"GeoPackage", "fields.gpkg", func(t *testing.T, folder, path string) {
 			run(t, folder, "ogr2ogr fields.gpkg source.geojson")
