@@ -569,21 +569,27 @@ func TestBreakers(t *testing.T) {
 	}
 }
 
-// The spelling of a host is no other ledger; another ledger and another account
-// are.
+// The spelling of a host is no other ledger: what a killed run may have left under
+// way there is waited for. Another port is one.
 func TestStores(t *testing.T) {
-	server := start(t, emulator.Options{Faults: []emulator.Fault{{Operation: "createSources", Kind: emulator.FaultLateCommit, Count: 1, Delay: 600 * time.Millisecond}}})
-	path := file(t, collection(square("a", 1)))
-	o := order{Ready: server.Ready(), Timeout: 300 * time.Millisecond, Input: path, Results: path + ".results", Settle: time.Second}
-	if code, log := inProcess(t, o, 250*time.Millisecond, true); code == 0 {
-		t.Log("not killed in time:", log)
-	}
-	o.Ready.URL = strings.Replace(o.Ready.URL, "127.0.0.1", "localhost", 1) + "/"
-	if code, log := inProcess(t, o, -1, false); code != 0 {
-		t.Error(code, log)
-	}
-	if n := len(stored(t, server)); n != 1 {
-		t.Errorf("%d sources", n)
+	for url, wait := range map[string]time.Duration{
+		"http://127.0.0.1:8484": time.Minute, "http://LOCALHOST:8484/": time.Minute, "http://[::1]:8484": time.Minute, "http://127.0.0.1:8485": 0,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := metisOf(t)
+			m.url = "http://127.0.0.1:8484"
+			o := register.Options{Input: file(t, collection(square("a", 1)))}
+			m.killing(t, o, http.MethodPost, 1, false)
+			begin := time.Now()
+			m.url = url
+			got := m.run(t.Context(), t, o)
+			if got.err != nil || got.outcomes() != "a registered" || len(m.posts) != 2 || len(m.emulatorSources(t)) != 1 {
+				t.Fatal(url, got.outcomes(), got.err, len(m.posts))
+			}
+			if waited := m.posts[1].Sub(begin); waited < wait || wait == 0 && waited > 0 {
+				t.Errorf("%s: sent after %s", url, waited)
+			}
+		})
 	}
 }
 
@@ -775,19 +781,17 @@ func TestPlanForetellsConflicts(t *testing.T) {
 
 // A plan waits for nothing, and sends nothing.
 func TestPlanOfUnknown(t *testing.T) {
-	server := start(t, emulator.Options{Faults: []emulator.Fault{{Operation: "createSources", Kind: emulator.FaultHang}}})
 	path := file(t, collection(square("a", 1), square("b", 2)))
 	ctx, kill := context.WithCancel(t.Context())
-	go func() {
-		waitFor(t, func() bool { return posts(server) == 1 })
-		kill()
-	}()
-	var o register.Options
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	connect(&o, server.Ready(), api.WithHTTPClient(&http.Client{Transport: transport, Timeout: 100 * time.Millisecond}))
-	o.Input, o.BatchFeatures, o.Settle = path, 1, time.Hour
-	if got := runContext(ctx, t, server, o); got.outcomes() != "a unknown, b pending" {
+	server := start(t, emulator.Options{Middleware: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && r.URL.Path == "/sources" {
+				defer kill() // once it is counted; its connection is dropped
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, Faults: []emulator.Fault{{Operation: "createSources", Kind: emulator.FaultDrop}}})
+	if got := runContext(ctx, t, server, register.Options{Input: path, BatchFeatures: 1, Settle: time.Hour}); got.outcomes() != "a unknown, b pending" {
 		t.Fatal(got.outcomes(), got.err)
 	}
 	for range 2 {

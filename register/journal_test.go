@@ -195,9 +195,9 @@ func TestReadOnlyFolder(t *testing.T) {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("waited for a minute")
+			t.Fatal("waited for five minutes")
 		}
 	}
 }
@@ -331,15 +331,15 @@ func TestSecondRunWaits(t *testing.T) {
 	if _, err := register.Plan(ctx, o); err == nil || err.Error() != "enough" {
 		t.Error(err)
 	}
+	if err := server.SetFaults(nil); err != nil { // what hangs goes on hanging
+		t.Fatal(err)
+	}
 	done := make(chan attempt)
 	go func() { done <- run(t, server, register.Options{Input: other}) }()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	if err := server.SetFaults(nil); err != nil {
-		t.Fatal(err)
-	}
 	if got := <-done; got.err != nil || got.outcomes() != "b registered" {
 		t.Error(got.outcomes(), got.err)
 	}

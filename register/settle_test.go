@@ -31,6 +31,7 @@ import (
 type metis struct {
 	emulator *emulator.Server
 	token    string
+	url      string // by which it is called
 	// around carries a request out by next, or otherwise.
 	around func(r *http.Request, next func() *http.Response) (*http.Response, error)
 
@@ -90,7 +91,7 @@ func metisOf(t *testing.T) *metis {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	m := &metis{emulator: server}
+	m := &metis{emulator: server, url: "https://meti.example"}
 	recorder := httptest.NewRecorder()
 	request := httptest.NewRequest("POST", "/oauth/token", strings.NewReader(
 		`{"grant_type":"client_credentials","audience":"https://api.meti.millpont.com","client_id":"demo-client","client_secret":"demo-secret"}`))
@@ -109,7 +110,7 @@ func (m *metis) run(ctx context.Context, t *testing.T, o register.Options) attem
 	var err error
 	o.Client, err = api.New(
 		api.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: m.token})),
-		api.WithBaseURL("https://meti.example"), api.WithHTTPClient(&http.Client{Transport: m}))
+		api.WithBaseURL(m.url), api.WithHTTPClient(&http.Client{Transport: m}))
 	if err != nil {
 		t.Fatal(err)
 	}

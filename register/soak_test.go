@@ -135,7 +135,7 @@ func (k kind) is() (faults []emulator.Fault) {
 }
 
 // settle is the settling time of the trials. What commits late, and is visible
-// later, is so well within it.
+// later, is so within it: see promise.
 const settle = 1500 * time.Millisecond
 
 // randomFaults are those of one trial.
@@ -146,8 +146,6 @@ func randomFaults(random *rand.Rand) []emulator.Fault {
 		{Operation: "*", Kind: emulator.FaultLatency, Delay: time.Duration(1+random.IntN(20)) * time.Millisecond, Probability: chance(1)},
 		{Operation: post, Kind: emulator.FaultBlind, Delay: time.Duration(random.IntN(30)) * time.Millisecond, Probability: chance(1)},
 		{Operation: post, Kind: emulator.FaultDropAfter, Probability: chance(0.3)},
-		{Operation: post, Kind: emulator.FaultLateCommit, Delay: time.Duration(random.IntN(500)) * time.Millisecond, Probability: chance(0.3)},
-		{Operation: post, Kind: emulator.FaultLateCommit, Status: 504, Delay: time.Duration(random.IntN(500)) * time.Millisecond, Probability: chance(0.1)},
 		{Operation: post, Kind: emulator.FaultStatus, Status: 429, Probability: chance(0.2)},
 		{Operation: post, Kind: emulator.FaultStatus, Status: 500, Probability: chance(0.1)},
 		{Operation: post, Kind: emulator.FaultStatus, Status: 503, Probability: chance(0.1)},
@@ -264,10 +262,12 @@ func trial(t *testing.T, seed uint64) (result tally) {
 		return tally{wrong: 1}
 	}
 	k := randomKind(random)
+	p := &promise{lag: k.lag, random: rand.New(rand.NewPCG(seed, 9)), open: map[chan struct{}]time.Time{}}
 	server := start(t, emulator.Options{Seed: seed, Middleware: func(next http.Handler) http.Handler {
-		return poorer(k.unfiltered, k.shapeless, refusing(`"bad-`)(next))
+		return p.wrap(poorer(k.unfiltered, k.shapeless, refusing(`"bad-`)(next)))
 	}})
 	defer server.Close()
+	defer func() { _ = p.wait(context.Background(), 0) }()
 	list := randomFields(random, k)
 	result = tally{trials: 1, features: len(list)}
 	o := order{
@@ -285,19 +285,20 @@ func trial(t *testing.T, seed uint64) (result tally) {
 	time.Sleep(k.lag) // two at the same moment do not see each other
 	writeAll(t, o.Input, list)
 	posts := server.Requests()["createSources"]
-	if !untilDone(t, seed, random, k, &o, server, &result) {
+	if !untilDone(t, seed, random, k, &o, server, p, &result) {
 		return result
 	}
 	if change(t, random, k, &o, server, list) {
 		posts++             // besides
 		k.throwAway = false // half of a replacement would be forgotten with it
-		if !untilDone(t, seed, random, k, &o, server, &result) {
+		if !untilDone(t, seed, random, k, &o, server, p, &result) {
 			return result
 		}
 	}
 	result.posts = server.Requests()["createSources"] - posts
 
 	// Once more: nothing is sent, and the result stands.
+	_ = p.wait(t.Context(), 0)
 	_ = server.SetFaults(k.is())
 	time.Sleep(k.lag)
 	o.Timeout = time.Minute // nothing hangs any more
@@ -336,13 +337,17 @@ func writeAll(t *testing.T, path string, list []wanted) {
 
 // untilDone starts processes until one of them says that all is done that can
 // be, and kills some of them.
-func untilDone(t *testing.T, seed uint64, random *rand.Rand, k kind, o *order, server *emulator.Server, result *tally) bool {
+func untilDone(t *testing.T, seed uint64, random *rand.Rand, k kind, o *order, server *emulator.Server, p *promise, result *tally) bool {
 	if err := server.SetFaults(append(k.is(), randomFaults(random)...)); err != nil {
 		t.Error(err)
 	}
+	p.mu.Lock()
+	p.late = max(0, random.Float64()*0.6-0.3)
+	p.mu.Unlock()
 	kills, thrown := random.IntN(6), false
 	for runs := 1; ; runs++ {
 		result.runs++
+		o.Timeout = max(500*time.Millisecond, time.Duration(runs-10)*time.Second) // a slow machine needs more
 		kill, gentle := time.Duration(-1), false
 		if kills > 0 {
 			kill, gentle = time.Duration(random.IntN(2500))*time.Millisecond, random.IntN(5) == 0
@@ -367,6 +372,7 @@ func untilDone(t *testing.T, seed uint64, random *rand.Rand, k kind, o *order, s
 		if k.throwAway && !thrown && code != 0 {
 			thrown = true
 			time.Sleep(settle) // a journal that is made now is taken for the first
+			_ = p.wait(t.Context(), 0)
 			_ = os.Remove(o.Input + ".meti-journal")
 		}
 		if runs > 60 {
