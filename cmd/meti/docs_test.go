@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/testdata"
 )
+
+// progress is a line that tells every ten seconds how far a run is: only a slow
+// machine prints one.
+var progress = regexp.MustCompile(`(?m)^meti: (reading|reading METI|comparing|registering|reading it again)(: .*)?\n`)
 
 // What the README and docs/ show of the command is what it prints: the blocks of
 // "console" of a page are run one after another in one shell, in a folder with the
@@ -40,7 +44,7 @@ func TestDocsShowWhatIsPrinted(t *testing.T) {
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			const border = "== the next command =="
 			folder := t.TempDir()
-			environment, script := append(fresh(t), "FOLDER="+folder), "cd \"$FOLDER\"\n"
+			environment, script := append(environmentOf(t, emulator.Options{}), "FOLDER="+folder), "cd \"$FOLDER\"\n"
 			if filepath.Base(page) == "README.md" {
 				environment, script = emulatorOfREADME(t)
 			} else if err := os.WriteFile(filepath.Join(folder, "fields.geojson"), testdata.Fields, 0o600); err != nil {
@@ -53,6 +57,7 @@ func TestDocsShowWhatIsPrinted(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 			cmd.Dir, cmd.Env = top, environment
 			out, _ := cmd.CombinedOutput() // an exit code is shown where it matters
+			out = progress.ReplaceAll(out, nil)
 			printed := strings.Split(string(out), border+"\n")[1:]
 			if len(printed) != len(steps) {
 				t.Fatalf("%d commands of %d were run:\n%s", len(printed), len(steps), out)
@@ -80,12 +85,7 @@ func emulatorOfREADME(t *testing.T) (environment []string, script string) {
 			script = block
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
-	script = strings.ReplaceAll(script, "127.0.0.1:8484", listener.Addr().String()) +
-		"trap 'kill $!' EXIT\nuntil curl -sS $METI_BASE_URL/.well-known/jwks.json >/dev/null 2>&1; do sleep 0.1; done\n"
+	script = strings.ReplaceAll(script, "127.0.0.1:8484", freeAddress(t)) +
+		"trap 'kill $!' EXIT\nuntil curl -sS $METI_BASE_URL/.well-known/jwks.json >/dev/null 2>&1; do kill -0 $! || exit; sleep 0.1; done\n"
 	return append(os.Environ(), "TMPDIR="+t.TempDir(), "XDG_CACHE_HOME="+t.TempDir()), script
 }

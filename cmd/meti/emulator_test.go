@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -12,12 +14,27 @@ import (
 	"github.com/meti-go/meti/emulator"
 )
 
+// freeAddress gives an address of this machine at which nobody listens. Its port is
+// below those that systems choose from, so that nobody gets it meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 1000 {
+		listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			listener.Close()
+			return listener.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // TestEmulatorSurvivesKill: what was acknowledged is there after kill -9, each
 // collection whole or not at all, and its token is still good.
 func TestEmulatorSurvivesKill(t *testing.T) {
-	var token, address string
-	data := t.TempDir() + "/meti.db"
-	run := func(listen string) *exec.Cmd {
+	var token string
+	data, listen := t.TempDir()+"/meti.db", freeAddress(t)
+	run := func() *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), "meti", "emulator", "--data", data, "--listen", listen, "--admin")
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -31,14 +48,13 @@ func TestEmulatorSurvivesKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		var ready emulator.Ready
-		if err := json.Unmarshal([]byte(line), &ready); err != nil {
-			t.Fatal(err)
+		if err := json.Unmarshal([]byte(line), &ready); err != nil || ready.URL != "http://"+listen {
+			t.Fatal(line, err)
 		}
-		address = ready.URL
 		return cmd
 	}
 	send := func(method, path, body string, to any) error {
-		request, err := http.NewRequestWithContext(t.Context(), method, address+path, strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+listen+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +84,7 @@ func TestEmulatorSurvivesKill(t *testing.T) {
 	}
 	const batches = 50
 
-	first := run("127.0.0.1:0")
+	first := run()
 	var granted struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -93,7 +109,7 @@ func TestEmulatorSurvivesKill(t *testing.T) {
 		acknowledged++
 	}
 
-	second := run(strings.TrimPrefix(address, "http://"))
+	second := run()
 	defer func() { _ = second.Process.Kill(); _ = second.Wait() }()
 	var listed []source
 	if err := send("GET", "/sources", "", &listed); err != nil {

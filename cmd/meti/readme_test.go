@@ -60,17 +60,16 @@ func TestREADMEShowsCompiledGo(t *testing.T) {
 	}
 }
 
-// fresh starts an emulator that holds nothing, and gives the environment that
-// points at it.
-func fresh(t *testing.T) []string {
+// environmentOf starts an emulator, and gives the environment that points at it.
+func environmentOf(t *testing.T, o emulator.Options) []string {
 	t.Helper()
-	return append(os.Environ(), append(startServer(t, emulator.Options{}).Environ(), "XDG_CACHE_HOME="+t.TempDir())...)
+	return append(os.Environ(), append(startServer(t, o).Environ(), "XDG_CACHE_HOME="+t.TempDir())...)
 }
 
-// emulated is fresh with the example fields.
+// emulated is the environment of an emulator that holds the example fields.
 func emulated(t *testing.T) []string {
 	t.Helper()
-	environment := fresh(t)
+	environment := environmentOf(t, emulator.Options{})
 	create := exec.CommandContext(t.Context(), "meti", "sources", "create", "-", "--methodology", "Agriculture")
 	create.Env, create.Stdin = environment, strings.NewReader(string(testdata.Fields))
 	if out, err := create.CombinedOutput(); err != nil {

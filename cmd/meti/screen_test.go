@@ -5,36 +5,38 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/meti-go/meti/emulator"
 	"github.com/meti-go/meti/testdata"
 )
 
 // screen is a real terminal, by tmux.
 type screen struct {
 	t      *testing.T
-	socket string
+	folder string // where the socket is
 	env    []string
 	runs   int
 }
 
-// newScreen opens a terminal of a width in which meti calls an emulator that
-// holds the example fields. A machine without tmux has none: the test passes.
-func newScreen(t *testing.T, width int) *screen {
+// newScreen opens a terminal of a width in which meti runs in an environment, and
+// a folder with the example fields. A machine without tmux has none: the test passes.
+func newScreen(t *testing.T, width int, environment func(*testing.T) []string) *screen {
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Log("there is no tmux here, so nothing was tested")
 		return nil
 	}
 	folder := t.TempDir()
-	environment := emulated(t)
-	s := &screen{t: t, socket: filepath.Join(folder, "tmux"), env: append(environment, "CI=", "NO_COLOR=", "PS1=$ ")}
+	s := &screen{t: t, folder: folder, env: append(environment(t), "CI=", "NO_COLOR=", "PS1=$ ")}
 	if err := os.WriteFile(filepath.Join(folder, "fields.geojson"), testdata.Fields, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +49,8 @@ func newScreen(t *testing.T, width int) *screen {
 }
 
 func (s *screen) tmux(args ...string) *exec.Cmd {
-	cmd := exec.Command("tmux", append([]string{"-S", s.socket}, args...)...)
-	cmd.Env = s.env
+	cmd := exec.Command("tmux", append([]string{"-S", "tmux"}, args...)...) // a longer path may be too long
+	cmd.Dir, cmd.Env = s.folder, s.env
 	return cmd
 }
 
@@ -69,7 +71,7 @@ func (s *screen) text(colours bool) string {
 func (s *screen) ask(command, until string) string {
 	s.t.Helper()
 	s.runs++
-	line := fmt.Sprintf("clear; %s; echo code-%d=$?", command, s.runs)
+	line := fmt.Sprintf("clear; echo run-%d; %s; echo code-%[1]d=$?", s.runs, command)
 	if err := s.tmux("send-keys", line, "Enter").Run(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -84,13 +86,14 @@ func (s *screen) run(command string) string {
 
 func (s *screen) done() string { return fmt.Sprintf(`(?m)^code-%d=\d+$`, s.runs) }
 
+// wait gives what the last command that was typed shows, once that matches.
 func (s *screen) wait(until string) string {
 	s.t.Helper()
 	want := regexp.MustCompile(until)
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		text := s.text(false)
-		if want.MatchString(text) {
-			return text
+		if _, shown, ran := strings.Cut(text, fmt.Sprintf("run-%d\n", s.runs)); ran && want.MatchString(shown) {
+			return shown
 		}
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the screen never showed %s:\n%s", until, text)
@@ -107,7 +110,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		{80, `(?m)^SSID +ALT ID +COUNTRY +HECTARES +START +CONFLICT$`},
 		{200, `(?m)^SSID +ALT ID +COUNTRY +HECTARES +START +END +METHODOLOGY +CONFLICT$`},
 	} {
-		s := newScreen(t, c.width)
+		s := newScreen(t, c.width, emulated)
 		if s == nil {
 			return
 		}
@@ -129,7 +132,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 
 // Red marks a conflict, and never where NO_COLOR is set.
 func TestConflictsAreRed(t *testing.T) {
-	s := newScreen(t, 120)
+	s := newScreen(t, 120, emulated)
 	if s == nil {
 		return
 	}
@@ -150,7 +153,7 @@ func TestConflictsAreRed(t *testing.T) {
 // delete shows what it will delete and asks; anything but y deletes nothing.
 // With --yes, METI_YES, CI or another stdin it does not ask.
 func TestDeleteAsks(t *testing.T) {
-	s := newScreen(t, 120)
+	s := newScreen(t, 120, emulated)
 	if s == nil {
 		return
 	}
@@ -191,12 +194,26 @@ func TestDeleteAsks(t *testing.T) {
 // the end; it never wraps.
 func TestBar(t *testing.T) {
 	for _, width := range []int{50, 80, 200} {
-		s := newScreen(t, width)
+		var posts atomic.Int32
+		seen := make(chan struct{}) // that there is a bar; some features wait for that
+		s := newScreen(t, width, func(t *testing.T) []string {
+			return environmentOf(t, emulator.Options{Middleware: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost && r.URL.Path == "/sources" && posts.Add(1) > 10 {
+						select {
+						case <-seen:
+						case <-r.Context().Done():
+						}
+					}
+					next.ServeHTTP(w, r)
+				})
+			}})
+		})
 		if s == nil {
 			return
 		}
-		s.ask("meti emulator --fault '*:latency:delay=100ms' 2>/dev/null -- sh -c 'meti submit fields.geojson --batch 1 --in-flight 1 --yes 2>/dev/tty'",
-			`(?m)^\[=+-+\] registering: \d+ of 26`)
+		s.ask("meti submit fields.geojson --batch 1 --in-flight 1 --yes", `(?m)^\[=+-+\] registering: 10 of 26`)
+		close(seen)
 		text := s.wait(s.done())
 		if strings.Contains(text, "[=") || strings.Contains(text, "[-") || !strings.Contains(text, "26 features: 26 registered") {
 			t.Errorf("%d columns: at the end\n%s", width, text)

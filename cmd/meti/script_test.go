@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -53,8 +54,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[serverKey{}] = new(server)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
-			if cache, err := os.UserCacheDir(); err == nil {
-				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
+			if cache, err := exec.Command("go", "env", "GOCACHE").Output(); err == nil {
+				env.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "fields.geojson"), testdata.Fields, 0o600)
 		},
@@ -178,20 +179,21 @@ func secretsKept(ts *testscript.TestScript, args []string) {
 // server answers one thing to everything. A script has one at a time.
 type server struct {
 	*httptest.Server
-	asked chan struct{} // gets one for each request
-	hang  chan struct{} // closed at the end; what hangs waits for it
+	asked   chan string   // gets the path of each request
+	hang    chan struct{} // closed at the end; what hangs waits for it
+	signals int           // that were sent
 }
 
 type serverKey struct{}
 
 func serve(ts *testscript.TestScript, _ bool, args []string) {
-	s := &server{asked: make(chan struct{}, 1000), hang: make(chan struct{})}
+	s := &server{asked: make(chan string, 1000), hang: make(chan struct{})}
 	body := []byte("{}")
 	if len(args) > 1 {
 		body = []byte(ts.ReadFile(args[1]))
 	}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.asked <- struct{}{}
+		s.asked <- r.URL.Path
 		if args[0] == "hang" {
 			select {
 			case <-s.hang:
@@ -217,17 +219,24 @@ func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	signal := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}[args[0]]
 	cmd := exec.CommandContext(context.Background(), meti(ts), args[3:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "METI_BASE_URL", "XDG_CACHE_HOME", "PATH"} {
+	for _, name := range []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "METI_CLIENT_ID", "METI_CLIENT_SECRET", "XDG_CACHE_HOME", "PATH"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
+	s := ts.Value(serverKey{}).(*server)
+	s.signals++
+	mine := fmt.Sprintf("/%d/", s.signals) // an earlier command may have left requests behind
+	cmd.Env = append(cmd.Env, "METI_BASE_URL="+s.URL+strings.TrimSuffix(mine, "/"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	ts.Check(cmd.Start())
-	select {
-	case <-ts.Value(serverKey{}).(*server).asked:
-	case <-time.After(30 * time.Second):
-		_ = cmd.Process.Kill()
-		ts.Fatalf("it asked for nothing: %s", stderr.String())
+	for path, timeout := "", time.After(5*time.Minute); !strings.HasPrefix(path, mine); {
+		select {
+		case path = <-s.asked:
+		case <-timeout:
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			ts.Fatalf("it asked for nothing: %s", stderr.String())
+		}
 	}
 	ts.Check(cmd.Process.Signal(signal))
 	_ = cmd.Wait()
@@ -252,9 +261,9 @@ func requests(ts *testscript.TestScript, _ bool, args []string) {
 // proxy answers 407 to everything, as a company's does to a wrong password.
 func proxy(ts *testscript.TestScript, _ bool, _ []string) {
 	s := ts.Value(serverKey{}).(*server)
-	s.asked = make(chan struct{}, 1000)
+	s.asked = make(chan string, 1000)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.asked <- struct{}{}
+		s.asked <- r.URL.Path
 		w.Header().Set("Proxy-Authenticate", "Basic realm=x")
 		w.WriteHeader(http.StatusProxyAuthRequired)
 	}))
