@@ -5,13 +5,14 @@ import { chromium } from 'playwright-core'
 
 const [page, ...requests] = process.argv.slice(2)
 const browser = await chromium.launch({
+  timeout: 600_000, // only what hangs is to fail
   executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 })
 try {
   const tab = await browser.newPage()
-  await tab.goto(page)
+  await tab.goto(page, { timeout: 600_000 })
   const results = []
   for (let i = 0; i < requests.length; i += 3) {
     const [method, url, token] = requests.slice(i, i + 3)

@@ -5,9 +5,11 @@ import {existsSync} from 'node:fs';
 import {chromium} from 'playwright-core';
 
 const hostile = '</script><img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
+const patience = 600_000; // milliseconds: a machine may be slow, and only what hangs is to fail
 let browser;
 before(async () => {
   browser = await chromium.launch({
+    timeout: patience,
     executablePath: process.env.CHROMIUM || ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync),
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
@@ -15,17 +17,18 @@ before(async () => {
 after(() => browser.close());
 
 // open gives a page that shows a report. What leaves the file, and what fails
-// in it, is an error at the end.
+// in it, is an error at the end, but what page.expected matches.
 async function open(t, name, options = {}) {
   const context = await browser.newContext({viewport: {width: 1280, height: 900}, ...options});
-  const page = await context.newPage(), wrong = page.wrong = [];
+  context.setDefaultTimeout(patience);
+  const page = await context.newPage(), wrong = [];
   context.on('request', r => r.url().startsWith('file:') && r.url().endsWith(name + '.html') || wrong.push('a request of ' + r.url()));
   page.on('pageerror', e => wrong.push(String(e)));
   page.on('console', m => m.type() === 'error' && wrong.push(m.text()));
   page.on('dialog', d => wrong.push('a dialog: ' + d.message()));
   t.after(async () => {
     await context.close();
-    assert.deepEqual(wrong, []);
+    assert.deepEqual(wrong.filter(text => !page.expected?.test(text)), []);
   });
   await page.goto(`file://${process.env.PAGES}/${name}.html`);
   if (options.javaScriptEnabled !== false) await page.waitForFunction(() => document.documentElement.dataset.ready);
@@ -44,6 +47,7 @@ const colours = (page, x, y, w, h) => page.evaluate(([x, y, w, h]) => {
 
 test('nothing leaves the file, even when asked to', async t => {
   const page = await open(t, 'states');
+  page.expected = /Content Security Policy/; // on the console, some time
   const refused = await page.evaluate(() => new Promise(done => {
     const violations = [];
     document.addEventListener('securitypolicyviolation', e => violations.push(e.effectiveDirective) === 3 && done(violations));
@@ -53,7 +57,6 @@ test('nothing leaves the file, even when asked to', async t => {
   }));
   assert.deepEqual(refused.sort(), ['connect-src', 'img-src', 'script-src-elem']);
   assert.equal(await page.evaluate(() => window.hacked), undefined);
-  page.wrong.length = 0; // it said so on the console
 });
 
 test('a hostile alt_id is text everywhere', async t => {

@@ -143,7 +143,7 @@ func TestFilterAndFieldAreThere(t *testing.T) {
 	_ = SourceCreateFeatures{SoilType: &s.SoilType}
 }
 `)
-	m.run("", "test", "-run", checks, ".", "./api", "./emulator", "./cmd/meti")
+	m.run("", "test", "-timeout", "1h", "-run", checks, ".", "./api", "./emulator", "./cmd/meti")
 }
 
 // property is a field of openapi.yaml, of a name X and a description Y.
