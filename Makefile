@@ -3,6 +3,9 @@
 # The rest is for those who change the SDK; CONTRIBUTING.md says when.
 
 GO ?= go
+# How long the tests of one package may take: a machine may be slow, and only what
+# hangs is to fail.
+PATIENCE ?= 1h
 
 .PHONY: demo test race generate validate lint lint-spec test-peers test-browser bench soak vendor-data vendor-leaflet foreign-shapes release test-release compat vulnerabilities secrets licences ci
 
@@ -10,11 +13,11 @@ demo:
 	@$(GO) run ./cmd/meti demo
 
 test:
-	$(GO) test ./...
+	$(GO) test -timeout $(PATIENCE) ./...
 
 race:
-	$(GO) test -race ./api ./authn ./emulator ./internal/... ./ledger/... ./register ./wire
-	$(GO) test -race -run 'TestScripts/(submit|signals|emulator)|TestSignal' ./cmd/meti
+	$(GO) test -race -timeout $(PATIENCE) ./api ./authn ./emulator ./internal/... ./ledger/... ./register ./wire
+	$(GO) test -race -timeout $(PATIENCE) -run 'TestScripts/(submit|signals|emulator)|TestSignal' ./cmd/meti
 
 generate:
 	$(GO) generate ./...
@@ -34,13 +37,13 @@ lint-spec:
 # The SDK against programs that we did not write. Needs npm, gdal-bin and redis-server.
 test-peers:
 	for folder in test/spec test/peers/authn test/peers/prism; do (cd $$folder && npm ci --silent --ignore-scripts) || exit 1; done
-	$(GO) test -count=1 -tags peers -timeout 20m ./test/...
+	$(GO) test -count=1 -tags peers -timeout $(PATIENCE) ./test/...
 
 # What only a browser can show: the report, and the emulator's CORS. Needs npm and
 # Debian's chromium, or CHROMIUM.
 test-browser:
 	cd test/browser && npm ci --silent --ignore-scripts
-	$(GO) test -count=1 -v -tags browser ./test/browser
+	$(GO) test -count=1 -v -timeout $(PATIENCE) -tags browser ./test/browser
 
 # The SDK beside other clients, on this machine, in a quarter of an hour or so.
 bench:

@@ -101,7 +101,7 @@ func TestContributingShowsTheTree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !info.IsDir() || name[0] == '.' || name == "dist" || name == "internal" {
+			if !info.IsDir() || name[0] == '.' || name == "bin" || name == "dist" || name == "node_modules" || name == "internal" {
 				continue
 			}
 			if !regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(name) + "[/`]").MatchString(tree) {
