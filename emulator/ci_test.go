@@ -260,7 +260,14 @@ func TestRequestLog(t *testing.T) {
 	if n := len(server.LastRequests(5000)); n != 1000 {
 		t.Errorf("%d are remembered", n)
 	}
-	if text := string(get(t, server.URL+"/_emulator/requests?last=x").body); !strings.Contains(text, "detail") {
+	if got := get(t, server.URL+"/_emulator/requests?last=100000"); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	c.do(200, "GET", "/sources?limit=1&client_secret=mistyped&access_token=of-another&alt_id=my-token", "")
+	if q := server.LastRequests(1)[0].Query; q != "limit=1&client_secret=REDACTED&access_token=REDACTED&alt_id=my-token" {
+		t.Error(q)
+	}
+	if text := string(get(t, server.URL+"/_emulator/requests?last=x").body); !strings.Contains(text, "last=10") {
 		t.Error(text)
 	}
 }

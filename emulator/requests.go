@@ -51,10 +51,11 @@ func (s *Server) LastRequests(n int) []Request {
 var (
 	words = regexp.MustCompile(`[^/?&=#;]+`)
 	jwts  = regexp.MustCompile(`eyJ[\w-]+\.`)
+	named = regexp.MustCompile(`(?i)(secret|token|assertion|password)=[^&;#]*`)
 )
 
-// scrub takes tokens and the accounts' secrets out of an address, and its end
-// if it is long.
+// scrub takes tokens, the accounts' secrets and what is called one out of an
+// address, and its end if it is long.
 func (s *Server) scrub(address string) string {
 	secrets := make(map[string]bool)
 	for _, a := range s.Accounts() {
@@ -66,6 +67,7 @@ func (s *Server) scrub(address string) string {
 		}
 		return word
 	})
+	address = named.ReplaceAllString(address, "${1}=REDACTED")
 	return address[:min(len(address), 1024)]
 }
 

@@ -213,8 +213,11 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 		if last == "" {
 			return s.Requests(), nil
 		}
-		n, err := strconv.ParseUint(last, 10, 16)
-		return s.LastRequests(int(n)), err
+		n, err := strconv.ParseUint(last, 10, 31)
+		if err != nil {
+			return nil, errors.New("last is how many of the last requests to show, such as last=10")
+		}
+		return s.LastRequests(int(n)), nil
 	})
 	type clock struct {
 		Now    time.Time `json:"now"`

@@ -68,10 +68,16 @@ func (c *checking) environment(context.Context) (string, error) {
 		set = append(set, "others can read METI_CLIENT_SECRET_FILE: chmod 600 it")
 	}
 	if c.ConfigErr != nil {
-		return "", fmt.Errorf("set: %s. %w. Without credentials, \"meti demo\" shows everything on an emulator", cmp.Or(strings.Join(set, ", "), "nothing"), c.ConfigErr)
+		return "", fmt.Errorf("set: %s. %w. Without credentials, \"meti demo\" shows everything on an emulator", cmp.Or(strings.Join(set, ", "), "nothing"), oneLine{c.ConfigErr})
 	}
 	return strings.Join(set, ", "), nil
 }
+
+// oneLine is what is wrong with a configuration, all of it in one line.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\nauthn: ", "; ") }
+func (e oneLine) Unwrap() error { return e.error }
 
 func (c *checking) proxies(context.Context) (string, error) {
 	return orNone(c.set(true, "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy")), nil
