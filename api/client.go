@@ -228,15 +228,21 @@ func (c *Client) Server() string { return c.base.String() }
 // else the token's subject. Neither is verified: it is for showing and telling apart.
 // The error wraps [authn.ErrOpaqueToken] where the token cannot be read.
 func (c *Client) Account(ctx context.Context) (string, error) {
-	var claims authn.UnverifiedClaims
+	claims, err := c.Claims(ctx)
+	return cmp.Or(claims.AccountID, claims.Subject), err
+}
+
+// Claims returns what the client's token says of itself, unverified. The error wraps
+// [authn.ErrOpaqueToken] where the token cannot be read.
+func (c *Client) Claims(ctx context.Context) (claims authn.UnverifiedClaims, err error) {
 	t, err := c.tokens.get(ctx)
 	if err == nil {
 		claims, err = authn.ParseUnverifiedClaims(t.text)
 	}
 	if err != nil {
-		return "", fmt.Errorf("api: whose account is it? %w", err)
+		return claims, fmt.Errorf("api: whose account is it? %w", err)
 	}
-	return cmp.Or(claims.AccountID, claims.Subject), nil
+	return claims, nil
 }
 
 // Require fails with an *[authn.ScopeError] where the token is known not to have one

@@ -16,7 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meti-go/meti/api"
+	"github.com/meti-go/meti/authn"
 )
+
+// custodian is the role whose tokens register for their own account, whatever is sent
+// [L]. What other roles there are is not known.
+const custodian = "custodian"
 
 // aim finds out where the job registers.
 func (j *Job) aim(ctx context.Context) (err error) {
@@ -28,11 +33,19 @@ func (j *Job) aim(ctx context.Context) (err error) {
 		}
 		j.NoJournal = true
 	}
-	if id := j.Attributes.AccountID; id != nil && *id != "" {
-		j.target.Account = *id
-	} else if j.target.Account, err = j.Client.Account(ctx); err != nil {
-		return err
+	claims, err := j.Client.Claims(ctx)
+	own, named := cmp.Or(claims.AccountID, claims.Subject), ""
+	if id := j.Attributes.AccountID; id != nil {
+		named = *id
 	}
+	switch {
+	case err != nil && (named == "" || !errors.Is(err, authn.ErrOpaqueToken)):
+		return err
+	case named != "" && strings.EqualFold(claims.Role, custodian) && claims.AccountID != "" && !strings.EqualFold(named, own):
+		j.notice("a custodian's token decides the account: account_id %s is passed over", named)
+		j.Attributes.AccountID, named = nil, ""
+	}
+	j.target.Account = cmp.Or(named, own)
 	j.store = ledgerOf(server) + " " + j.target.Account
 	return nil
 }
