@@ -22,6 +22,7 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "a line for each feature, also for those that nothing is wrong with")
 	cmd.Flags().BoolVar(&fix, "fix", false, "write the file to stdout with what can be mended mended")
 	cmd.Flags().StringVar(&against, "against", "", `also look for conflicts with these sources: "account", or a file`)
+	_ = cmd.RegisterFlagCompletionFunc("against", cobra.FixedCompletions([]string{"account"}, cobra.ShellCompDirectiveDefault))
 	cmd.Flags().StringVar(&countries, "countries", "", "GeoJSON file of countries, property \"name\", in place of the built-in table")
 	cmd.RunE = func(cmd *cobra.Command, names []string) (err error) {
 		if fix && (len(names) > 1 || against != "" || *format != "text") {

@@ -4,26 +4,26 @@ package main
 
 // attributeTable is what a registration may say of its sources.
 var attributeTable = []specFlag{
-	{"account-id", "account_id", "uuid", "the account to register for"},
-	{"attribute-type", "attribute_type", "array", "what kinds of outcome are claimed (CARBON_REMOVAL, CARBON_AVOIDANCE, CI_SCORE, BIODIVERSITY, RENEWABLE_ENERGY, WATER_QUALITY, WATER_QUANTITY); may be repeated"},
-	{"constituent-ssid", "constituent_ssids", "array", "the sources that a PROGRAM or JURISDICTIONAL source is made of; required for those; may be repeated"},
-	{"geometry-source", "geometry_source", "string", "where the boundary comes from (CUSTODIAN_DRAWN, AUTHORITATIVE_GIS, EXTERNAL_REGISTRY)"},
-	{"measurement-point-id", "measurement_point_id", "string", "where a DEVICE measures; required for one"},
-	{"methodology", "methodology", "string", "how the outcome is produced (Agriculture, Biochar Production, Reforestation, Wetland Restoration)"},
-	{"year", "outcome_reporting_year", "integer", "the year for which the outcome is reported"},
-	{"project-id", "project_id", "string", "the project that the sources belong to"},
-	{"source-type", "source_type", "string", "what kind of source this is; FIELD unless said otherwise (FIELD, FACILITY, DEVICE, PROGRAM, JURISDICTIONAL)"},
-	{"steward-id", "steward_id", "string", "the steward of the land"},
-	{"tag", "tags", "array", "free labels; may be repeated"},
+	{"account-id", "account_id", "uuid", "the account to register for", nil},
+	{"attribute-type", "attribute_type", "array", "what kinds of outcome are claimed", []string{"CARBON_REMOVAL", "CARBON_AVOIDANCE", "CI_SCORE", "BIODIVERSITY", "RENEWABLE_ENERGY", "WATER_QUALITY", "WATER_QUANTITY"}},
+	{"constituent-ssid", "constituent_ssids", "array", "the sources that a PROGRAM or JURISDICTIONAL source is made of; required for those", nil},
+	{"geometry-source", "geometry_source", "string", "where the boundary comes from", []string{"CUSTODIAN_DRAWN", "AUTHORITATIVE_GIS", "EXTERNAL_REGISTRY"}},
+	{"measurement-point-id", "measurement_point_id", "string", "where a DEVICE measures; required for one", nil},
+	{"methodology", "methodology", "string", "how the outcome is produced", []string{"Agriculture", "Biochar Production", "Reforestation", "Wetland Restoration"}},
+	{"year", "outcome_reporting_year", "integer", "the year for which the outcome is reported", nil},
+	{"project-id", "project_id", "string", "the project that the sources belong to", nil},
+	{"source-type", "source_type", "string", "what kind of source this is; FIELD unless said otherwise", []string{"FIELD", "FACILITY", "DEVICE", "PROGRAM", "JURISDICTIONAL"}},
+	{"steward-id", "steward_id", "string", "the steward of the land", nil},
+	{"tag", "tags", "array", "free labels", nil},
 }
 
 // filterTable is what a listing may be narrowed by.
 var filterTable = []specFlag{
-	{"methodology", "methodology", "string", "only sources of this methodology (Agriculture, Biochar Production, Reforestation, Wetland Restoration)"},
-	{"steward-id", "steward_id", "string", "only sources of this steward"},
-	{"project-id", "project_id", "string", "only sources of this project"},
-	{"year", "outcome_reporting_year", "integer", "only sources whose outcome is reported for this year"},
-	{"id", "id", "string", "only the source with this SSID"},
-	{"alt-id", "alt_id", "string", "only sources with this id of the caller's own"},
-	{"account-id", "account_id", "string", "only sources of this account"},
+	{"methodology", "methodology", "string", "only sources of this methodology", []string{"Agriculture", "Biochar Production", "Reforestation", "Wetland Restoration"}},
+	{"steward-id", "steward_id", "string", "only sources of this steward", nil},
+	{"project-id", "project_id", "string", "only sources of this project", nil},
+	{"year", "outcome_reporting_year", "integer", "only sources whose outcome is reported for this year", nil},
+	{"id", "id", "string", "only the source with this SSID", nil},
+	{"alt-id", "alt_id", "string", "only sources with this id of the caller's own", nil},
+	{"account-id", "account_id", "string", "only sources of this account", nil},
 }

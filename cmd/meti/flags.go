@@ -121,6 +121,7 @@ func load[T any](name string, read func(io.Reader) (T, error)) (loaded T, err er
 // specFlag is a flag that openapi.yaml asks for; the tables are generated.
 type specFlag struct {
 	name, field, kind, usage string
+	values                   []string // that are known; there may be others
 }
 
 // specFlags are what the flags of a table say: pointers, by the fields' names.
@@ -133,6 +134,12 @@ func attributeFlags(cmd *cobra.Command) specFlags { return addSpecFlags(cmd, att
 func addSpecFlags(cmd *cobra.Command, table []specFlag) specFlags {
 	flags, said := cmd.Flags(), specFlags{}
 	for _, f := range table {
+		if len(f.values) > 0 {
+			f.usage += " (" + strings.Join(f.values, ", ") + ")"
+		}
+		if f.kind == "array" {
+			f.usage += "; may be repeated"
+		}
 		switch f.kind {
 		case "integer":
 			said[f.field] = flags.Int(f.name, 0, f.usage)
@@ -145,6 +152,7 @@ func addSpecFlags(cmd *cobra.Command, table []specFlag) specFlags {
 		default:
 			said[f.field] = flags.String(f.name, "", f.usage)
 		}
+		completeWith(cmd, f.name, f.values...)
 	}
 	return said
 }

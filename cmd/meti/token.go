@@ -15,6 +15,7 @@ func (a *app) tokenCommand() *cobra.Command {
 	var claims, status bool
 	cmd := describe("token", cobra.NoArgs)
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "ask for this scope only; may be repeated")
+	completeWith(cmd, "scope", "read:sources", "write:sources", "delete:sources")
 	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims, which were not verified, as JSON")
 	cmd.Flags().BoolVar(&status, "status", false, "print expiry, scopes, account and how many tokens are left")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -91,12 +91,6 @@ func fieldOf(what, name string, schema *openapi3.SchemaRef, description string) 
 	f.Usage, _, _ = strings.Cut(f.Description, ". ")
 	f.Usage = strings.TrimSuffix(strings.ReplaceAll(f.Usage, "`", ""), ".")
 	f.Usage = strings.ToLower(f.Usage[:1]) + f.Usage[1:]
-	if len(f.Values) > 0 {
-		f.Usage += " (" + strings.Join(f.Values, ", ") + ")"
-	}
-	if f.Type == "array" {
-		f.Usage += "; may be repeated"
-	}
 	return f, nil
 }
 
