@@ -249,3 +249,15 @@ func verdicts(t *testing.T, text string) (valid []string, invalid int, rules str
 	slices.Sort(broken)
 	return valid, invalid, strings.Join(slices.Compact(broken), ", ")
 }
+
+// What a flag says is sent as it stands, or not at all.
+func TestFlagThatIsNotUTF8(t *testing.T) {
+	for _, name := range []string{"check", "plan", "submit", "sources create"} {
+		for _, flag := range []string{"--methodology", "--tag"} {
+			args := append(strings.Fields(name), "fields.geojson", flag, "Gr\xf6n")
+			if code, _, stderr := command(t, args...); code != exitUsage || !strings.Contains(stderr, "is not UTF-8") {
+				t.Errorf("%q: exit code %d: %s", args, code, stderr)
+			}
+		}
+	}
+}

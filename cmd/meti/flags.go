@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -162,7 +163,11 @@ func addSpecFlags(cmd *cobra.Command, table []specFlag) specFlags {
 func (s specFlags) into(request any) error {
 	members := map[string]any{}
 	for field, value := range s {
-		if !reflect.ValueOf(value).Elem().IsZero() {
+		said := reflect.ValueOf(value).Elem()
+		if !utf8.ValidString(fmt.Sprint(said)) {
+			return usage("what is given as %s is not UTF-8", field)
+		}
+		if !said.IsZero() {
 			members[field] = value
 		}
 	}

@@ -235,6 +235,9 @@ func (r *reporting) print(format string) error {
 }
 
 func (a *app) printCounts(head string, counts []*report.Count) error {
+	if len(counts) == 0 {
+		return nil
+	}
 	fmt.Fprintln(a.stdout)
 	return printAll(a, "table", form[*report.Count]{
 		columns: []column{
