@@ -33,6 +33,8 @@ func (s *Source) InConflict() bool { return s.Conflict != nil && *s.Conflict }
 // String tells a source from others in a line of text:
 //
 //	src_9fKQ2mZr7TbVw "north-40" 2026-01-01 to 2027-01-01, 25.25 ha, in conflict
+//
+// A date that METI did not tell is a question mark.
 func (s Source) String() string {
 	text := fmt.Sprintf("%s %q %s to %s", s.ID, s.AltID, day(s.StartAt), day(s.EndAt))
 	if s.Hectares != nil {
@@ -46,8 +48,11 @@ func (s Source) String() string {
 
 // day is a date without a time of day, where it is a date.
 func day(date Time) string {
-	if date.Text() != "" {
+	switch {
+	case date.Text() != "":
 		return strconv.Quote(date.Text())
+	case date.IsZero():
+		return "?"
 	}
 	return date.UTC().Format(time.DateOnly)
 }

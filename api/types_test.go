@@ -88,6 +88,7 @@ func TestSourceString(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"id":"src_9fKQ2mZr7TbVw","alt_id":"a\nb","start_at":"2026-01-01T00:00:00Z","end_at":"2027-01-01","hectares":25.248,"conflict":true}`: `src_9fKQ2mZr7TbVw "a\nb" 2026-01-01 to 2027-01-01, 25.25 ha, in conflict`,
 		`{"id":"src_9fKQ2mZr7TbVw","alt_id":"x","start_at":"infinity","end_at":"2027-01-01"}`:                                                  `src_9fKQ2mZr7TbVw "x" "infinity" to 2027-01-01`,
+		`{"id":"sandbox_1","alt_id":"x"}`: `sandbox_1 "x" ? to ?`,
 	} {
 		if err := s.UnmarshalJSON([]byte(text)); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/meti-go/meti/api"
 	"github.com/meti-go/meti/internal/scan"
 )
 
@@ -241,8 +242,14 @@ func printable(text string) string {
 	}, text)
 }
 
-// day writes an RFC 3339 date for people, and the time only where it is not midnight.
-func day(date string) string { return strings.TrimSuffix(date, "T00:00:00Z") }
+// day writes an RFC 3339 date for people: the time only where it is not midnight,
+// and nothing for one that METI did not tell.
+func day(date string) string {
+	if date == (api.Time{}).String() {
+		return ""
+	}
+	return strings.TrimSuffix(date, "T00:00:00Z")
+}
 
 // period writes a time from one date to another for people.
 func period(start, end string) string {
