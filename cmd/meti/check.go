@@ -166,8 +166,10 @@ func (r *reading) summarise() error {
 }
 
 // name is a feature's id, or its place where it has none.
-func (f *feature) name() string {
-	return printable(cmp.Or(f.AltID, fmt.Sprintf("feature %d", f.Index)))
+func (f *feature) name() string { return nameOrPlace(f.AltID, int(f.Index)) }
+
+func nameOrPlace(altID string, index int) string {
+	return printable(cmp.Or(altID, fmt.Sprintf("feature %d", index)))
 }
 
 // text is a feature for people: a line, where there is something to say or all are

@@ -40,7 +40,7 @@ func (a *app) fix(ctx context.Context, name string, o fields.Options) error {
 	mend := func(item fields.Item) mended { return mend(judge, item) }
 	err = fields.Map(ctx, file, mend, func(item fields.Item, m mended) error {
 		total++
-		at := fmt.Sprintf("%s:%d: %s", file.Name, item.Line, printable(m.AltID))
+		at := fmt.Sprintf("%s:%d: %s", file.Name, item.Line, nameOrPlace(m.AltID, item.Index))
 		switch {
 		case m.Invalid():
 			invalid++

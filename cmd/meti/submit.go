@@ -151,11 +151,17 @@ func (s *submitting) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, job.Close()) }()
 	s.describe(job)
-	counts := job.Counts()
+	counts, toAgain := job.Counts(), 0
+	if s.again {
+		toAgain = counts.Gone
+	}
 	switch {
 	case s.failOnConflict && counts.ConflictsToSend > 0:
 		s.say("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features"))
 		return cmp.Or(s.write(job), silent(exitConflict))
+	case s.dryRun && s.replace && counts.ToSend-counts.New-toAgain > o.MaxReplace:
+		s.say("%v: %d, more than --max-replace %d; nothing would be sent", register.ErrTooMany, counts.ToSend-counts.New-toAgain, o.MaxReplace)
+		return cmp.Or(s.write(job), silent(exitPartly))
 	case s.dryRun:
 		return cmp.Or(s.write(job), s.judgePlan(ctx, counts))
 	case counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-":
