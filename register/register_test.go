@@ -147,6 +147,7 @@ func TestMapping(t *testing.T) {
 func TestInvalid(t *testing.T) {
 	// The same boundary from another corner on, the other way round.
 	turned := `{"type":"Feature","id":"a","properties":{"start_at":"2026-01-01T01:00:00+01:00","end_at":"2026-12-31"},"geometry":{"type":"MultiPolygon","coordinates":[[[[0.011,0.001],[0.011,0],[0.01,0],[0.01,0.001],[0.011,0.001]]]]}}`
+	empty := `{"type":"Feature","id":"a","properties":{"start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z"},"geometry":{"type":"MultiPolygon","coordinates":[]}}`
 	other := `{"type":"Feature","id":"a","properties":{"start_at":"2026-01-01T00:00:00Z","end_at":"2026-12-31T00:00:00Z"},"geometry":{"type":"Polygon","coordinates":[[[0.01,0],[0.012,0],[0.012,0.001],[0.01,0.001],[0.01,0]]]}}`
 	for name, c := range map[string]struct {
 		features []string
@@ -164,6 +165,7 @@ func TestInvalid(t *testing.T) {
 		"strictly":            {[]string{square("a", 1), other, square("b", 2)}, register.Options{Rules: ledger.Rules{Strict: true}}, "a invalid, a invalid, b registered"},
 		"null":                {[]string{"null"}, register.Options{}, " invalid"},
 		"clockwise":           {[]string{turned}, register.Options{}, "a registered"},
+		"empty, allowed":      {[]string{empty, square("b", 2)}, register.Options{Rules: ledger.Rules{Allow: []ledger.Rule{ledger.RuleGeometryEmpty}}}, "a registered, b registered"},
 		"clockwise, strictly": {[]string{turned}, register.Options{Rules: ledger.Rules{Strict: true}}, "a invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {

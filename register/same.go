@@ -111,9 +111,14 @@ func decimalsOf(geometry []byte) int {
 // box is west, south, east and north in degrees, in few bytes: good to a metre.
 type box [4]float32
 
-func boxOf(s *ledger.Shape) box {
+// boxOf gives the box of a shape. It is finite, as JSON wants it, and that of an empty
+// shape meets none.
+func boxOf(s *ledger.Shape) (narrow box) {
 	b, _ := s.Box()
-	return box{float32(b.West), float32(b.South), float32(b.East), float32(b.North)}
+	for i, degrees := range [...]float64{b.West, b.South, b.East, b.North} {
+		narrow[i] = float32(min(max(degrees, -math.MaxFloat32), math.MaxFloat32))
+	}
+	return narrow
 }
 
 func (b box) wide() ledger.Box {
