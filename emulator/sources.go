@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 )
 
 // columns are those that filters of the contract have in the table of sources.
-// The other filters are members of its document.
+// The other filters are attributes, which are members of its document; one that
+// is neither is not applied, and TestEveryFilterIsApplied says so.
 var columns = map[string]string{"id": "s.ssid", "alt_id": "s.alt_id", "account_id": "s.account"}
 
 // within is a filter for what the caller may touch: one account's sources, or
@@ -68,8 +70,12 @@ func (sv *service) ListSources(w http.ResponseWriter, r *http.Request, p gen.Lis
 	query := r.URL.Query()
 	f := within(r)
 	for _, field := range gen.Filters() {
-		if query.Has(field.Name) {
-			f.add(cmp.Or(columns[field.Name], "CAST(s.document ->> '"+field.Name+"' AS TEXT)")+" = ?", query.Get(field.Name))
+		column := columns[field.Name]
+		if slices.ContainsFunc(gen.Attributes(), func(a gen.Field) bool { return a.Name == field.Name }) {
+			column = cmp.Or(column, "CAST(s.document ->> '"+field.Name+"' AS TEXT)")
+		}
+		if column != "" && query.Has(field.Name) {
+			f.add(column+" = ?", query.Get(field.Name))
 		}
 	}
 	separator := "["
