@@ -150,8 +150,11 @@ func (s *submitting) run(ctx context.Context) (err error) {
 		return s.judge(ctx, register.Counts{}, err)
 	}
 	defer func() { err = errors.Join(err, job.Close()) }()
-	s.describe(job)
 	counts, toAgain := job.Counts(), 0
+	asks := !s.dryRun && counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-"
+	if !s.quiet || asks { // who is asked is told what about
+		s.describe(job)
+	}
 	if s.again {
 		toAgain = counts.Gone
 	}
@@ -164,7 +167,7 @@ func (s *submitting) run(ctx context.Context) (err error) {
 		return cmp.Or(s.write(job), silent(exitPartly))
 	case s.dryRun:
 		return cmp.Or(s.write(job), s.judgePlan(ctx, counts))
-	case counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-":
+	case asks:
 		p.pause()
 		if err := s.confirm(ctx, fmt.Sprintf("Register %s?", plural(counts.ToSend, "feature", "features"))); err != nil {
 			return err
@@ -217,9 +220,6 @@ func inWords(c register.Counts) string {
 
 // describe says where the job goes, and what it is, on one line.
 func (s *submitting) describe(job *register.Job) {
-	if s.quiet {
-		return
-	}
 	target, c := job.Target(), job.Counts()
 	text := fmt.Sprintf("to %s, account %s: %s", serverName(target.Server), printable(target.Account), cmp.Or(inWords(c), "no features"))
 	if replacing := c.ToSend - c.New; replacing > 0 {

@@ -44,6 +44,9 @@ func TestSubmitAsks(t *testing.T) {
 	if _, err := os.Stat(path + ".meti-journal"); err == nil {
 		t.Error("a journal is left behind")
 	}
+	if code, _, stderr := submit("n\n", path, "-q"); code != 1 || !strings.Contains(stderr, "(not METI), account 0000") {
+		t.Errorf("quiet, and asked: %d, %s", code, stderr)
+	}
 	code, stdout, stderr := submit("y\n", path)
 	if code != 0 || posts() != 1 || strings.Contains(stdout, "\na ") || strings.Count(stdout, "registered") != 2 || !strings.Contains(stderr, "3 features: 3 registered, 2 in conflict") {
 		t.Errorf("y: %d\n%s%s", code, stdout, stderr)
