@@ -88,7 +88,8 @@ func fileCases() []fileCase {
 		{name: "a DEVICE by flag", text: collection("", a), flags: "--source-type DEVICE", invalid: 1, rules: "error measurement"},
 		{name: "a flag over the file's", text: `{"source_type":"DEVICE","feature_collection":` + collection("", a) + `}`, flags: "--source-type FACILITY", valid: 1},
 		{name: "an unknown attribute", text: `{"colour":"green","feature_collection":` + collection("", a) + `}`, invalid: 1, rules: "error attribute"},
-		{name: "an attribute of another type", text: `{"tags":"green","feature_collection":` + collection("", a) + `}`, invalid: 1, rules: "error attribute"},
+		{name: "an attribute of another type", text: `{"tags":"green","feature_collection":` + collection("", a) + `}`, invalid: 1, rules: "error attribute", says: "METI takes an array of strings"},
+		{name: "a user that is no UUID", text: `{"created_by":"x@clients","feature_collection":` + collection("", a) + `}`, invalid: 1, rules: "error attribute", says: "METI takes a UUID"},
 		{name: "source", text: `{"alt_id":"a","tags":["x"],"start_at":"2026-01-01T00:00:00Z","end_at":"2027-01-01T00:00:00Z","geometry":{"type":"Polygon","coordinates":[[[9,48],[9.01,48],[9.01,48.01],[9,48]]]}}`, valid: 1},
 		// Names, ids, crs, geometry.
 		{name: "exact names", text: in(`"id":"a"`, `"ID":"x","id":"a","GEOMETRY":null,"Properties":{}`), valid: 1},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -37,9 +39,11 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 		} else if err := remarshal(map[string]json.RawMessage{name: value}, &given); err != nil {
 			problem := ledger.NewProblem(ledger.RuleAttribute, pointer, "%s cannot be read: %v", name, err)
 			if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
-				problem.Message = name + " cannot be read: it is a " + kind.Value + ", and METI takes a " + kind.Type.String()
+				problem.Message = name + " cannot be read: it is a " + kind.Value + ", and METI takes " + inWords(kind.Type)
 			}
 			problems = append(problems, problem)
+		} else if id := unquoted(value); (name == "created_by" || name == "updated_by") && uuid.Validate(id) != nil {
+			problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, pointer, "%s is %q, and METI takes a UUID", name, id))
 		}
 	}
 	var attributes struct {
@@ -52,6 +56,19 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 		problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, "", "the attributes cannot be written: %v", err))
 	}
 	return given, rules.Apply(append(problems, ledger.CheckAttributes(ledger.Attributes(attributes))...))
+}
+
+// inWords names what JSON becomes a type.
+func inWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "an array of strings"
+	case reflect.Int:
+		return "a whole number"
+	}
+	return "a " + t.String()
 }
 
 // remarshal sets what one value holds in another, by the names that both have in
