@@ -360,25 +360,34 @@ func TestNarrowFaults(t *testing.T) {
 // time is not.
 func TestSlowBody(t *testing.T) {
 	inBubble(t, "", func(b *bubble) {
-		post := func(body io.Reader) (*http.Response, error) {
+		// Before it answers on a connection that is to be kept, net/http reads the
+		// rest of the body: that must end too.
+		kept := b.client.Transport.(*http.Transport).Clone()
+		kept.DisableKeepAlives = false
+		defer kept.CloseIdleConnections()
+		b.client.Transport = kept
+		post := func(body io.Reader, length int64) (*http.Response, error) {
 			request, err := http.NewRequestWithContext(b.t.Context(), "POST", b.server.URL+"/sources", body)
 			if err != nil {
 				b.t.Fatal(err)
 			}
+			request.ContentLength = length
 			request.Header.Set("Authorization", "Bearer "+b.token)
 			return b.client.Do(request)
 		}
-		b.after(2*time.Minute, func() {
-			reader, writer := io.Pipe()
-			defer writer.Close()
-			go func() { _, _ = io.WriteString(writer, `{"alt_id":`) }()
-			if got, err := post(reader); err == nil {
-				got.Body.Close()
-				if got.StatusCode != 400 {
-					b.t.Error(got.Status)
+		for _, length := range []int64{1000, -1} { // -1: in chunks
+			b.after(2*time.Minute, func() {
+				reader, writer := io.Pipe()
+				defer writer.Close()
+				go func() { _, _ = io.WriteString(writer, `{"alt_id":`) }()
+				if got, err := post(reader, length); err == nil {
+					got.Body.Close()
+					if got.StatusCode != 400 {
+						b.t.Error(got.Status)
+					}
 				}
-			}
-		})
+			})
+		}
 		b.after(time.Minute, func() {
 			reader, writer := io.Pipe()
 			go func() {
@@ -388,7 +397,7 @@ func TestSlowBody(t *testing.T) {
 				_, _ = io.WriteString(writer, text[20:])
 				writer.Close()
 			}()
-			got, err := post(reader)
+			got, err := post(reader, -1)
 			if err != nil {
 				b.t.Fatal(err)
 			}

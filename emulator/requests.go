@@ -190,7 +190,9 @@ func (x *exchange) readBody() (release func()) {
 	_ = controller.SetReadDeadline(time.Now().Add(bodyTimeout))
 	var err error
 	x.body, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, most))
-	_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
+	if err == nil { // else net/http, which reads the rest before it answers, would wait for ever
+		_ = controller.SetReadDeadline(time.Time{}) // the work may take longer
+	}
 	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
 	case err == nil:
 	case x.operation.Scopes == nil:
