@@ -50,8 +50,10 @@ func (s *SourcesService) Get(ctx context.Context, id SSID) (*Source, error) {
 	return answerOf(ctx, s.client, ofSource(gen.OperationGetSource, id), readSource)
 }
 
-// Create registers features, whole or not at all, and returns the sources in their
-// order. After an answer that was lost its error is [ErrOutcomeUnknown].
+// Create registers features, whole or not at all, and returns their sources in the
+// order of METI's answer. Nobody promises that it is that of the features [E][L]:
+// AltID tells which source is whose. After an answer that was lost the error is
+// [ErrOutcomeUnknown].
 func (s *SourcesService) Create(ctx context.Context, request SourceCreateFeatures) ([]*Source, error) {
 	body, err := encodeFeatures(request)
 	return s.create(ctx, body, err, len(request.FeatureCollection.Features))

@@ -134,7 +134,7 @@ func TestParseFeatures(t *testing.T) {
 		feature(`"id":{},`, dates):                                   "features[0]: the id is {}, not a text or a number",
 		feature(`"id":true,`, dates):                                 "the id is true",
 		feature(`"id":"x",`, `{"start_at":"01/02/2026"}`):            `properties.start_at: "01/02/2026" is not a date`,
-		feature(`"id":"x",`, `{"end_at":20260101}`):                  "features[0]: wire: a date is a JSON string",
+		feature(`"id":"x",`, `{"end_at":20260101}`):                  "features[0]: wire: a date is a text such as 2026-01-31, not 20260101",
 		`{"type":"FeatureCollection","features":[{"type":"Point"}]}`: `features[0]: the type is "Point", not Feature`,
 		polygon:                                  `of type "Polygon", not FeatureCollection or Feature`,
 		`[` + good + `]`:                         "no GeoJSON",

@@ -81,7 +81,7 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 	}
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("wire: a date is a JSON string: %w", err)
+		return fmt.Errorf("wire: a date is a text such as 2026-01-31, not %.40s", data)
 	}
 	*t = TimeFromText(text)
 	return nil
