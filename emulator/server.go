@@ -118,7 +118,10 @@ type refusal struct {
 	body   any // what is written as JSON; nothing if nil
 }
 
-func (e *refusal) Error() string { return fmt.Sprint(e.status, " ", e.body) }
+func (e *refusal) Error() string {
+	body, _ := json.Marshal(e.body) // made of strings and numbers only
+	return fmt.Sprintf("%d %s", e.status, body)
+}
 
 // refuse is METI's answer {"detail": …}, a text or a list of fieldError [L]. All
 // shapes of errors are in the schema Error of openapi.yaml.
