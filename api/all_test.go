@@ -93,7 +93,7 @@ func listOf(numbers []int) string {
 
 func (l *lister) client(t testing.TB) *Client { return clientOf(t, l) }
 
-// clientOf gives a client of a server, which repeats without waiting long.
+// clientOf gives a client of a server.
 func clientOf(t testing.TB, handler http.Handler) *Client {
 	t.Helper()
 	server := httptest.NewServer(http.StripPrefix("/prefix", handler))
@@ -106,7 +106,6 @@ func clientOf(t testing.TB, handler http.Handler) *Client {
 		WithBaseURL(server.URL+"/prefix"),
 		WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})),
 		WithHTTPClient(&http.Client{Transport: transport}),
-		WithRetryPolicy(RetryPolicy{Within: time.Second}),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -416,23 +415,25 @@ func TestAllErrorOnSecondPage(t *testing.T) {
 // sources once, in order, and no drift.
 func TestAllRepeatsABrokenPage(t *testing.T) {
 	for _, limit := range []int{10, 1000} { // in the middle of many pages, and of the only one
-		server := &lister{total: 95}
-		var broken atomic.Bool
-		server.also = func(w http.ResponseWriter, offset, _ int) bool {
-			if offset != 9 && limit == 10 || broken.Swap(true) {
-				return false
+		synctest.Test(t, func(t *testing.T) {
+			server := &lister{total: 95}
+			var broken atomic.Bool
+			server.also = func(w http.ResponseWriter, offset, _ int) bool {
+				if offset != 9 && limit == 10 || broken.Swap(true) {
+					return false
+				}
+				text := listOf(server.page(offset, limit))
+				w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+				_, _ = io.WriteString(w, text[:len(text)*2/3])
+				w.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
 			}
-			text := listOf(server.page(offset, limit))
-			w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-			_, _ = io.WriteString(w, text[:len(text)*2/3])
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		}
-		var drifts []Drift
-		got, err := collect(t.Context(), server.client(t), AllParams{PageSize: limit, OnDrift: func(d Drift) { drifts = append(drifts, d) }})
-		if err != nil || !slices.Equal(got, upTo(95)) || drifts != nil {
-			t.Errorf("%v %v, drift %v", got, err, drifts)
-		}
+			var drifts []Drift
+			got, err := collect(t.Context(), inMemory(t, server), AllParams{PageSize: limit, OnDrift: func(d Drift) { drifts = append(drifts, d) }})
+			if err != nil || !slices.Equal(got, upTo(95)) || drifts != nil {
+				t.Errorf("%v %v, drift %v", got, err, drifts)
+			}
+		})
 	}
 }
 

@@ -567,7 +567,7 @@ func ExampleWithRetryPolicy() {
 
 	client, err := api.New(api.FromEnv(), api.WithRetryPolicy(api.RetryPolicy{
 		Attempts: 2,
-		Within:   2 * time.Second,
+		Within:   30 * time.Second,
 	}))
 	if err != nil {
 		log.Fatal(err)

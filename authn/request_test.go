@@ -241,13 +241,8 @@ func TestBrokenConnections(t *testing.T) {
 		{"bad header", raw("HTTP/1.1 200 OK\r\n" + testSecret + " " + numbered(1) + "\r\n\r\n"), temporary, "malformed"},
 		{"bad chunk", raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + testSecret + "\r\n"), temporary, "invalid"},
 		{"cut", raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"access_token\":\"" + testSecret), temporary, "EOF"},
-		{"refused", func(t *testing.T) (string, http.RoundTripper) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = l.Close()
-			return "http://" + l.Addr().String(), &http.Transport{DisableKeepAlives: true}
+		{"refused", func(*testing.T) (string, http.RoundTripper) { // nobody is given that port
+			return "http://127.0.0.1:1", &http.Transport{DisableKeepAlives: true}
 		}, temporary, "refused"},
 		{"unknown host", func(t *testing.T) (string, http.RoundTripper) {
 			return "tenant.example", roundTrip(func(*http.Request) (*http.Response, error) {
@@ -273,7 +268,10 @@ func TestBrokenConnections(t *testing.T) {
 			return "tenant.example", own
 		}, permanent, "407 Proxy Authentication Required; check HTTPS_PROXY"},
 		{"a proxy that nobody knows", func(t *testing.T) (string, http.RoundTripper) {
-			return "tenant.example", &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.invalid:3128"})}
+			unknown := func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.DNSError{Err: "no such host", Name: "proxy.example", IsNotFound: true}
+			}
+			return "tenant.example", &http.Transport{DialContext: unknown, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example:3128"})}
 		}, temporary, "check HTTPS_PROXY"},
 		{"a transport that quotes its request", func(t *testing.T) (string, http.RoundTripper) {
 			return "tenant.example", roundTrip(func(r *http.Request) (*http.Response, error) {

@@ -10,8 +10,10 @@ import (
 	"github.com/meti-go/meti/ledger"
 )
 
-// A batch holds few of its shapes at a time, however many of them conflict.
+// A batch holds few of its shapes at a time, however many of them conflict. It is
+// judged on one core, for each further one has shapes of its own in hand.
 func TestBatchMemory(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const n, corners = 3000, 100
 	shape := func(i int) *ledger.Shape {
 		// Pairs, each of them 30 metres beside the other, far from the next pair.
