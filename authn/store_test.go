@@ -327,6 +327,33 @@ func TestStoreThatFails(t *testing.T) {
 	}
 }
 
+// What a store holds is no token, and again whenever it is looked at: a source
+// tells once, and asks Auth0. What it puts there is a token for the next one.
+func TestStoreThatHoldsNoToken(t *testing.T) {
+	for _, value := range []string{"{\x00", "null", `{"access_token":""}`, `{"access_token":"a","expires_in":0}`} {
+		inBubble(t, func(t *testing.T, a *auth0) {
+			store := &memory{values: map[string][]byte{}}
+			s, warnings := a.sharing(t, store)
+			for n := 1; n <= 3; n++ {
+				store.values[s.key] = []byte(value)
+				g := mustGrant(t, s)
+				if g.AccessToken() != numbered(n) {
+					t.Errorf("%s: %v", value, g)
+				}
+				s.Invalidate(g.AccessToken())
+			}
+			if list := warnings(); len(list) != 1 || !strings.Contains(list[0].Error(), "going on without the token store: what it holds is not a token") {
+				t.Errorf("%s: %v", value, list)
+			}
+			next, warnings := a.sharing(t, store)
+			if g := mustGrant(t, next); g.AccessToken() != numbered(3) || len(warnings()) > 0 {
+				t.Errorf("%s: %v, %v", value, g, warnings())
+			}
+			a.expect(t, 3)
+		})
+	}
+}
+
 // A store that hangs holds a token up for a while, not for ever, and a holder
 // that hangs as well.
 func TestStoreThatHangs(t *testing.T) {
