@@ -134,19 +134,21 @@ func collect(ctx context.Context, c *Client, params AllParams) (numbers []int, e
 func TestAllListsEverySourceInOrder(t *testing.T) {
 	for _, total := range []int{0, 1, 9, 10, 11, 20, 95, 100, 101, 1234} {
 		for _, inFlight := range []int{0, 1, 2, 8, 40} {
-			server := &lister{total: total}
-			var drifts []Drift
-			got, err := collect(t.Context(), server.client(t), AllParams{PageSize: 10, InFlight: inFlight, OnDrift: func(d Drift) { drifts = append(drifts, d) }})
-			if err != nil || !slices.Equal(got, upTo(total)) || drifts != nil {
-				t.Errorf("%d sources, %d in flight: %d listed, %v, drift %v", total, inFlight, len(got), err, drifts)
-			}
-			if most := int32(max(inFlight, 1)); inFlight > 0 && server.top.Load() > most+1 {
-				// A page whose last byte has been read may still be counted by the server.
-				t.Errorf("%d requests at once, %d in flight", server.top.Load(), inFlight)
-			}
-			if most := total/9 + 2 + max(inFlight, 4); server.spent() > most { // pages overlap
-				t.Errorf("%d sources, %d in flight: %d requests", total, inFlight, server.spent())
-			}
+			t.Run(fmt.Sprint(total, " ", inFlight), func(t *testing.T) { // whose connections are closed
+				server := &lister{total: total}
+				var drifts []Drift
+				got, err := collect(t.Context(), server.client(t), AllParams{PageSize: 10, InFlight: inFlight, OnDrift: func(d Drift) { drifts = append(drifts, d) }})
+				if err != nil || !slices.Equal(got, upTo(total)) || drifts != nil {
+					t.Errorf("%d sources, %d in flight: %d listed, %v, drift %v", total, inFlight, len(got), err, drifts)
+				}
+				if most := int32(max(inFlight, 1)); inFlight > 0 && server.top.Load() > most+1 {
+					// A page whose last byte has been read may still be counted by the server.
+					t.Errorf("%d requests at once, %d in flight", server.top.Load(), inFlight)
+				}
+				if most := total/9 + 2 + max(inFlight, 4); server.spent() > most { // pages overlap
+					t.Errorf("%d sources, %d in flight: %d requests", total, inFlight, server.spent())
+				}
+			})
 		}
 	}
 }
@@ -291,22 +293,24 @@ func TestAllAgainstOddServers(t *testing.T) {
 		}, total: 40, pageSize: 10, want: slices.DeleteFunc(upTo(40), func(n int) bool { return n == 12 }), drift: "repeated", most: 20},
 	} {
 		for _, inFlight := range []int{1, 4, 40} {
-			l := &lister{total: s.total}
-			l.answer = s.answer(l)
-			kinds := map[string]bool{}
-			got, err := collect(t.Context(), l.client(t), AllParams{PageSize: s.pageSize, InFlight: inFlight, OnDrift: func(d Drift) { kinds[d.Kind] = true }})
-			if !slices.Equal(got, s.want) {
-				t.Errorf("%s, %d in flight: listed %v", s.name, inFlight, got)
-			}
-			if s.incomplete != errors.Is(err, ErrIncomplete) || !s.incomplete && err != nil {
-				t.Errorf("%s, %d in flight: %v", s.name, inFlight, err)
-			}
-			if s.drift == "" && len(kinds) > 0 || s.drift != "" && !kinds[s.drift] {
-				t.Errorf("%s, %d in flight: drift %v, want %q", s.name, inFlight, kinds, s.drift)
-			}
-			if most := s.most + 3*(inFlight-1); l.spent() > most {
-				t.Errorf("%s, %d in flight: %d requests", s.name, inFlight, l.spent())
-			}
+			t.Run(fmt.Sprint(s.name, " ", inFlight), func(t *testing.T) { // as above
+				l := &lister{total: s.total}
+				l.answer = s.answer(l)
+				kinds := map[string]bool{}
+				got, err := collect(t.Context(), l.client(t), AllParams{PageSize: s.pageSize, InFlight: inFlight, OnDrift: func(d Drift) { kinds[d.Kind] = true }})
+				if !slices.Equal(got, s.want) {
+					t.Errorf("%s, %d in flight: listed %v", s.name, inFlight, got)
+				}
+				if s.incomplete != errors.Is(err, ErrIncomplete) || !s.incomplete && err != nil {
+					t.Errorf("%s, %d in flight: %v", s.name, inFlight, err)
+				}
+				if s.drift == "" && len(kinds) > 0 || s.drift != "" && !kinds[s.drift] {
+					t.Errorf("%s, %d in flight: drift %v, want %q", s.name, inFlight, kinds, s.drift)
+				}
+				if most := s.most + 3*(inFlight-1); l.spent() > most {
+					t.Errorf("%s, %d in flight: %d requests", s.name, inFlight, l.spent())
+				}
+			})
 		}
 	}
 }
