@@ -102,6 +102,12 @@ func (p *promise) post(w http.ResponseWriter, r *http.Request, sent time.Time, n
 	w.WriteHeader(http.StatusGatewayTimeout)
 }
 
+func (p *promise) setLate(probability float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late = probability
+}
+
 // wait waits for the POSTs that were sent longer ago.
 func (p *promise) wait(ctx context.Context, longer time.Duration) error {
 	p.mu.Lock()

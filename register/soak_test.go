@@ -299,6 +299,7 @@ func trial(t *testing.T, seed uint64) (result tally) {
 
 	// Once more: nothing is sent, and the result stands.
 	_ = p.wait(t.Context(), 0)
+	p.setLate(0)
 	_ = server.SetFaults(k.is())
 	time.Sleep(k.lag)
 	o.Timeout = time.Minute // nothing hangs any more
@@ -341,9 +342,7 @@ func untilDone(t *testing.T, seed uint64, random *rand.Rand, k kind, o *order, s
 	if err := server.SetFaults(append(k.is(), randomFaults(random)...)); err != nil {
 		t.Error(err)
 	}
-	p.mu.Lock()
-	p.late = max(0, random.Float64()*0.6-0.3)
-	p.mu.Unlock()
+	p.setLate(max(0, random.Float64()*0.6-0.3))
 	kills, thrown := random.IntN(6), false
 	for runs := 1; ; runs++ {
 		result.runs++
