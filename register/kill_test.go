@@ -158,6 +158,40 @@ func TestReplacedTwice(t *testing.T) {
 	}
 }
 
+// A correction was killed before the old source was deleted, and is taken back: the
+// old source stays, and what was to replace it is deleted.
+func TestReplacedAndTakenBack(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for _, method := range []string{http.MethodPost, http.MethodDelete} {
+			synctest.Test(t, func(t *testing.T) {
+				m := metisOf(t)
+				path := file(t, collection(square("a", 1), square("b", 2)))
+				o := register.Options{Input: path, Changed: register.Renew}
+				first := m.run(t.Context(), t, o)
+				if first.err != nil {
+					t.Fatal(first.err)
+				}
+				time.Sleep(time.Hour)
+				write(t, path, collection(square("a", 10), square("b", 2)))
+				m.killing(t, o, method, 1, after)
+				gone := method == http.MethodDelete && after
+				write(t, path, collection(square("a", 1), square("b", 2)))
+				for n := range 3 {
+					got := m.run(t.Context(), t, o)
+					if got.err != nil || got.outcomes() != "a registered, b registered" {
+						t.Fatal(got.outcomes(), got.err)
+					}
+					all := m.emulatorSources(t)
+					if !gone && got.results[0].ID != first.results[0].ID || len(all) != 2 {
+						t.Errorf("%s, after: %v, run %d: a is %s, and was %s; %d sources", method, after, n, got.results[0].ID, first.results[0].ID, len(all))
+					}
+					time.Sleep(time.Hour)
+				}
+			})
+		}
+	}
+}
+
 // What a job has deleted is not waited for by the next one, however young it was.
 func TestReplacedAMomentAgo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

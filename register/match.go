@@ -301,6 +301,14 @@ func (j *Job) match(r *reading, entries []int) (paired []bool) {
 			paired[p.source] = true
 		}
 	}
+	// The input is back at what was to be replaced, and METI has it still: it is what
+	// came in its place that is to go.
+	for k := range j.sources {
+		s := &j.sources[k]
+		if i := s.successor; j.isReplaced(int32(k)) && j.former(int(i)) && s.entry >= 0 && !j.former(int(s.entry)) && j.entries[s.entry].source == int32(k) {
+			s.successor, j.sources[j.entries[i].source].successor = -1, s.entry
+		}
+	}
 	for i, ids := range extra {
 		slices.Sort(ids)
 		j.reasons[int(i)] = fmt.Sprintf("METI has it twice: also %s", strings.Join(ids, ", "))
