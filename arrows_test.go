@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"internal/specgen":                  {},
 	"internal/specgen/sourcedoc":        {"gen", "wire", "internal/scan"},
 	"internal/emulated":                 {"", "emulator", "gen", "wire", "ledger", "ledger/countries", "internal/scan"},
-	"internal/fields":                   {"ledger", "internal/scan"},
+	"internal/fields":                   {"gen", "wire", "ledger", "internal/scan"},
 	"internal/safehttp":                 {},
 	"internal/scan":                     {},
 	"internal/doctor":                   {"", "api", "authn", "gen", "wire", "internal/scan", "internal/safehttp"},

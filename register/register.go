@@ -177,6 +177,7 @@ type Counts struct {
 
 	Done            int // registered, or accepted as they are
 	ToSend          int // by this job
+	ToReplace       int // those of them that take the place of a source
 	Conflicts       int // features in conflict, as far as is known
 	ConflictsToSend int // those of them that are to be sent
 }

@@ -24,6 +24,9 @@ func (j *Job) Counts() Counts {
 		switch {
 		case j.toSend(i) || e.state == Pending:
 			c.ToSend++
+			if j.willReplace(i) != "" {
+				c.ToReplace++
+			}
 			if len(j.with[i]) > 0 {
 				c.Conflicts++
 				c.ConflictsToSend++

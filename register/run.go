@@ -84,17 +84,17 @@ func (j *Job) Run(ctx context.Context) (Summary, error) {
 
 // check refuses what must not be begun.
 func (r *run) check() error {
-	replacing := len(r.where(func(i int, _ *entry) bool { return r.willReplace(i) != "" }))
+	counts := r.Counts()
 	switch {
 	case r.LookOnly:
 		return errors.New("register: the plan was made to look only")
-	case r.lacking != nil && len(r.where(func(i int, _ *entry) bool { return r.toSend(i) })) > 0:
+	case r.lacking != nil && counts.ToSend > 0:
 		return r.lacking
-	case replacing > r.MaxReplace:
-		return fmt.Errorf("%w: %d, and at most %d were allowed; nothing was sent", ErrTooMany, replacing, r.MaxReplace)
-	case replacing+len(r.replaced()) > 0:
+	case counts.ToReplace > r.MaxReplace:
+		return fmt.Errorf("%w: %d, and at most %d were allowed; nothing was sent", ErrTooMany, counts.ToReplace, r.MaxReplace)
+	case counts.ToReplace+len(r.replaced()) > 0:
 		return r.Client.Require(r.ctx, "replacing sources", "read:sources", "write:sources", "delete:sources")
-	case r.Counts().ToSend > 0: // before an intent is written
+	case counts.ToSend > 0: // before an intent is written
 		return r.Client.Require(r.ctx, "registering sources", "write:sources")
 	}
 	return nil

@@ -150,20 +150,17 @@ func (s *submitting) run(ctx context.Context) (err error) {
 		return s.judge(ctx, register.Counts{}, err)
 	}
 	defer func() { err = errors.Join(err, job.Close()) }()
-	counts, toAgain := job.Counts(), 0
+	counts := job.Counts()
 	asks := !s.dryRun && counts.ToSend > 0 && s.asks(s.yes) && o.Input != "-"
 	if !s.quiet || asks { // who is asked is told what about
 		s.describe(job)
-	}
-	if s.again {
-		toAgain = counts.Gone
 	}
 	switch {
 	case s.failOnConflict && counts.ConflictsToSend > 0:
 		s.say("%s would conflict; nothing was sent", plural(counts.ConflictsToSend, "feature", "features"))
 		return cmp.Or(s.write(job), silent(exitConflict))
-	case s.dryRun && s.replace && counts.ToSend-counts.New-toAgain > o.MaxReplace:
-		s.say("%v: %d, more than --max-replace %d; nothing would be sent", register.ErrTooMany, counts.ToSend-counts.New-toAgain, o.MaxReplace)
+	case s.dryRun && counts.ToReplace > o.MaxReplace:
+		s.say("%v: %d, more than --max-replace %d; nothing would be sent", register.ErrTooMany, counts.ToReplace, o.MaxReplace)
 		return cmp.Or(s.write(job), silent(exitPartly))
 	case s.dryRun:
 		return cmp.Or(s.write(job), s.judgePlan(ctx, counts))

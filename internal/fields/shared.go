@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/meti-go/meti/gen"
 	"github.com/meti-go/meti/ledger"
 )
 
@@ -42,7 +43,7 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 				problem.Message = name + " cannot be read: it is a " + kind.Value + ", and METI takes " + inWords(kind.Type)
 			}
 			problems = append(problems, problem)
-		} else if id := unquoted(value); (name == "created_by" || name == "updated_by") && uuid.Validate(id) != nil {
+		} else if id := unquoted(value); isUser(name) && uuid.Validate(id) != nil {
 			problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, pointer, "%s is %q, and METI takes a UUID", name, id))
 		}
 	}
@@ -56,6 +57,12 @@ func Share[T any](f *File, given T, rules ledger.Rules) (T, ledger.Problems) {
 		problems = append(problems, ledger.NewProblem(ledger.RuleAttribute, "", "the attributes cannot be written: %v", err))
 	}
 	return given, rules.Apply(append(problems, ledger.CheckAttributes(ledger.Attributes(attributes))...))
+}
+
+// isUser reports whether an attribute is the UUID of a user. That of an account is
+// left to METI, which passes it over where the token decides.
+func isUser(name string) bool {
+	return name != "account_id" && slices.ContainsFunc(gen.Attributes(), func(a gen.Field) bool { return a.Name == name && a.Type == "uuid" })
 }
 
 // inWords names what JSON becomes a type.
